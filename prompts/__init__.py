@@ -1,1 +1,1 @@
-"""."""
+"""One folder a task, one YAML a version, and their loader."""

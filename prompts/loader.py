@@ -1,0 +1,87 @@
+"""Loads a prompt: one YAML of a task and version, from the user's folder first. Knows no stage and no engine."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class PromptError(ValueError):
+    """A prompt is missing or wrong; the message says which, where, and what to do."""
+
+
+class PromptDecoding(BaseModel):
+    """How answers to this prompt are drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    max_tokens: int = Field(gt=0, description="An answer that reaches this length is a failure.")
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+
+
+class Prompt(BaseModel):
+    """One version of one task's prompt. All of it but `answered_by` and `notes` is hashed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    task: str
+    version: str
+    system: str | None = None
+    user: str = Field(description="Jinja; an undefined variable is an error.")
+    answer_schema: dict[str, Any] = Field(description="JSON schema of the answer.")
+    decoding: PromptDecoding
+    answered_by: list[str] = Field(default_factory=list, description="Models whose answers to this prompt were looked at; empty: none yet.")
+    notes: str | None = None
+
+    def hashed(self) -> dict[str, Any]:
+        """What enters a fingerprint."""
+        return self.model_dump(mode="json", exclude={"answered_by", "notes"})
+
+    def render(self, variables: Mapping[str, Any]) -> tuple[str | None, str]:
+        """The system and user texts.
+
+        Raises: PromptError where the template names a variable that the stage does not give.
+        """
+        try:
+            system = _ENVIRONMENT.from_string(self.system).render(variables) if self.system else None
+            return system, _ENVIRONMENT.from_string(self.user).render(variables).strip()
+        except jinja2.UndefinedError as error:
+            raise PromptError(f"prompt {self.task}/{self.version}: {error}; known here: {', '.join(sorted(variables))}") from error
+
+
+_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+
+
+def load_prompt(task: str, version: str, prompts_dir: Path | None = None) -> Prompt:
+    """The prompt `task/version.yaml`, from `prompts_dir` where it has one, else from this package.
+
+    Raises: PromptError where there is none, or it is not a prompt.
+    """
+    folders = [folder for folder in (prompts_dir, Path(__file__).parent) if folder is not None]
+    for folder in folders:
+        path = folder / task / f"{version}.yaml"
+        if path.is_file():
+            return _parse(path, task, version)
+    known = sorted({path.stem for folder in folders for path in (folder / task).glob("*.yaml")})
+    close = difflib.get_close_matches(version, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known) or 'none'}"
+    raise PromptError(f"no prompt '{version}' for the task {task} in {' or '.join(str(folder) for folder in folders)}; {hint}")
+
+
+def _parse(path: Path, task: str, version: str) -> Prompt:
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        prompt = Prompt.model_validate({"task": task, "version": version, **fields})
+        for text in (prompt.system, prompt.user):
+            if text:
+                _ENVIRONMENT.parse(text)
+        return prompt
+    except yaml.YAMLError as error:
+        raise PromptError(f"{path} is not YAML: {error}") from error
+    except (ValidationError, TypeError) as error:
+        raise PromptError(f"{path} is not a prompt: {error}") from error
+    except jinja2.TemplateSyntaxError as error:
+        raise PromptError(f"{path}: template error in line {error.lineno}: {error.message}") from error

@@ -1,0 +1,52 @@
+"""Boxes: xyxy, pixels of the upright image, origin top left, right and bottom exclusive."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Box = tuple[float, float, float, float]
+Floats = npt.NDArray[np.float64]
+
+
+def clip_box(xyxy: Box, width: int, height: int) -> Box | None:
+    """The part of the box inside the image, or None where nothing is left."""
+    x0, y0, x1, y1 = xyxy
+    x0, x1 = max(0.0, min(x0, width)), max(0.0, min(x1, width))
+    y0, y1 = max(0.0, min(y0, height)), max(0.0, min(y1, height))
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def area(xyxy: Box) -> float:
+    """Square pixels."""
+    return max(0.0, xyxy[2] - xyxy[0]) * max(0.0, xyxy[3] - xyxy[1])
+
+
+def iou_matrix(left: Sequence[Box], right: Sequence[Box]) -> Floats:
+    """Intersection over union of each box of `left` with each of `right`: shape (len(left), len(right)), 0..1."""
+    a = np.asarray(left, np.float64).reshape(-1, 4)
+    b = np.asarray(right, np.float64).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas_a = np.prod(a[:, 2:] - a[:, :2], axis=1)
+    areas_b = np.prod(b[:, 2:] - b[:, :2], axis=1)
+    union = areas_a[:, None] + areas_b[None, :] - shared
+    ratio: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return ratio
+
+
+def keep_by_nms(boxes: Sequence[Box], scores: Sequence[float], max_iou: float) -> list[int]:
+    """Indices that survive non-maximum suppression, best score first; ties go to the earlier box."""
+    order = sorted(range(len(boxes)), key=lambda i: (-scores[i], i))
+    overlap = iou_matrix(boxes, boxes)
+    kept: list[int] = []
+    for i in order:
+        if all(overlap[i, j] <= max_iou for j in kept):
+            kept.append(i)
+    return kept
+
+
+def normalise(xyxy: Box, width: int, height: int) -> Box:
+    """The box in shares of the image's sides, 0..1."""
+    return (xyxy[0] / width, xyxy[1] / height, xyxy[2] / width, xyxy[3] / height)

@@ -1,0 +1,182 @@
+"""One row an image and stage: what each stage writes. Children (regions, negatives) are nested lists in that row."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.boxes import Box
+
+Status = Literal["ok", "filtered", "failed", "quarantined", "skipped"]
+STATUSES: tuple[Status, ...] = ("ok", "filtered", "failed", "quarantined", "skipped")
+
+AttributeType = Literal["colour", "material", "pattern", "transparency", "size", "state", "shape"]
+EditType = Literal[
+    "colour", "material", "pattern", "transparency", "size", "state", "shape",
+    "object", "part", "relation", "position", "count", "existence", "swap",
+]  # fmt: skip
+ATTRIBUTE_TYPES: tuple[str, ...] = ("colour", "material", "pattern", "transparency", "size", "state", "shape")
+
+
+class Record(BaseModel):
+    """Base of all that is stored: frozen, and no field that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(Record):
+    """What every stage says of every image."""
+
+    key: str
+    status: Status = "ok"
+    reason: str | None = Field(None, description="Why the status is not ok; a word from docs/formats.md.")
+    detail: str | None = Field(None, description="The error's own message, shortened.")
+
+
+class Usage(Record):
+    """What the answers of one image cost."""
+
+    attempts: int = Field(0, description="Questions asked, those asked again among them.")
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    rungs: list[str] = Field(default_factory=list, description="Per question: parsed, asked_again, or the error that ended it.")
+
+
+class CorpusRow(Row):
+    """One member of a shard, as indexed. `offset` and `size` are bytes in the shard; -1: not addressable, read by `row`."""
+
+    path: str = Field(description="Where the bytes lie: the shard, or the image's own file in a folder.")
+    offset: int
+    size: int
+    row: int = Field(-1, description="Row number in a Parquet shard, else -1.")
+    member: str = Field("", description="The member's name in its tar, or the file's name.")
+    width: int | None = Field(None, description="Pixels of the upright image; null where no header could be read.")
+    height: int | None = None
+    format: str | None = Field(None, description="Pillow's name of the format: JPEG, PNG, WEBP.")
+    sha256: str | None = None
+    alt: str | None = Field(None, description="Alt text that came with the image.")
+    duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
+    unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
+
+
+class CaptionRow(Row):
+    long: str | None = None
+    short: str | None = None
+    alt: str | None = None
+    num_words_long: int = 0
+    num_words_short: int = 0
+    num_tokens: int = Field(0, description="Tokens of the answer that held both captions.")
+    finish_reason: str | None = None
+    width: int | None = Field(None, description="Pixels of the upright image.")
+    height: int | None = None
+    usage: Usage = Usage()
+
+
+class Phrase(Record):
+    """A verbatim span of the long caption: `long[start:end] == text`."""
+
+    text: str
+    start: int
+    end: int
+    head: str = Field(description="Head noun, lower case, singular where the reader can tell.")
+    sentence: int
+    mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, abstract, scene, plural_group.")
+
+
+class Detection(Record):
+    """One box above the floor. `phrase` is an index into the row's phrases."""
+
+    phrase: int
+    xyxy: Box = Field(description="Pixels of the upright image.")
+    score: float | None = Field(None, description="0..1, mean over the phrase's tokens; null for given boxes.")
+    score_max: float | None = Field(None, description="0..1, maximum over the phrase's tokens (text mode's score).")
+
+
+class GroundRow(Row):
+    width: int | None = None
+    height: int | None = None
+    phrases: list[Phrase] = Field(default_factory=list)
+    detections: list[Detection] = Field(default_factory=list)
+    usage: Usage = Usage()
+
+
+class Region(Record):
+    """A box that is used, with the phrase that names it."""
+
+    xyxy: Box
+    score: float | None = None
+    phrase: str
+    start: int
+    end: int
+    head: str
+    num_boxes: int = Field(1, description="How many boxes its phrase kept: more than one for a group or an ambiguous phrase.")
+
+
+class SelectRow(Row):
+    width: int | None = None
+    height: int | None = None
+    regions: list[Region] = Field(default_factory=list, description="Best score first.")
+    rejects: dict[str, int] = Field(default_factory=dict, description="Detections dropped, by reason.")
+    min_score: float | None = Field(None, description="The threshold in force.")
+
+
+class Attribute(Record):
+    type: AttributeType
+    value: str
+
+
+class RegionCaption(Record):
+    """`region` is an index into the select row's regions. A region without expressions says why in `reason`."""
+
+    region: int
+    xyxy: Box
+    head: str
+    short: str | None = None
+    long: str | None = None
+    attributes: list[Attribute] = Field(default_factory=list)
+    reason: str | None = None
+
+
+class RegionCaptionRow(Row):
+    regions: list[RegionCaption] = Field(default_factory=list)
+    usage: Usage = Usage()
+
+
+class Edit(Record):
+    """A typed change of a positive: `positive[start:end] == old`, replaced by `new`."""
+
+    type: EditType
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+class Negative(Record):
+    """A text that is false of its region, as edits that can be replayed on the positive."""
+
+    text: str
+    edits: list[Edit] = Field(description="One, or two for a swap; applied from the right, spans refer to the positive.")
+    type: EditType
+    source: Literal["written", "geometry", "reciprocal", "given"] = "written"
+    verdict: Literal["false", "true", "unsure", "unverified"] = "unverified"
+
+
+class RegionNegatives(Record):
+    region: int
+    positive: str
+    negatives: list[Negative] = Field(default_factory=list)
+    num_proposed: int = 0
+    rejects: dict[str, int] = Field(default_factory=dict, description="Proposals refused, by rule.")
+
+
+class HardNegativeRow(Row):
+    regions: list[RegionNegatives] = Field(default_factory=list)
+    usage: Usage = Usage()
+
+
+class ExportRow(Row):
+    """Where an image's record went."""
+
+    shard: str | None = Field(None, description="Name of the exported shard, without its suffix.")
+    num_regions: int = 0
+    num_negatives: int = 0

@@ -1,0 +1,104 @@
+"""The two protocols that every engine meets, and what travels through them. Knows no engine, no stage, no Ray."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from PIL import Image
+
+from schemas.boxes import Box
+
+ErrorKind = Literal[
+    "rate_limit", "timeout", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"
+]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How an answer is drawn. temperature 0 is greedy."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a generator: an optional system text, then one user message, its images before its text."""
+
+    user: str
+    system: str | None = None
+    images: tuple[Image.Image, ...] = ()
+    image_ids: tuple[str, ...] = ()
+    answer_schema: Mapping[str, Any] | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `error` is set exactly where `text` is no answer; a finish by length is the error `truncated`."""
+
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    error: ErrorKind | None = None
+    detail: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class DetectRequest:
+    """One sentence's phrases against one image (upright, RGB)."""
+
+    image: Image.Image
+    phrases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One box for one phrase: xyxy in pixels of the request's image; scores 0..1 (mean and max over the tokens)."""
+
+    phrase: int
+    xyxy: Box
+    score: float
+    score_max: float
+
+
+class EngineDead(RuntimeError):
+    """The engine cannot answer any more. The worker that holds it ends its process."""
+
+
+class MissingExtra(ImportError):
+    """A package that this engine needs is not installed; the message names the extra."""
+
+    def __init__(self, kind: str, extra: str) -> None:
+        super().__init__(f"engine kind '{kind}' needs packages that are not installed: pip install 'fgdata[{extra}]'")
+
+
+class Generator(Protocol):
+    """Answers requests, one answer each, in order. A bad request is an Answer with an error kind, never a raise.
+
+    All requests of a call belong to one unit, so that an engine that forms batches can form them within the unit.
+    """
+
+    reproducible: ClassVar[bool]
+
+    async def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """Raises: EngineDead where nothing can be answered any more."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Detector(Protocol):
+    """Finds phrases in images. Returns every box whose score reaches the floor, for each request."""
+
+    reproducible: ClassVar[bool]
+
+    async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:
+        """Raises: EngineDead where nothing can be answered any more."""
+        ...
+
+    async def close(self) -> None: ...

@@ -108,7 +108,7 @@ class Storage:
     def delete(self, path: str) -> None:
         self._fs.rm_file(self._full(path))
 
-    def list(self, path: str = "") -> list[Entry]:
+    def files(self, path: str = "") -> list[Entry]:
         """The files directly below a folder, by name; empty where there is no such folder."""
         return sorted(self._entries(path, deep=False), key=lambda entry: entry.path)
 

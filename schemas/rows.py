@@ -79,7 +79,7 @@ class Phrase(Record):
     end: int
     head: str = Field(description="Head noun, lower case, singular where the reader can tell.")
     sentence: int
-    mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, abstract, scene, plural_group.")
+    mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun.")
 
 
 class Detection(Record):

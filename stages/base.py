@@ -63,7 +63,6 @@ class StageContext:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     generators: Mapping[str, Generator] = field(default_factory=dict)
     detectors: Mapping[str, Detector] = field(default_factory=dict)
-    default_min_score: float | None = None
 
 
 class ConservationError(RuntimeError):

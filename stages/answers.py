@@ -1,0 +1,108 @@
+"""The answer ladder: ask, parse, validate, ask again, give up with a reason. The one place where questions are repeated."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import jsonschema
+from PIL import Image
+
+from prompts.loader import Prompt
+from schemas.rows import Usage
+from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request
+
+T = TypeVar("T")
+
+_ASK_AGAIN = ("invalid_output", "truncated", "timeout", "rate_limit")
+# A greedy question asked again would get the same answer: it is drawn at this temperature from the second time on.
+_SECOND_TEMPERATURE = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """The value, or the error's name and the engine's words; what it cost either way."""
+
+    value: T | None
+    error: str | None
+    detail: str | None
+    finish_reason: FinishReason | None
+    usage: Usage
+
+
+def question(
+    prompt: Prompt,
+    variables: Mapping[str, Any],
+    *,
+    seed: int,
+    images: tuple[Image.Image, ...] = (),
+    image_ids: tuple[str, ...] = (),
+) -> Request:
+    """The request that a prompt makes of these variables."""
+    system, user = prompt.render(variables)
+    decoding = Decoding(prompt.decoding.max_tokens, prompt.decoding.temperature, prompt.decoding.top_p)
+    return Request(user, system, images, image_ids, prompt.answer_schema, decoding, seed)
+
+
+async def ask(
+    generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int
+) -> list[Outcome[T]]:
+    """An outcome for each question, in order. What fails is asked again, all of a round together, `attempts` times in all.
+
+    `parse` turns a schema-valid answer into a value; a ValueError in it is an invalid answer.
+    """
+    outcomes: list[Outcome[T]] = [Outcome(None, None, None, None, Usage()) for _ in questions]
+    open_positions = list(range(len(questions)))
+    for attempt in range(attempts):
+        if not open_positions:
+            break
+        answers = await generator.generate([_again(questions[position], attempt) for position in open_positions])
+        still_open = []
+        for position, answer in zip(open_positions, answers, strict=True):
+            outcomes[position] = _judge(questions[position], answer, parse, outcomes[position].usage, attempt)
+            if outcomes[position].error in _ASK_AGAIN:
+                still_open.append(position)
+        open_positions = still_open
+    return outcomes
+
+
+def total_usage(parts: Sequence[Usage]) -> Usage:
+    """The sum, rungs in order."""
+    return Usage(
+        attempts=sum(part.attempts for part in parts),
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        completion_tokens=sum(part.completion_tokens for part in parts),
+        rungs=[rung for part in parts for rung in part.rungs],
+    )
+
+
+def _again(request: Request, attempt: int) -> Request:
+    if attempt == 0:
+        return request
+    warmer = dataclasses.replace(request.decoding, temperature=max(request.decoding.temperature, _SECOND_TEMPERATURE))
+    return dataclasses.replace(request, seed=(request.seed + attempt) % 2**31, decoding=warmer)
+
+
+def _judge(
+    request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T], spent: Usage, attempt: int
+) -> Outcome[T]:
+    value, error, detail = None, answer.error, answer.detail
+    if error is None:
+        try:
+            content = json.loads(answer.text)
+            _validator(json.dumps(dict(request.answer_schema or {}), sort_keys=True)).validate(content)
+            value = parse(content)
+        except (ValueError, jsonschema.ValidationError) as problem:
+            error, detail = "invalid_output", f"{str(problem).splitlines()[0][:200]} in {answer.text[:200]!r}"
+    rung = error or ("parsed" if attempt == 0 else "asked_again")
+    here = Usage(
+        attempts=1, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, rungs=[rung]
+    )
+    return Outcome(value, error, detail, answer.finish_reason, total_usage([spent, here]))
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(schema))

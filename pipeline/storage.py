@@ -98,6 +98,17 @@ class Storage:
                 parts.append(file.read(end - start))
         return parts
 
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        """All bytes of each file, None for one that is gone; requests run side by side where the root is remote."""
+        if self._is_local:
+            return [_read_if_there(Path(self._full(path))) for path in paths]
+        full = [self._full(path) for path in paths]
+        found = self._fs.cat_ranges(full, [None] * len(full), [None] * len(full), on_error="return") if full else []
+        for content in found:
+            if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                raise content
+        return [None if isinstance(content, Exception) else bytes(content) for content in found]
+
     def open(self, path: str) -> Any:
         """A binary file object for reading, seekable."""
         return self._fs.open(self._full(path), "rb")
@@ -127,16 +138,20 @@ class Storage:
     def _entries(self, path: str, *, deep: bool) -> Iterator[Entry]:
         full = self._full(path)
         try:
-            if deep:
-                found = list(self._fs.find(full, detail=True).values())
-            else:
-                found = self._fs.ls(full, detail=True)
+            found = list(self._fs.find(full, detail=True).values()) if deep else self._fs.ls(full, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return
         for item in found:
             name = str(item["name"])
             if item["type"] == "file" and not name.rsplit("/", 1)[-1].startswith(".writing-"):
                 yield Entry(name.removeprefix(self._base).lstrip("/"), int(item["size"]), _version(item))
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _protocols(filesystem: fsspec.AbstractFileSystem) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class CorpusRow(Row):
     alt: str | None = Field(None, description="Alt text that came with the image.")
     duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
     unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
+    version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
 
 
 class CaptionRow(Row):

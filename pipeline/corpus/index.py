@@ -1,0 +1,72 @@
+"""One shard to its index rows, and rows to units. A pure function of the shard: runs on any node."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.corpus.discover import ShardFile
+from pipeline.corpus.members import read_members, unique_keys
+from pipeline.corpus.params import CorpusParams, digest
+from schemas.rows import CorpusRow
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A contiguous slice of a shard's index: what is scheduled. `rows_digest` changes with anything a first stage sees.
+
+    `id` is a digest of the shard's location, its version (of a folder: the members' content) and the member keys.
+    """
+
+    id: str
+    shard_id: str
+    shard_number: int
+    first_row: int
+    num_rows: int
+    rows_digest: str
+
+
+def index_shard(params: CorpusParams, shard: ShardFile, known: list[CorpusRow] | None = None) -> list[CorpusRow]:
+    """The rows of a shard in unit order: each image's place, digest, upright size, alt text, or why it failed.
+
+    `known` is its earlier index. Members keep their units. A folder's file that has not changed is not read again; one
+    that has is read and stays in its unit, one that vanished leaves its unit smaller, new ones form new units at the end.
+    """
+    earlier = known or []
+    kept = unchanged(shard, earlier)
+    fresh = read_members(params, shard, {row.path for row in kept})
+    rows = kept + list(unique_keys(fresh, {row.key for row in kept}))
+    unit_of = {_place(row): row.unit for row in earlier}
+    order = {_place(row): number for number, row in enumerate(earlier)}
+    old = [row.model_copy(update={"unit": unit_of[_place(row)]}) for row in rows if _place(row) in unit_of]
+    new = [row for row in rows if _place(row) not in unit_of]
+    first = max(unit_of.values(), default=-1) + 1
+    cut = [row.model_copy(update={"unit": first + number // params.unit_size}) for number, row in enumerate(new)]
+    return sorted(old, key=lambda row: order[_place(row)]) + cut
+
+
+def unchanged(shard: ShardFile, known: Sequence[CorpusRow]) -> list[CorpusRow]:
+    """The known rows of a folder shard whose files are as they were; of other shards none, they are read whole."""
+    versions = {file.path: file.version for file in shard.files}
+    return [row for row in known if row.version and versions.get(row.path) == row.version and row.reason != "duplicate_key"]
+
+
+def cut_units(shard: ShardFile, number: int, rows: Sequence[CorpusRow]) -> list[Unit]:
+    """The units of an indexed shard, in order of its rows."""
+    starts = [position for position, row in enumerate(rows) if position == 0 or row.unit != rows[position - 1].unit]
+    units = []
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        part = rows[start:end]
+        if shard.kind == "folder":
+            members = [[row.key, row.sha256 or row.version] for row in part]
+            identity: list[object] = [shard.location, members]
+        else:
+            identity = [shard.location, shard.version, [row.key for row in part]]
+        units.append(Unit(digest(identity), shard.shard_id, number, start, end - start, _rows_digest(part)))
+    return units
+
+
+def _rows_digest(rows: Sequence[CorpusRow]) -> str:
+    return digest([[row.key, row.status, row.reason, row.sha256, row.width, row.height, row.alt] for row in rows])
+
+
+def _place(row: CorpusRow) -> tuple[str, int, int]:
+    return row.path, row.offset, row.row

@@ -1,0 +1,82 @@
+"""What the configuration says of a corpus, and the root that its locations are relative to. Lists nothing, reads nothing."""
+
+import hashlib
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.storage import Storage
+
+_READING = ("format", "image_column", "key_column", "alt_column", "alt_field", "max_pixels_limit")
+
+
+class CorpusError(ValueError):
+    """The corpus is not there, is empty or is not understood; the message says what, where and what to do."""
+
+
+class CorpusParams(BaseModel):
+    """The YAML block `corpus`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(description="Where the images lie: a folder, a file, a glob (`shards/*.tar`), or any of these under s3://.")
+    format: Literal["auto", "webdataset", "parquet", "folder", "img2dataset"] = Field(
+        "auto",
+        description="auto looks: tars, else image files, else Parquet; img2dataset where `NNNNN_stats.json` files lie beside them, "
+        "and then shards without theirs are left alone, because they are still being written.",
+    )
+    unit_size: int = Field(
+        64, ge=1, description="Images in a unit at most: what is scheduled, committed and resumed. Holds for new shards only."
+    )
+    folder_shards: int = Field(
+        8,
+        ge=1,
+        le=9999,
+        description="Into how many shards the files of a folder are grouped, by digest of their name. Changing it makes new units.",
+    )
+    image_column: str | None = Field(
+        None, description="Parquet column of the encoded bytes, or of structs with a field `bytes`; null: found by name."
+    )
+    key_column: str | None = Field(
+        None, description="Parquet column of the key; null: key or __key__ where there is one, else the row number."
+    )
+    alt_column: str | None = Field(None, description="Parquet column of the alt text; null: caption, alt or text where there is one.")
+    alt_field: str = Field(
+        "caption", description="Field of a .json sidecar that holds the alt text; a .txt sidecar is used where it is absent."
+    )
+    duplicates: Literal["keep", "filter"] = Field(
+        "keep", description="What becomes of an image whose bytes came before: kept and named in duplicate_of, or filtered (`duplicate`)."
+    )
+    max_pixels_limit: int = Field(
+        178_956_970, ge=1, description="Images with more pixels fail as `too_large` before they are decoded (decompression bombs)."
+    )
+
+    def reading_digest(self) -> str:
+        """Digest of the parameters that decide what an index says of a shard; where it changed, the shard is read again."""
+        return digest({name: getattr(self, name) for name in _READING})
+
+
+def digest(content: object) -> str:
+    """20 hexadecimal digits of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:20]
+
+
+def split_path(path: str) -> tuple[str, str | None]:
+    """The folder that locations are relative to, and the pattern or file name below it; null: all of the folder."""
+    path = path.rstrip("/") or "/"
+    parts = path.split("/")
+    first = next((number for number, part in enumerate(parts) if re.search(r"[*?\[]", part)), None)
+    if first is not None:
+        return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(parts[first:])
+    if PurePosixPath(path).suffix in (".tar", ".parquet") if "://" in path else Path(path).is_file():
+        folder, _, name = path.rpartition("/")
+        return folder or ".", name
+    return path, None
+
+
+def corpus_storage(params: CorpusParams) -> Storage:
+    """The storage whose paths are the locations that the index holds."""
+    return Storage(split_path(params.path)[0])

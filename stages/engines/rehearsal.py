@@ -129,7 +129,8 @@ class _Writer:
         self._root, self._rng = root, rng
         quoted = re.findall(r'"([^"\n]+)"', user)
         self._attributes: list[tuple[str, str]] = [("colour", "red")]
-        self._phrase = user.rpartition("Edit: ")[2].strip() if "Edit: " in user else (quoted or [user])[-1]
+        self._phrase = user.rpartition("Edit: ")[2].strip() if "Edit: " in user else (quoted or [user])[0]
+        self._named = re.search(r'noun "([^"\n]+)"', user)
         self._noun_phrases = _NOUN_PHRASE.findall(user) or [self._phrase]
         self._old_words = [word for word in re.findall(r"[a-z]+", self._phrase) if word in _SLOT_OF] or self._phrase.split()[-1:]
 
@@ -186,11 +187,13 @@ class _Writer:
 
     def _hints(self, properties: Mapping[str, Any], index: int) -> dict[str, Any]:
         phrase = self._noun_phrases[index % len(self._noun_phrases)]
-        hints: dict[str, Any] = {"text": phrase, "phrase": phrase, "head": phrase.split(" ")[-1], "phrases": self._noun_phrases}
+        hints: dict[str, Any] = {"text": phrase, "phrase": phrase, "phrases": self._noun_phrases}
+        hints |= {"head": phrase.split(" ")[-1], "noun": phrase.split(" ")[-1]}
         if "old" in properties:
             old = self._old_words[index % len(self._old_words)] if self._old_words else ""
             slot = _SLOT_OF.get(old, "object")
-            return hints | {"type": slot, "old": old, "new": self._rng.choice([word for word in _SLOTS[slot] if word != old])}
+            new = self._rng.choice([word for word in _SLOTS[slot] if word != old])
+            return hints | {"type": slot, "old": old, "new": new, "text": self._phrase.replace(old, new, 1)}
         if "value" in properties:
             slot, value = self._attributes[index % len(self._attributes)]
             return hints | {"type": slot, "value": value}
@@ -200,6 +203,8 @@ class _Writer:
 
     def _region(self) -> dict[str, Any]:
         words = re.findall(r"[a-z]+", self._phrase.lower())
+        if self._named:
+            words = [self._named.group(1)]
         nouns = [word for word in words if word in _SLOTS["object"]] or words or ["toy"]
         self._attributes = [(slot, self._rng.choice(_SLOTS[slot])) for slot in ("colour", "pattern", "material")]
         short = f"a {' '.join(value for _, value in self._attributes)} {nouns[-1]}"

@@ -1,0 +1,91 @@
+"""Checkpoints of random weights, small enough to load in a second, written as any other checkpoint on disk."""
+
+from pathlib import Path
+
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}: "
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+_SPECIAL = ("<pad>", "<|im_start|>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>")
+CONTEXT_TOKENS = 512
+
+
+def _tokenizer(sentences: list[str]):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(sentences, trainers.BpeTrainer(vocab_size=400, special_tokens=list(_SPECIAL), initial_alphabet=alphabet))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token="<pad>",
+        bos_token="<|im_start|>",
+        eos_token="<end_of_utterance>",
+        additional_special_tokens=list(_SPECIAL[3:]),
+        model_max_length=CONTEXT_TOKENS,
+    )
+
+
+def _text_config(vocab_size: int):
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT_TOKENS,
+        tie_word_embeddings=False,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        initializer_range=0.3,
+    )
+
+
+def save_tiny_idefics3(folder: Path) -> Path:
+    """An image-text checkpoint: 64 px images, 16 image tokens, context 512."""
+    import torch
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3ImageProcessorPil, Idefics3Processor
+
+    torch.manual_seed(0)
+    tokenizer = _tokenizer(["a small red striped rubber car on a wooden table"] * 4)
+    pixels = Idefics3ImageProcessorPil(do_image_splitting=False, size={"longest_edge": 64}, max_image_size={"longest_edge": 64})
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 8,
+    }
+    config = Idefics3Config(
+        vision_config={**vision, "initializer_range": 0.3},
+        text_config=_text_config(len(tokenizer)).to_dict(),
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=0,
+    )
+    Idefics3ForConditionalGeneration(config).save_pretrained(folder)
+    Idefics3Processor(pixels, tokenizer, image_seq_len=16, chat_template=_CHAT).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_llama(folder: Path) -> Path:
+    """A text checkpoint, context 512."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = _tokenizer(["a small red striped rubber car on a wooden table"] * 4)
+    tokenizer.chat_template = _CHAT
+    LlamaForCausalLM(_text_config(len(tokenizer))).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

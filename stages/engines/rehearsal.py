@@ -169,10 +169,12 @@ class _Writer:
         return node
 
     def _array(self, schema: Mapping[str, Any], hint: Any) -> list[Any]:
-        least = schema.get("minItems", 0)
-        count = self._rng.randint(max(least, 1), max(least, 3)) if schema.get("maxItems", 1) else 0
-        count = min(count, schema.get("maxItems", count))
+        least, most = schema.get("minItems", 0), schema.get("maxItems", 12)
         hints = hint if isinstance(hint, list) else []
+        count = len(hints) or self._rng.randint(1, 3)
+        if "old" in schema.get("items", {}).get("properties", {}):
+            count = most
+        count = min(max(count, least), most)
         items = [self.write(schema.get("items", {}), hints[i] if i < len(hints) else None, i) for i in range(count)]
         if schema.get("uniqueItems"):
             items = [item for i, item in enumerate(items) if item not in items[:i]]
@@ -190,7 +192,9 @@ class _Writer:
         hints: dict[str, Any] = {"text": phrase, "phrase": phrase, "phrases": self._noun_phrases}
         hints |= {"head": phrase.split(" ")[-1], "noun": phrase.split(" ")[-1]}
         if "old" in properties:
-            old = self._old_words[index % len(self._old_words)] if self._old_words else ""
+            types = properties.get("type", {}).get("enum", tuple(_SLOTS))
+            words = [word for word in self._old_words if _SLOT_OF.get(word, "object") in types] or self._old_words or [""]
+            old = words[index % len(words)]
             slot = _SLOT_OF.get(old, "object")
             new = self._rng.choice([word for word in _SLOTS[slot] if word != old])
             return hints | {"type": slot, "old": old, "new": new, "text": self._phrase.replace(old, new, 1)}

@@ -89,3 +89,65 @@ def save_tiny_llama(folder: Path) -> Path:
     LlamaForCausalLM(_text_config(len(tokenizer))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _bert_vocabulary(words: str) -> dict[str, int]:
+    """Ids 0, 101, 102, 1012 and 1029 are hard-coded in transformers' Grounding DINO as padding, [CLS], [SEP], "." and "?"."""
+    fixed = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
+    table = fixed | dict(enumerate(sorted(set(words.split())), start=1030))
+    return {table.get(identity, f"[unused{identity}]"): identity for identity in range(1100)}
+
+
+def save_tiny_grounding_dino(folder: Path) -> Path:
+    """A Grounding DINO: 12 queries, at most 32 text tokens, words of toys."""
+    import torch
+    from transformers import BertConfig, BertTokenizer, ConvNextConfig, GroundingDinoConfig, GroundingDinoForObjectDetection
+    from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
+    from transformers.models.grounding_dino.processing_grounding_dino import GroundingDinoProcessor
+
+    torch.manual_seed(0)
+    tokenizer = BertTokenizer(vocab=_bert_vocabulary("a the red blue green small large striped car mug fish star"), do_lower_case=True)
+    text = BertConfig(
+        vocab_size=1100, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+    )
+    config = GroundingDinoConfig(
+        backbone_config=ConvNextConfig(hidden_sizes=[8, 16, 32, 32], depths=[1, 1, 1, 1], out_indices=[3, 4], image_size=96),
+        text_config=text,
+        num_queries=12,
+        d_model=32,
+        num_feature_levels=2,
+        encoder_layers=1,
+        encoder_ffn_dim=64,
+        encoder_attention_heads=2,
+        decoder_layers=2,
+        decoder_ffn_dim=64,
+        decoder_attention_heads=2,
+        max_text_len=32,
+        init_std=0.3,
+    )
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    pixels = GroundingDinoImageProcessorPil(size={"shortest_edge": 96, "longest_edge": 160})
+    GroundingDinoProcessor(pixels, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_owlv2(folder: Path) -> Path:
+    """An OWLv2: 64 px images, 16 boxes."""
+    import torch
+    from transformers import CLIPTokenizer, Owlv2Config, Owlv2ForObjectDetection, Owlv2Processor
+    from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
+
+    torch.manual_seed(0)
+    letters = [chr(one) for one in range(97, 123)]
+    pieces = ["!", *letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={piece: identity for identity, piece in enumerate(pieces)}, merges=[], pad_token="!")
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": len(pieces) - 2, "eos_token_id": len(pieces) - 1, "pad_token_id": 0}
+    config = Owlv2Config(
+        text_config={**tower, "vocab_size": len(pieces), "max_position_embeddings": 16, **ends},
+        vision_config={**tower, "image_size": 64, "patch_size": 16},
+        projection_dim=32,
+    )
+    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    Owlv2Processor(Owlv2ImageProcessorPil(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
+    return folder

@@ -24,7 +24,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BAD_FILE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, struct.error, zlib.error)
+# What Pillow's readers have been seen to raise on broken files (AVIF: RuntimeError); Warning, because a filter may raise it.
+_BAD_FILE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
+    AssertionError, struct.error, zlib.error, Warning,
+)  # fmt: skip
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -70,6 +74,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image | Problem:
         orientation = _orientation(opened, data)
         opened.load()
         pixels = _to_rgb(opened)
+        pixels.info.clear()  # else whoever honours EXIF later turns it again
         return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
     except (*_BAD_FILE, *_BOMB) as error:
         return _problem_of(error, data)
@@ -133,7 +138,7 @@ def _orientation(opened: ImageFile.ImageFile, data: bytes) -> int:
             return 1  # else getexif would decode the pixels to look behind them
     try:
         value = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    except (SyntaxError, ValueError, KeyError, struct.error):
+    except _BAD_FILE:
         return 1  # broken EXIF is no reason to lose the image
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -1,6 +1,7 @@
 """Bytes in and out of one root, local or s3://, with atomic writes. Knows no ledger and no corpus."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Storage:
     """One root. Paths are relative to it, with forward slashes."""
 
     def __init__(self, root: str) -> None:
-        self.root = root if "://" in root else str(Path(root).absolute())
+        self.root = root.rstrip("/") if "://" in root else str(Path(root).absolute())
         self._fs, self._base = split_root(self.root)
         self._is_local = "file" in _protocols(self._fs)
 
@@ -60,6 +61,21 @@ class Storage:
             return
         target = Path(self._full(path))
         temporary = _written_beside(target, content)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+
+    def write_file(self, path: str, source: Path) -> None:
+        """Write a finished local file all or nothing; the source is moved or copied away from where it was."""
+        if not self._is_local:
+            self._fs.put_file(str(source), self._full(path))
+            source.unlink()
+            return
+        target = Path(self._full(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".writing-{uuid.uuid4().hex}"
+        shutil.move(source, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(target)
         _sync_folder(target.parent)
 

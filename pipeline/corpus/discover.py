@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
 
-from pipeline.corpus.params import CorpusError, CorpusParams, digest, split_path
+from pipeline.corpus.params import CorpusError, CorpusParams, digest, expand_braces, split_path
 from pipeline.storage import Entry, Storage
 
 IMAGE_SUFFIXES = frozenset(("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "ppm", "pgm", "pbm"))
@@ -68,6 +68,11 @@ def discover(params: CorpusParams) -> list[ShardFile]:
     if finished and params.format in ("auto", "img2dataset"):
         chosen = _only_finished(params, chosen, kind, finished)
     shards = _shards(params, kind, chosen, listing)
+    if not shards and finished:
+        raise CorpusError(
+            f"{params.path}: none of the shards has its img2dataset _stats.json yet: wait, or set corpus.format to webdataset, "
+            "parquet or folder"
+        )
     if not shards:
         raise CorpusError(_nothing(params, f"no {_WANTED[kind]}", chosen))
     return shards
@@ -100,8 +105,10 @@ def _is_scratch(path: str) -> bool:
 def _matching(listing: list[Entry], pattern: str | None) -> list[Entry]:
     if pattern is None:
         return listing
-    expression = re.compile(glob_translate(pattern))
-    return [entry for entry in listing if expression.match(entry.path)]
+    patterns = expand_braces(pattern)
+    names = {item for item in patterns if not re.search(r"[*?\[]", item)}
+    expressions = [re.compile(glob_translate(item)) for item in patterns if item not in names]
+    return [entry for entry in listing if entry.path in names or any(found.match(entry.path) for found in expressions)]
 
 
 def _finished(listing: Iterable[Entry]) -> set[str]:
@@ -116,6 +123,8 @@ def _kind(params: CorpusParams, storage: Storage, chosen: list[Entry]) -> Kind:
         return fixed[params.format]
     suffixes = {suffix_of(entry.path) for entry in chosen}
     if "tar" in suffixes:
+        if suffixes & IMAGE_SUFFIXES:
+            raise CorpusError(f"{params.path}: holds tars and image files: set corpus.format to webdataset or folder")
         return "tar"
     table = next((entry.path for entry in chosen if suffix_of(entry.path) == "parquet"), None)
     holds_images = table is not None and _table_holds_images(storage, table, params.image_column)
@@ -185,6 +194,4 @@ def _missing(params: CorpusParams, storage: Storage) -> str:
 def _nothing(params: CorpusParams, what: str, chosen: list[Entry]) -> str:
     if any(entry.path.endswith(_COMPRESSED) for entry in chosen):
         return f"{params.path}: holds compressed tars, which cannot be read by range: decompress them to .tar"
-    if _finished(chosen):
-        return f"{params.path}: img2dataset has finished no shard with images here yet: wait, or set corpus.format"
     return f"{params.path}: {what} among {len(chosen)} files: correct corpus.path or corpus.format"

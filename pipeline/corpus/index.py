@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pipeline.corpus.discover import ShardFile
 from pipeline.corpus.members import read_members, unique_keys
@@ -53,7 +54,7 @@ def cut_units(shard: ShardFile, number: int, rows: Sequence[CorpusRow]) -> list[
     """The units of an indexed shard, in order of its rows."""
     starts = [position for position, row in enumerate(rows) if position == 0 or row.unit != rows[position - 1].unit]
     units = []
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+    for start, end in pairwise([*starts, len(rows)]):
         part = rows[start:end]
         if shard.kind == "folder":
             members = [[row.key, row.sha256 or row.version] for row in part]

@@ -71,7 +71,7 @@ def split_key(member: str) -> tuple[str, str] | None:
     stem, dot, suffix = name.partition(".")
     if not stem or not dot:
         return None
-    return f"{folder}{slash}{stem}".removeprefix("./"), suffix.lower()
+    return f"{folder}{slash}{stem}", suffix.lower()
 
 
 def _described(params: CorpusParams, data: bytes, **where: Any) -> CorpusRow:

@@ -22,7 +22,9 @@ class CorpusParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str = Field(description="Where the images lie: a folder, a file, a glob (`shards/*.tar`), or any of these under s3://.")
+    path: str = Field(
+        description="Where the images lie: a folder, a file, a glob (`shards/*.tar`, `{00000..00123}.tar`), or any of these under s3://."
+    )
     format: Literal["auto", "webdataset", "parquet", "folder", "img2dataset"] = Field(
         "auto",
         description="auto looks: tars, else image files, else Parquet; img2dataset where `NNNNN_stats.json` files lie beside them, "
@@ -67,14 +69,30 @@ def digest(content: object) -> str:
 def split_path(path: str) -> tuple[str, str | None]:
     """The folder that locations are relative to, and the pattern or file name below it; null: all of the folder."""
     path = path.rstrip("/") or "/"
+    is_remote = "://" in path
     parts = path.split("/")
-    first = next((number for number, part in enumerate(parts) if re.search(r"[*?\[]", part)), None)
-    if first is not None:
+    first = next((number for number, part in enumerate(parts) if re.search(r"[*?\[{]", part)), None)
+    if first is not None and (is_remote or not Path(path).exists()):
         return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(parts[first:])
-    if PurePosixPath(path).suffix in (".tar", ".parquet") if "://" in path else Path(path).is_file():
+    if PurePosixPath(path).suffix in (".tar", ".parquet") if is_remote else Path(path).is_file():
         folder, _, name = path.rpartition("/")
         return folder or ".", name
     return path, None
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """The patterns that WebDataset's braces stand for: `{00000..00123}` and `{a,b}`."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if found is None:
+        return [pattern]
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    if numbers:
+        width = len(numbers[1]) if numbers[1].startswith("0") else 0
+        choices = [str(number).zfill(width) for number in range(int(numbers[1]), int(numbers[2]) + 1)]
+    else:
+        choices = found[1].split(",")
+    tails = expand_braces(pattern[found.end() :])
+    return [f"{pattern[: found.start()]}{choice}{tail}" for choice in choices for tail in tails]
 
 
 def corpus_storage(params: CorpusParams) -> Storage:

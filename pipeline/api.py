@@ -1,0 +1,199 @@
+"""What the commands do, as functions: open a configuration, plan, run, status, retry, gc. Prints nothing."""
+
+import importlib.metadata
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.cluster import connect, disconnect
+from pipeline.config import Config, ConfigError, load_config
+from pipeline.corpus.update import MapShards, thread_map, update_index
+from pipeline.dataset import write_dataset_files
+from pipeline.graph import Node, build_graph
+from pipeline.ledger import Ledger, Table
+from pipeline.plan import StagePlan, State
+from pipeline.preflight import Check, check_cluster, check_config
+from pipeline.progress import Silent, Watcher
+from pipeline.runner import Runner, StageFigures
+from pipeline.storage import Storage, StorageError
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration with its graph and its ledger; `stage_limit` ends the graph at a stage."""
+
+    config: Config
+    graph: list[Node]
+    ledger: Ledger
+
+    def state(self, map_shards: MapShards = thread_map) -> State:
+        """The ledger's listing over the corpus as it is now; indexes what is new.
+
+        Raises: CorpusError where there is no corpus; StorageError where the workdir cannot be written.
+        """
+        try:
+            units = update_index(self.config.corpus, self.ledger.workdir, map_shards)
+        except PermissionError as error:
+            raise StorageError(f"{error.filename or self.config.workdir} cannot be read or written: {error.strerror}") from error
+        return State(self.graph, units, self.ledger)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did. `statuses` counts images by the status of the last stage; `failed` those failed anywhere."""
+
+    figures: dict[str, StageFigures]
+    plans: list[StagePlan]
+    num_images: int
+    num_failed: int
+    seconds: float
+    run_id: str | None
+    logs: str | None
+
+
+def open_job(path: Any, until: str | None = None) -> Job:
+    """Read a configuration; `until` drops the stages after that one.
+
+    Raises: ConfigError, StorageError.
+    """
+    config = load_config(path)
+    graph = build_graph(config)
+    if until is not None:
+        if until not in config.stages:
+            raise ConfigError(f"{path}: there is no stage {until} among {', '.join(config.stages)}")
+        graph = _needed_for(graph, until)
+    return Job(config, graph, Ledger(Storage(config.workdir)))
+
+
+def _needed_for(graph: Sequence[Node], last: str) -> list[Node]:
+    wanted = {last}
+    for node in reversed(graph):
+        if node.name in wanted:
+            wanted |= set(node.reads)
+    return [node for node in graph if node.name in wanted]
+
+
+def failures(checks: Iterator[Check]) -> list[Check]:
+    """The checks that are not well."""
+    return [check for check in checks if not check.is_ok]
+
+
+def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Outcome:
+    """Run all that is pending and write the data set's manifest and card. Nothing pending: nothing is started.
+
+    Raises: ConfigError where the preflight refuses; PoolError, ConservationError.
+    """
+    started = time.monotonic()
+    _refuse(failures(check_config(job.config, job.graph)))
+    state = job.state()
+    if all(plan.pending == 0 for plan in state.plan()):
+        write_dataset_files(job.config, state)
+        return _outcome(state, {}, started, None, None)
+    logs = connect(job.config.placement.address)
+    try:
+        _refuse(failures(check_cluster(job.config)))
+        return _run_connected(job, state, watch, started, logs)
+    finally:
+        disconnect()
+
+
+def _run_connected(
+    job: Job, state: State, watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str
+) -> Outcome:
+    run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    marker, content = f"runs/{run_id}.marker", run_id.encode()
+    job.ledger.workdir.write(marker, content)
+    watcher = watch([node.name for node in job.graph]) if watch else Silent()
+    runner = Runner(job.config, state, (marker, content), watcher)
+    try:
+        runner.run()
+        write_dataset_files(job.config, state)
+    finally:
+        watcher.end()
+        job.ledger.workdir.delete(marker)
+        _write_record(job, runner.figures, run_id, time.monotonic() - started)
+    return _outcome(state, runner.figures, started, run_id, logs)
+
+
+def _refuse(failed: list[Check]) -> None:
+    if failed:
+        first = failed[0]
+        raise ConfigError(f"{first.name}: {first.detail}; {first.act}")
+
+
+def _outcome(state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None) -> Outcome:
+    statuses = status(state)
+    num_failed = sum(stage["images"].get("failed", 0) for stage in statuses)
+    num_images = sum(item.num_images for item in state.items(state.graph[0].name))
+    return Outcome(figures, state.plan(), num_images, num_failed, time.monotonic() - started, run_id, logs)
+
+
+def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:
+    record = {
+        "run": run_id,
+        "versions": {name: importlib.metadata.version(name) for name in ("fgdata", "ray", "pyarrow")},
+        "fingerprints": {node.name: node.fingerprint for node in job.graph},
+        "seconds": round(seconds, 3),
+        "stages": {name: figure.as_json() for name, figure in figures.items()},
+    }
+    job.ledger.workdir.write(f"runs/{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
+
+
+def status(state: State) -> list[dict[str, Any]]:
+    """Per stage: images by status, `pending` among them, and reasons of those that are not ok."""
+    stages = []
+    for node in state.graph:
+        images: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        for item, table in state.current_tables(node.name):
+            if table is None:
+                images["pending"] += item.num_images
+                continue
+            summary = state.ledger.summary(table)
+            images.update(summary.statuses)
+            reasons.update(summary.reasons)
+        stages.append(
+            {"name": node.name, "fingerprint": node.fingerprint, "images": dict(sorted(images.items())), "reasons": dict(sorted(reasons.items()))}
+        )
+    return stages
+
+
+def retry(state: State, stage: str | None, reason: str | None) -> dict[str, int]:
+    """Ask for another run of every item that holds a failed row (of this stage, with this reason); stage -> units asked for."""
+    asked = {}
+    for node in state.graph:
+        if node.scope != "unit" or stage not in (None, node.name):
+            continue
+        chosen = [item for item, table in state.current_tables(node.name) if table is not None and _has_failed(state, node, table, reason)]
+        for item in chosen:
+            state.ledger.ask_retry(node.name, node.fingerprint, item.id)
+        asked[node.name] = len(chosen)
+    return asked
+
+
+def _has_failed(state: State, node: Node, table: Table, reason: str | None) -> bool:
+    summary = state.ledger.summary(table)
+    if not summary.statuses.get("failed"):
+        return False
+    if reason is None:
+        return True
+    return any(row.status == "failed" and row.reason == reason for row in state.ledger.read(table, node.row_type))
+
+
+def superseded(state: State) -> list[str]:
+    """Paths below the workdir that no current table of this configuration needs: other versions and other inputs."""
+    keep = {table.path for node in state.graph for _, table in state.current_tables(node.name) if table is not None}
+    stale = []
+    for node in state.graph:
+        for fingerprint in state.ledger.workdir.folders(node.name):
+            tables = [table.path for table in state.ledger.all_tables(node.name, fingerprint)]
+            stale += [path for path in tables if path not in keep]
+            if fingerprint != node.fingerprint:
+                stale.append(f"{node.name}/{fingerprint}/stage.json")
+    return [path for path in stale if state.ledger.workdir.exists(path)]
+
+

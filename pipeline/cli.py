@@ -1,0 +1,231 @@
+"""The command `fgdata`. Each command imports what it needs when it runs, so that --help answers at once."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.api import Outcome
+    from pipeline.plan import StagePlan
+
+app = typer.Typer(
+    name="fgdata",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn images into fine-grained image-text training data: resumable, on Ray.",
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's YAML; `fgdata init` writes one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Leave out the stages after this one.")]
+MaxFailed = Annotated[float | None, typer.Option("--max-failed", metavar="RATE", min=0, max=1, help="Exit 1 if more of the images failed.")]
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the configuration.")] = Path("fgdata.yaml"),
+    kind: Annotated[str, typer.Option("--for", help="laptop, one-gpu, one-node, cluster or openai.")] = "one-gpu",
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented configuration to start from."""
+    from pipeline.templates import write_template
+
+    with _user_errors(f"fgdata init {path}"):
+        write_template(path, kind)
+        _say(as_json, {"written": str(path), "for": kind}, f"wrote {path}; next: edit it, then `fgdata doctor {path}` and `fgdata run {path}`")
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check what this run needs.")] = None, as_json: AsJson = False
+) -> None:
+    """Check this installation, and with a configuration everything its run needs."""
+    from pipeline.doctor import examine
+
+    with _user_errors("fgdata doctor"):
+        checks = examine(config)
+        lines = [f"{'ok  ' if c.is_ok else 'FAIL'} {c.name}: {c.detail}{'' if c.is_ok else '; ' + c.act}" for c in checks]
+        _say(as_json, {"checks": [vars(check) for check in checks]}, "\n".join(lines))
+        if any(not check.is_ok for check in checks):
+            raise typer.Exit(2)
+
+
+@app.command()
+def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> None:
+    """Say what would run and why, stage by stage."""
+    from pipeline.api import open_job
+
+    with _user_errors(f"fgdata plan {config}"):
+        plans = open_job(config, until).state().plan()
+        _say(as_json, {"stages": [stage.as_json() for stage in plans]}, _plan_table(plans))
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    until: Until = None,
+    address: Annotated[str | None, typer.Option("--address", help="Ray cluster to join: auto, host:port.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="auto, stages or streaming.")] = None,
+    max_failed: MaxFailed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run all that is pending; run it again to resume."""
+    from pipeline import api
+    from pipeline.placing import placed
+    from pipeline.progress import Display
+
+    with _user_errors(f"fgdata run {config}"):
+        job = placed(api.open_job(config, until), address, schedule)
+        outcome = api.run(job, None if as_json else Display)
+        _report(outcome, as_json, max_failed)
+
+
+@app.command()
+def export(config: ConfigPath, max_failed: MaxFailed = None, as_json: AsJson = False) -> None:
+    """Run all that the export needs, and write the data set."""
+    from pipeline import api
+    from pipeline.progress import Display
+
+    with _user_errors(f"fgdata export {config}"):
+        _report(api.run(api.open_job(config, "export"), None if as_json else Display), as_json, max_failed)
+
+
+@app.command()
+def status(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Count images by status and reason, stage by stage."""
+    from pipeline import api
+
+    with _user_errors(f"fgdata status {config}"):
+        state = api.open_job(config).state()
+        stages = api.status(state)
+        images_in = sum(item.num_images for item in state.items(state.graph[0].name))
+        lines = [f"{images_in} images"]
+        for stage in stages:
+            counts = ", ".join(f"{count} {name}" for name, count in stage["images"].items())
+            reasons = ", ".join(f"{name} {count}" for name, count in stage["reasons"].items())
+            lines.append(f"  {stage['name']:<15} {counts}{f'  ({reasons})' if reasons else ''}")
+        _say(as_json, {"images_in": images_in, "stages": stages}, "\n".join(lines))
+
+
+@app.command()
+def retry(
+    config: ConfigPath,
+    only: Annotated[str, typer.Option("--only", help="Which rows: failed.")] = "failed",
+    stage: Annotated[str | None, typer.Option("--stage", help="Of this stage alone.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="With this reason alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for failed rows to be run again by the next run; what was ok is kept."""
+    from pipeline import api
+    from pipeline.config import ConfigError
+
+    with _user_errors(f"fgdata retry {config}"):
+        if only != "failed":
+            raise ConfigError(f"--only {only}: failed is what can be retried")
+        job = api.open_job(config)
+        if stage is not None and stage not in job.config.stages:
+            raise ConfigError(f"--stage {stage}: the stages are {', '.join(job.config.stages)}")
+        asked = api.retry(job.state(), stage, reason)
+        total = sum(asked.values())
+        _say(as_json, {"units": asked}, f"{total} units asked for again; `fgdata run {config}` runs them" if total else "nothing failed that matches")
+
+
+@app.command()
+def gc(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False) -> None:
+    """Remove tables that this configuration's current state does not use: other versions, other inputs."""
+    from pipeline import api
+
+    with _user_errors(f"fgdata gc {config}"):
+        state = api.open_job(config).state()
+        paths = api.superseded(state)
+        if paths and not yes and not typer.confirm(f"remove {len(paths)} superseded files below {state.ledger.workdir.root}?", err=True):
+            paths = []
+        for path in paths:
+            state.ledger.workdir.delete(path)
+        _say(as_json, {"removed": paths}, f"removed {len(paths)} files")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Everything is written here.")] = Path("demo-out"),
+    images: Annotated[int, typer.Option("--images", min=1, help="Held-out scenes.")] = 96,
+    seed: Annotated[int, typer.Option("--seed", min=1000, help="Of the scenes; training used those below 1000.")] = 1000,
+    engine: Annotated[str, typer.Option("--engine", help="transformers or vllm.")] = "transformers",
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole line on a small corpus with ground truth and small real models, and score it."""
+    from pipeline.demo.run import run_demo, score_table
+    from pipeline.progress import Display
+
+    with _user_errors(f"fgdata demo --out {out} --images {images} --seed {seed} --engine {engine}"):
+        outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)
+        _say(as_json, score, f"{_outcome_line(outcome)}\n{score_table(score, out)}")
+
+
+def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None:
+    content: dict[str, Any] = {
+        "run": outcome.run_id,
+        "images": outcome.num_images,
+        "failed": outcome.num_failed,
+        "seconds": round(outcome.seconds, 3),
+        "stages": {name: figures.as_json() for name, figures in outcome.figures.items()},
+    }
+    _say(as_json, content, _outcome_line(outcome))
+    if max_failed is not None and outcome.num_failed > max_failed * outcome.num_images:
+        typer.echo(f"{outcome.num_failed} of {outcome.num_images} images failed: more than --max-failed {max_failed}", err=True)
+        raise typer.Exit(1)
+
+
+def _outcome_line(outcome: "Outcome") -> str:
+    if outcome.run_id is None:
+        return f"nothing to be done: all stages hold all {outcome.num_images} images"
+    lines = [
+        f"{name:<15} {figures.images:>7} images  {figures.wall_s:8.1f} s  {figures.tokens:>9} tokens  "
+        + ", ".join(f"{count} {word}" for word, count in sorted(figures.statuses.items()))
+        for name, figures in outcome.figures.items()
+    ]
+    end = f"done in {outcome.seconds:.0f} s; {outcome.num_failed} failed rows; Ray's logs: {outcome.logs}"
+    return "\n".join([*lines, end])
+
+
+def _plan_table(plans: "list[StagePlan]") -> str:
+    lines = []
+    for stage in plans:
+        why = ", ".join(f"{reason} {count}" for reason, count in stage.why.items())
+        lines.append(f"{stage.name:<15} {stage.fingerprint}  done {stage.done:>6}  pending {stage.pending:>6}{f'  ({why})' if why else ''}")
+    return "\n".join(lines)
+
+
+def _say(as_json: bool, content: dict[str, Any], text: str) -> None:
+    typer.echo(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) if as_json else text)
+
+
+@contextlib.contextmanager
+def _user_errors(command: str) -> Iterator[None]:
+    """A user's error is one line and exit 2; an interruption is exit 130 with the command that resumes."""
+    from pipeline.pool import PoolError
+
+    try:
+        yield
+    except (ValueError, PoolError) as error:
+        if not _is_ours(error):
+            raise
+        typer.echo(f"fgdata: {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"interrupted; what is committed is kept. Resume with: {command}", err=True)
+        raise typer.Exit(130) from error
+
+
+def _is_ours(error: BaseException) -> bool:
+    return type(error).__module__.split(".")[0] in ("pipeline", "stages", "prompts", "schemas")
+
+
+if __name__ == "__main__":
+    sys.exit(app())

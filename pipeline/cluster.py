@@ -1,0 +1,114 @@
+"""Ray: joining or starting it, what it holds, and the map that indexes shards on it."""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.corpus.update import ShardJob
+from schemas.rows import CorpusRow
+from stages.engines.specs import Resources
+
+_EXCLUDES = [".git", ".venv*", "demo-out", "docs", "tests", "bench", "**/__pycache__"]
+
+
+class ClusterError(ValueError):
+    """The cluster cannot be reached or cannot hold what is asked of it."""
+
+
+def connect(address: str | None) -> str:
+    """Start Ray on this machine, or join a cluster; returns the folder of Ray's own logs. Idempotent.
+
+    Raises: ClusterError where the cluster does not answer.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        # Ray 2.60 may switch token authentication on by itself; a cluster that wants it sets this before us.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+        if address is None:
+            options["include_dashboard"] = False
+        else:
+            options |= {"address": address, "runtime_env": _runtime_env()}
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
+    return str(Path(ray._private.worker.global_worker.node.get_logs_dir_path()))  # noqa: SLF001  # no public way to it
+
+
+def disconnect() -> None:
+    """Leave Ray; a Ray that `connect` started ends."""
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.shutdown()
+
+
+def _runtime_env() -> dict[str, Any]:
+    """From a checkout the code travels; from an installed wheel the nodes have it."""
+    root = Path(__file__).parent.parent
+    if (root / "pyproject.toml").is_file():
+        return {"working_dir": str(root), "excludes": _EXCLUDES}
+    return {}
+
+
+def holdings() -> tuple[float, float]:
+    """CPU cores and GPUs of the whole cluster."""
+    import ray
+
+    resources = ray.cluster_resources()
+    return float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+
+
+def holds_all(wanted: Sequence[Resources]) -> bool:
+    """Whether all these workers fit at once."""
+    cpus, gpus = holdings()
+    return sum(r.cpus * r.actors for r in wanted) <= cpus and sum(r.gpus * r.actors for r in wanted) <= gpus
+
+
+def live_nodes() -> set[str]:
+    """Ids of the nodes that are alive."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+def ray_map(function: Callable[[ShardJob], list[CorpusRow]], jobs: Sequence[ShardJob]) -> Iterator[list[CorpusRow]]:
+    """Results in order, computed by Ray tasks, a few more in flight than there are cores."""
+    import ray
+
+    remote = ray.remote(num_cpus=1)(function)
+    width = max(2, int(holdings()[0]) * 2)
+    waiting = [remote.remote(job) for job in jobs[:width]]
+    for position in range(len(jobs)):
+        yield ray.get(waiting.pop(0))
+        if position + width < len(jobs):
+            waiting.append(remote.remote(jobs[position + width]))
+
+
+def collisions() -> list[str]:
+    """Distributions other than ours that own one of our four top-level names, and packages that lie apart. Empty: all is well.
+
+    Another distribution named like ours overwrites our files silently; an editable install lists no packages at all, so
+    both the folders and the names are compared.
+    """
+    import pipeline
+    import prompts
+    import schemas
+    import stages
+
+    found = []
+    owners = importlib.metadata.packages_distributions()
+    for module in (pipeline, prompts, schemas, stages):
+        name = module.__name__
+        found += [f"'{name}' also belongs to the package {owner}" for owner in owners.get(name, []) if owner != "fgdata"]
+        folder = Path(str(module.__file__)).parent.parent
+        if folder != Path(str(pipeline.__file__)).parent.parent:
+            found.append(f"'{name}' is imported from {folder}, not from beside pipeline")
+    return sorted(set(found))

@@ -1,0 +1,18 @@
+"""Digest of our four packages' source: a worker with other code than the driver's is refused."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def code_digest() -> str:
+    """16 hexadecimal digits over every .py and .yaml file of the four packages, as this process would import them."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in ("pipeline", "prompts", "schemas", "stages"):
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,222 @@
+"""One YAML, four blocks: corpus, engines, stages (hashed), placement (never hashed). The only reader of the environment."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from pipeline.corpus.params import CorpusParams
+from pipeline.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, UNIT_STAGES, model_path, params_type
+from stages.base import StageParams
+from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
+from stages.export import Export
+from stages.select import SelectParams
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+_BLOCKS = ("workdir", "corpus", "engines", "stages", "placement", "export", "prompts_dir")
+
+
+class ConfigError(ValueError):
+    """The user's configuration is wrong: one line that says what, where, and what to do."""
+
+
+class Placement(BaseModel):
+    """The YAML block `placement`: where and how fast. Never hashed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schedule: Literal["auto", "stages", "streaming"] = Field(
+        "auto", description="One stage after another, or all pools at once; auto: at once where the cluster holds them all."
+    )
+    address: str | None = Field(None, description="Ray cluster to join (auto, host:port); null: start one here.")
+    stages: Mapping[str, Resources] = Field(default_factory=dict, description="Workers by stage; what is absent gets one worker, one core.")
+
+
+class ExportTo(BaseModel):
+    """The YAML block `export`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    to: str = Field(description="Folder or s3:// location of the data set.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A validated configuration; paths are absolute, the environment is read."""
+
+    path: Path
+    workdir: str
+    corpus: CorpusParams
+    engines: Mapping[str, AnySpec]
+    stages: Mapping[str, StageParams]
+    placement: Placement
+    export_to: str | None
+    prompts_dir: Path | None
+
+    def resources(self, stage: str) -> Resources:
+        """What a worker of this stage may use."""
+        return self.placement.stages.get(stage, Resources())
+
+    def specs(self, stage: str) -> dict[str, AnySpec]:
+        """Role -> engine of the roles that a stage uses."""
+        if stage == Export.name:
+            return {}
+        return {role: self.engines[role] for role in UNIT_STAGES[stage].roles(self.stages[stage])}
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in a YAML file. Relative paths in it are relative to the file's folder.
+
+    Raises: ConfigError with one line for whatever is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; `fgdata init` writes one") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold the blocks {', '.join(_BLOCKS)}")
+    try:
+        return _Reader(path, content).config()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+class _Reader:
+    """Turns the parsed YAML into a Config, block by block."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self.path, self.content, self.folder = path, content, path.absolute().parent
+
+    def config(self) -> Config:
+        _known(self.content, _BLOCKS, "")
+        for block in ("workdir", "corpus", "stages"):
+            if not self.content.get(block):
+                raise ConfigError(f"the block {block} is missing")
+        engines = self._engines()
+        stages = self._stages(engines)
+        prompts_dir = self.content.get("prompts_dir")
+        export = self.content.get("export")
+        config = Config(
+            path=self.path.absolute(),
+            workdir=self._located(str(self.content["workdir"])),
+            corpus=self._corpus(),
+            engines=engines,
+            stages=stages,
+            placement=self._placement(),
+            export_to=self._located(validated(ExportTo, export, "export").to) if export else None,
+            prompts_dir=Path(self._located(prompts_dir)) if prompts_dir else None,
+        )
+        self._check_whole(config)
+        return config
+
+    def _corpus(self) -> CorpusParams:
+        corpus = validated(CorpusParams, self.content["corpus"], "corpus")
+        return corpus.model_copy(update={"path": self._located(corpus.path)})
+
+    def _engines(self) -> dict[str, AnySpec]:
+        blocks = _mapping(self.content.get("engines") or {}, "engines")
+        _known(blocks, ROLES, "engines")
+        return {role: self._engine(role, block) for role, block in blocks.items()}
+
+    def _engine(self, role: str, block: Any) -> AnySpec:
+        where = f"engines.{role}"
+        fields = dict(_mapping(block, where))
+        kinds = _KINDS["detector" if role in DETECTOR_ROLES else "generator"]
+        kind = fields.get("kind")
+        if kind not in kinds:
+            raise ConfigError(f"{where}.kind is {kind!r}{_did_you_mean(str(kind), kinds)}; it must be one of {', '.join(kinds)}")
+        spec: AnySpec = validated(kinds[kind], fields, where)
+        return self._located_model(spec, where) if isinstance(spec, ModelSpec) else spec
+
+    def _located_model(self, spec: ModelSpec, where: str) -> Any:
+        if spec.model.startswith("builtin:"):
+            if not Path(model_path(spec.model)).is_dir():
+                raise ConfigError(f"{where}.model is '{spec.model}', which is no checkpoint of the demo")
+            return spec
+        local = self._located(spec.model)
+        if Path(local).is_dir():
+            return spec.model_copy(update={"model": local})
+        if spec.model.startswith((".", "/", "~")) or spec.model.count("/") != 1:
+            raise ConfigError(f"{where}.model is '{spec.model}': no such folder, and not a hub name (org/name)")
+        if spec.revision is None:
+            raise ConfigError(f"{where}.revision is missing: pin the commit or tag of the hub model {spec.model}")
+        return spec
+
+    def _stages(self, engines: Mapping[str, AnySpec]) -> dict[str, StageParams]:
+        blocks = _mapping(self.content["stages"], "stages")
+        _known(blocks, STAGE_NAMES, "stages")
+        stages = {name: validated(params_type(name), blocks[name] or {}, f"stages.{name}") for name in STAGE_NAMES if name in blocks}
+        select = stages.get("select")
+        if isinstance(select, SelectParams) and select.min_score is None and "detector" in engines:
+            stages["select"] = select.model_copy(update={"min_score": getattr(engines["detector"], "default_min_score", 0.0)})
+        return stages
+
+    def _placement(self) -> Placement:
+        block = dict(_mapping(self.content.get("placement") or {}, "placement"))
+        resources = _mapping(block.pop("stages", None) or {}, "placement.stages")
+        _known(resources, STAGE_NAMES, "placement.stages")
+        read = {name: validated(Resources, fields, f"placement.stages.{name}") for name, fields in resources.items()}
+        return validated(Placement, block, "placement").model_copy(update={"stages": read})
+
+    def _located(self, place: str) -> str:
+        place = os.path.expanduser(os.path.expandvars(place))
+        return place if "://" in place or place.startswith("/") else str((self.folder / place).resolve())
+
+    @staticmethod
+    def _check_whole(config: Config) -> None:
+        for name in config.stages:
+            if name == Export.name:
+                if config.export_to is None:
+                    raise ConfigError("the block export is missing: `export: {to: ...}` says where the data set goes")
+                continue
+            for upstream in UNIT_STAGES[name].reads:
+                if upstream not in config.stages:
+                    raise ConfigError(f"stages.{name} reads {upstream}, which is not among the stages")
+            for role in UNIT_STAGES[name].roles(config.stages[name]):
+                if role not in config.engines:
+                    raise ConfigError(f"stages.{name} needs the engine {role}: add the block engines.{role}")
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    group: {get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in get_args(union)}
+    for group, union in (("generator", AnyGeneratorSpec), ("detector", AnyDetectorSpec))
+}
+
+
+def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
+    """The block as its model.
+
+    Raises: ConfigError with the first thing that is wrong, its place, and the closest known name.
+    """
+    try:
+        return TypeAdapter(model).validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in (where, *first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = [*model.model_fields]
+            raise ConfigError(f"unknown key {place}{_did_you_mean(str(first['loc'][-1]), known)}") from error
+        raise ConfigError(f"{place}: {first['msg']}, not {first['input']!r}"[:300]) from error
+
+
+def _known(block: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in block:
+        if key not in known:
+            place = f"{where}.{key}" if where else str(key)
+            raise ConfigError(f"unknown key {place}{_did_you_mean(str(key), known)}; known here: {', '.join(known)}")
+
+
+def _mapping(block: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(block, dict):
+        raise ConfigError(f"{where} must be a block of keys, not {block!r}"[:300])
+    return block
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f": did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,179 @@
+"""What is done, what is pending and why, read off names: units x stages against the ledger. Runs nothing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.corpus.index import Unit
+from pipeline.graph import Node
+from pipeline.ledger import Ledger, Table, inputs_digest
+
+REASONS = ("new", "version_changed", "prompt_changed", "params_changed", "model_changed", "upstream_changed", "given_changed", "retry")
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a stage commits at once: one unit, or all units of a shard."""
+
+    id: str
+    units: tuple[Unit, ...]
+
+    @property
+    def num_images(self) -> int:
+        return sum(unit.num_rows for unit in self.units)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage's share of a plan. `done` and `pending` count units."""
+
+    name: str
+    fingerprint: str
+    done: int
+    pending: int
+    why: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "fingerprint": self.fingerprint, "done": self.done, "pending": self.pending, "why": dict(self.why)}
+
+
+@dataclass
+class _Listed:
+    """What the ledger lists for one node."""
+
+    tables: dict[str, dict[str, Table]]
+    retries: dict[str, int]
+    deaths: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+class State:
+    """The ledger's listing of a graph over the units of a corpus; a run keeps it current with `add`."""
+
+    def __init__(self, graph: Sequence[Node], units: Sequence[Unit], ledger: Ledger) -> None:
+        self.graph = list(graph)
+        self.nodes = {node.name: node for node in graph}
+        self.ledger = ledger
+        self._items = {node.name: _items(node, units) for node in graph}
+        self._item_of = {name: {unit.id: item for item in items for unit in item.units} for name, items in self._items.items()}
+        self._listed = {
+            node.name: _Listed(
+                ledger.tables(node.name, node.fingerprint),
+                ledger.retries(node.name, node.fingerprint),
+                ledger.deaths(node.name, node.fingerprint),
+            )
+            for node in graph
+        }
+
+    def items(self, stage: str) -> list[Item]:
+        """All items of a stage, in order of shard and place."""
+        return self._items[stage]
+
+    def item_of(self, stage: str, unit: Unit) -> Item:
+        """The item of a stage that holds a unit."""
+        return self._item_of[stage][unit.id]
+
+    def retry(self, stage: str, item: Item) -> int:
+        """Number of the item's latest retry; 0: none was asked for."""
+        return self._listed[stage].retries.get(item.id, 0)
+
+    def deaths(self, stage: str, item: Item) -> int:
+        """How often a worker died with this item, at this retry, in flight."""
+        return self._listed[stage].deaths.get((item.id, self.retry(stage, item)), 0)
+
+    def note_death(self, stage: str, item: Item) -> int:
+        """One more death; returns how many."""
+        number, retry = self.deaths(stage, item) + 1, self.retry(stage, item)
+        self._listed[stage].deaths[item.id, retry] = number
+        self.ledger.note_death(stage, self.nodes[stage].fingerprint, item.id, retry, number)
+        return number
+
+    def inputs(self, stage: str, item: Item, *, retry: int | None = None) -> str | None:
+        """Digest of what the item reads now; None while something upstream is not committed."""
+        node = self.nodes[stage]
+        contents = {}
+        for upstream in node.reads:
+            tables = [self.table(upstream, single) for single in (Item(unit.id, (unit,)) for unit in item.units)]
+            if any(table is None for table in tables):
+                return None
+            contents[upstream] = [table.content for table in tables if table is not None]
+        rows_digest = None if node.reads else "/".join(unit.rows_digest for unit in item.units)
+        return inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
+
+    def table(self, stage: str, item: Item, *, retry: int | None = None) -> Table | None:
+        """The item's current table: committed, and for the inputs as they are now."""
+        inputs = self.inputs(stage, item, retry=retry)
+        return None if inputs is None else self._listed[stage].tables.get(item.id, {}).get(inputs)
+
+    def add(self, table: Table) -> None:
+        """Enter a table that was just committed."""
+        self._listed[table.stage].tables.setdefault(table.item, {})[table.inputs] = table
+
+    def has_any(self, stage: str, item: Item) -> bool:
+        """Whether this version of the stage has committed the item for whatever inputs."""
+        return item.id in self._listed[stage].tables
+
+    def current_tables(self, stage: str) -> list[tuple[Item, Table | None]]:
+        """Each item with its current table, None where pending."""
+        return [(item, self.table(stage, item)) for item in self.items(stage)]
+
+    def plan(self) -> list[StagePlan]:
+        """Per stage: units done and pending, and why."""
+        return [self._plan_stage(node) for node in self.graph]
+
+    def _plan_stage(self, node: Node) -> StagePlan:
+        pending = [item for item, table in self.current_tables(node.name) if table is None]
+        why: Counter[str] = Counter()
+        earlier = _Earlier(self.ledger, node) if pending else None
+        for item in pending:
+            assert earlier is not None
+            why[self._why(node, item, earlier)] += len(item.units)
+        num_pending = sum(len(item.units) for item in pending)
+        total = sum(len(item.units) for item in self.items(node.name))
+        return StagePlan(node.name, node.fingerprint, total - num_pending, num_pending, dict(sorted(why.items())))
+
+    def _why(self, node: Node, item: Item, earlier: "_Earlier") -> str:
+        retry = self.retry(node.name, item)
+        if retry and self.inputs(node.name, item) and self.table(node.name, item, retry=retry - 1) is not None:
+            return "retry"
+        if self.has_any(node.name, item):
+            return "upstream_changed"
+        return earlier.why(item)
+
+
+class _Earlier:
+    """Other versions of a stage in the ledger, and what sets them apart from the one at hand."""
+
+    def __init__(self, ledger: Ledger, node: Node) -> None:
+        self._versions = [
+            (ledger.tables(node.name, fingerprint), _difference(description, node.description))
+            for fingerprint, description in ledger.descriptions(node.name).items()
+            if fingerprint != node.fingerprint
+        ]
+
+    def why(self, item: Item) -> str:
+        """The difference to the nearest version that has committed the item; `new` where none has."""
+        found = [difference for tables, difference in self._versions if item.id in tables]
+        return max(found, key=REASONS.index) if found else "new"
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    for part, reason in (
+        ("version", "version_changed"),
+        ("prompts", "prompt_changed"),
+        ("params", "params_changed"),
+        ("engines", "model_changed"),
+    ):
+        if old.get(part) != new.get(part):
+            return reason
+    return "upstream_changed"
+
+
+def _items(node: Node, units: Sequence[Unit]) -> list[Item]:
+    if node.scope == "unit":
+        return [Item(unit.id, (unit,)) for unit in units]
+    shards: dict[str, list[Unit]] = {}
+    for unit in units:
+        shards.setdefault(unit.shard_id, []).append(unit)
+    return [Item(shard_id, tuple(members)) for shard_id, members in shards.items()]
+

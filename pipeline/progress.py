@@ -1,0 +1,84 @@
+"""What a person sees of a run: one line a stage, in place on a terminal, now and then in a log. Knows counts only."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class Watcher(Protocol):
+    """Is told of a run as it goes."""
+
+    def begin(self, stage: str, done: int, total: int) -> None: ...
+
+    def advance(self, stage: str, units: int, images: int, tokens: int) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Silent:
+    """Shows nothing: for --json."""
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        pass
+
+    def advance(self, stage: str, units: int, images: int, tokens: int) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+@dataclass
+class _Flow:
+    started: float
+    images: int = 0
+    tokens: int = 0
+
+
+class _Rates(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        flow: _Flow = task.fields["flow"]
+        seconds = max(time.monotonic() - flow.started, 1e-3)
+        if not flow.images:
+            return Text("")
+        tokens = f"  {flow.tokens / seconds:,.0f} tokens/s" if flow.tokens else ""
+        return Text(f"{flow.images / seconds:,.1f} images/s{tokens}", style="cyan")
+
+
+class Display:
+    """rich's progress bars, one a stage."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} units"),
+            _Rates(),
+            TimeRemainingColumn(compact=True),
+            console=Console(file=sys.stderr),
+            refresh_per_second=4,
+        )
+        width = max((len(stage) for stage in stages), default=0)
+        self._tasks: dict[str, TaskID] = {}
+        self._flows: dict[str, _Flow] = {}
+        self._width = width
+        self._progress.start()
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        flow = _Flow(time.monotonic())
+        self._flows[stage] = flow
+        self._tasks[stage] = self._progress.add_task(stage.ljust(self._width), total=total, completed=done, flow=flow)
+
+    def advance(self, stage: str, units: int, images: int, tokens: int) -> None:
+        self._flows[stage].images += images
+        self._flows[stage].tokens += tokens
+        self._progress.advance(self._tasks[stage], units)
+
+    def end(self) -> None:
+        self._progress.stop()

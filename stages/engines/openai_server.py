@@ -1,0 +1,154 @@
+"""Any OpenAI-compatible server over HTTP: vllm serve, SGLang, a vendor. Knows requests, no stage.
+
+Retries live here and nowhere else: by kind of error, with a bound, honouring Retry-After.
+"""
+
+import asyncio
+import base64
+import io
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from PIL import Image
+
+from stages.engines.base import Answer, EngineDead, ErrorKind, MissingExtra, Request
+from stages.engines.pixels import shrink
+from stages.engines.specs import OpenAISpec, Resources
+
+if TYPE_CHECKING:
+    import openai
+    import tenacity
+
+_TOO_LONG = ("context_length_exceeded", "maximum context length", "maximum model length", "context window", "too many tokens")
+_LONGEST_WAIT_S = 120.0
+
+
+class OpenAIGenerator:
+    """Answers from `spec.base_url`; at most `spec.concurrency` requests of this worker are in flight.
+
+    The key is the environment variable `spec.api_key_env`, "EMPTY" where that is unset. What a server does beside what
+    is asked (its own default top_k, white space in JSON) is its own matter: start `vllm serve` with
+    `--generation-config vllm` and a structured outputs configuration of backend xgrammar without free white space.
+    Raises: MissingExtra without openai.
+    """
+
+    reproducible: ClassVar[bool] = False
+
+    def __init__(self, spec: OpenAISpec, resources: Resources) -> None:
+        try:
+            import openai
+        except ImportError as error:
+            raise MissingExtra("openai", "openai") from error
+        self._spec = spec
+        key = os.environ.get(spec.api_key_env) or "EMPTY"
+        self._client = openai.AsyncOpenAI(base_url=spec.base_url, api_key=key, timeout=spec.timeout_s, max_retries=0)
+        self._slots = asyncio.Semaphore(spec.concurrency)
+
+    async def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """One answer each, in order.
+
+        Raises: EngineDead where the server cannot be reached after all retries.
+        """
+        return list(await asyncio.gather(*(self._answer(request) for request in requests)))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _answer(self, request: Request) -> Answer:
+        import openai
+
+        async with self._slots:
+            body = await asyncio.to_thread(_body, self._spec, request)
+            try:
+                completion = await self._ask(body)
+            except openai.APITimeoutError as error:
+                return Answer(error="timeout", detail=str(error)[:500])
+            except openai.APIConnectionError as error:
+                raise EngineDead(f"no connection to {self._spec.base_url}: {error.__cause__ or error}") from error
+            except openai.APIStatusError as error:
+                return Answer(error=_kind(error), detail=str(error)[:500])
+        return _answer_of(completion)
+
+    async def _ask(self, body: dict[str, Any]) -> Any:
+        import tenacity
+
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(_is_passing),
+            stop=tenacity.stop_after_attempt(self._spec.max_retries + 1),
+            wait=_wait_s,
+            reraise=True,
+        )
+        return await retrying(self._client.chat.completions.create, **body)
+
+
+def _body(spec: OpenAISpec, request: Request) -> dict[str, Any]:
+    """The request as the chat completions endpoint takes it; images before the text, as PNG, which loses nothing."""
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": _data_url(shrink(image, spec.max_pixels))}} for image in request.images
+    ]
+    content: Any = [*parts, {"type": "text", "text": request.user}] if parts else request.user
+    messages = [{"role": "user", "content": content}]
+    if request.system:
+        messages.insert(0, {"role": "system", "content": request.system})
+    body: dict[str, Any] = {"model": spec.model, "messages": messages, "seed": request.seed % 2**63}
+    body |= {"max_tokens": request.decoding.max_tokens, "temperature": request.decoding.temperature, "top_p": request.decoding.top_p}
+    if request.answer_schema is not None and spec.structured == "json_schema":
+        named = {"name": "answer", "schema": dict(request.answer_schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    return body
+
+
+def _data_url(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the same request may succeed later."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in (408, 409, 429) or error.status_code >= 500
+    return isinstance(error, openai.APIConnectionError)
+
+
+def _wait_s(state: "tenacity.RetryCallState") -> float:
+    """Seconds until the next try: what the server asks for, else 0.5, 1, 2 ... up to two minutes."""
+    import openai
+
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, openai.APIStatusError):
+        asked = error.response.headers.get("retry-after", "")
+        if asked.replace(".", "", 1).isdigit():
+            return min(float(asked), _LONGEST_WAIT_S)
+    return min(0.5 * 2.0 ** (state.attempt_number - 1), _LONGEST_WAIT_S)
+
+
+def _kind(error: "openai.APIStatusError") -> ErrorKind:
+    """The error's kind by status and text, once retries are spent."""
+    status, text = error.status_code, f"{error.code} {error}".lower()
+    if any(phrase in text for phrase in _TOO_LONG):
+        return "context_window"
+    if status in (401, 403):
+        return "auth"
+    if status == 429:
+        return "rate_limit"
+    if status in (408, 502, 503, 504):
+        return "timeout"
+    return "unsupported" if status in (404, 405, 415, 501) else "bad_request"
+
+
+def _answer_of(completion: Any) -> Answer:
+    usage = completion.usage
+    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    choice = completion.choices[0]
+    text = choice.message.content
+    if choice.finish_reason == "length":
+        return Answer(text or "", "length", "truncated", f"no end within {counts[1]} tokens", *counts)
+    if choice.finish_reason != "stop":
+        return Answer(text or "", None, "bad_request", f"ended as {choice.finish_reason}", *counts)
+    if text is None:
+        return Answer("", "stop", "invalid_output", choice.message.refusal or "no text", *counts)
+    return Answer(text, "stop", None, None, *counts)

@@ -1,0 +1,136 @@
+"""vLLM's AsyncLLM in the worker: continuous batching over all units in flight. Knows requests, no stage and no Ray.
+
+Prompts and images go through vLLM's own renderer, so that this engine and `vllm serve` build the same prompt.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from stages.engines.base import Answer, EngineDead, MissingExtra, Request
+from stages.engines.grammar import schema_grammar
+from stages.engines.pixels import shrink
+from stages.engines.specs import Resources, VllmSpec
+
+_TOO_LONG = ("maximum context length", "maximum model length")
+
+
+class VllmGenerator:
+    """Answers from one engine process; the constructor starts it (20 s and more) and must not run under a loop it may not block.
+
+    image_ids are not handed to vLLM, which takes them for the content: two shards may use one key, and the second
+    image would get the first one's answer. vLLM hashes the pixels itself. Its cache of prepared images is off, since
+    most images are asked once; `engine_args: {mm_processor_cache_gb: 4}` turns it on.
+    Raises: MissingExtra without vllm; EngineDead where the engine does not start.
+    """
+
+    reproducible: ClassVar[bool] = False
+
+    def __init__(self, spec: VllmSpec, resources: Resources) -> None:
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise MissingExtra("vllm", "vllm") from error
+        if current_platform.is_cpu():
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        self._spec = spec
+        self._numbers = itertools.count()
+        try:
+            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**_engine_args(spec, resources)))
+        except RuntimeError as error:
+            raise EngineDead(f"vLLM did not start {spec.model}: {error}") from error
+        self._reads_images = bool(self._engine.model_config.is_multimodal_model)
+
+    async def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """One answer each, in order; all are in flight together.
+
+        Raises: EngineDead where the engine's process has died.
+        """
+        return list(await asyncio.gather(*(self._answer(request) for request in requests)))
+
+    async def close(self) -> None:
+        """Ends the engine's process."""
+        await asyncio.to_thread(self._engine.shutdown)
+        del self._engine
+
+    async def _answer(self, request: Request) -> Answer:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        if request.images and not self._reads_images:
+            return Answer(error="unsupported", detail=f"{self._spec.model} reads no images")
+        try:
+            prompt = await self._render(request)
+            name = f"fgdata-{next(self._numbers)}"
+            outputs = [output async for output in self._engine.generate(prompt, self._sampling(request), name)]
+        except EngineDeadError as error:
+            raise EngineDead(f"vLLM's engine for {self._spec.model} died: {error}") from error
+        except EngineGenerateError as error:
+            if self._engine.errored:
+                raise EngineDead(f"vLLM's engine for {self._spec.model} died: {error.__cause__}") from error
+            return Answer(error="bad_request", detail=str(error.__cause__)[:500])
+        except (VLLMClientError, ValueError, TypeError) as error:
+            is_too_long = any(text in str(error) for text in _TOO_LONG)
+            return Answer(error="context_window" if is_too_long else "bad_request", detail=str(error)[:500])
+        return _answer_of(outputs[-1])
+
+    async def _render(self, request: Request) -> Any:
+        """The prompt as tokens and prepared images: an optional system text, then images before the user's text."""
+        from vllm.renderers.params import ChatParams
+
+        images = [shrink(image, self._spec.max_pixels) for image in request.images]
+        parts = [*({"type": "image_pil", "image_pil": image} for image in images), {"type": "text", "text": request.user}]
+        messages: list[Any] = [{"role": "user", "content": parts if images else request.user}]
+        if request.system:
+            messages.insert(0, {"role": "system", "content": request.system})
+        template = {"add_generation_prompt": True, "continue_final_message": False}
+        params = ChatParams(chat_template=self._spec.chat_template, chat_template_kwargs=template)
+        _, prompts = await self._engine.renderer.render_chat_async([messages], params)
+        return prompts[0]
+
+    def _sampling(self, request: Request) -> Any:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+        decoding, schema = request.decoding, request.answer_schema
+        return SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=decoding.max_tokens,
+            seed=request.seed % 2**63,
+            structured_outputs=None if schema is None else StructuredOutputsParams(grammar=schema_grammar(schema)),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+
+def _engine_args(spec: VllmSpec, resources: Resources) -> dict[str, Any]:
+    """AsyncEngineArgs by name; the spec's own `engine_args` win."""
+    named: Mapping[str, Any] = {
+        "model": spec.model,
+        "revision": spec.revision,
+        "dtype": spec.dtype,
+        "quantization": spec.quantization,
+        "max_model_len": spec.max_model_len,
+        "max_num_seqs": spec.max_num_seqs,
+        "enforce_eager": spec.enforce_eager,
+        "tensor_parallel_size": resources.tensor_parallel,
+        "gpu_memory_utilization": resources.gpu_memory_share,
+        "mm_processor_cache_gb": 0,
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "disable_log_stats": True,
+    }
+    return {name: value for name, value in named.items() if value is not None} | dict(spec.engine_args)
+
+
+def _answer_of(output: Any) -> Answer:
+    completion = output.outputs[0]
+    counts = (len(output.prompt_token_ids or ()), len(completion.token_ids))
+    if completion.finish_reason == "stop":
+        return Answer(completion.text, "stop", None, None, *counts)
+    if completion.finish_reason == "length":
+        return Answer(completion.text, "length", "truncated", f"no end within {counts[1]} tokens", *counts)
+    return Answer(completion.text, None, "bad_request", f"ended as {completion.finish_reason}", *counts)

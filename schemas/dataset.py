@@ -1,0 +1,148 @@
+"""The exported data set: what is said of one image, of one shard and of the whole. No I/O, no times, no machine's paths."""
+
+from pydantic import Field
+
+from schemas.boxes import Box
+from schemas.rows import Attribute, Negative, Record
+
+FORMAT_VERSION = 1
+_SHORT_INDEX, _LONG_INDEX = 4, 9
+
+
+class ExportRegion(Record):
+    """A region of an image with all that the run said of it; what a stage did not say is null or empty."""
+
+    xyxy: Box = Field(description="Pixels of the upright image.")
+    bbox: Box | None = Field(
+        None, description="xyxy in shares of the upright image's sides, clipped to 0..1; null where nothing is inside."
+    )
+    score: float | None = Field(None, description="The detector's, 0..1; null for given boxes.")
+    phrase: str = Field(description="`long[start:end]`, the words of the long caption that name it.")
+    start: int
+    end: int
+    head: str
+    short: str | None = Field(None, description="Short expression: the positive of the negatives.")
+    long: str | None = None
+    attributes: list[Attribute] = Field(default_factory=list)
+    negatives: list[Negative] = Field(default_factory=list)
+
+
+class ExportRecord(Record):
+    """What is said of one exported image: the json beside it in the tar, and its row in the Parquet file."""
+
+    key: str = Field(description="Name of the image in the exported tar, without suffix.")
+    source_key: str = Field(description="Name of the image in the corpus.")
+    source_shard: str = Field(description="Where the bytes came from, relative to the corpus.")
+    sha256: str
+    width: int | None = Field(None, description="Pixels of the upright image.")
+    height: int | None = None
+    alt: str | None = None
+    long: str | None = None
+    short: str | None = None
+    regions: list[ExportRegion] = Field(default_factory=list, description="Best score first.")
+
+
+class FileDigest(Record):
+    """One written file: its path in the data set, its length and digest."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class ShardStats(Record):
+    """`NNNNN_stats.json`: what became of one shard's images, and the files that hold them."""
+
+    name: str
+    statuses: dict[str, int] = Field(description="Images in, by the export's status.")
+    reasons: dict[str, int] = Field(description="Images that were not exported, by reason.")
+    images: int = Field(description="Images exported.")
+    regions: int
+    negatives: int
+    negatives_by_type: dict[str, int]
+    negatives_by_verdict: dict[str, int]
+    captions: dict[str, int] = Field(description="How many images have a text, by its name: alt, long, short.")
+    caption_words: dict[str, int] = Field(description="Words in all of them, by the same names.")
+    tar: FileDigest
+    parquet: FileDigest
+    finehard: FileDigest | None = Field(None, description="The shard's FineHARD records; null where none were asked for.")
+    finehard_records: int = Field(0, description="Fewer than `images` where an image has no caption or no usable region.")
+
+
+class EngineDescription(Record):
+    """The engine behind a role of the configuration."""
+
+    role: str
+    kind: str
+    model: str | None = None
+    revision: str | None = Field(None, description="Commit or tag, or `weights <digest>` of a local checkpoint.")
+
+
+class PromptDescription(Record):
+    task: str
+    version: str
+    answered_by: list[str] = Field(default_factory=list, description="Models whose answers to it were looked at.")
+    unanswered: bool = Field(description="No model's answers to it have been looked at yet.")
+
+
+class StageDescription(Record):
+    """One stage of the run that the data set came from, with its yield."""
+
+    name: str
+    version: int
+    fingerprint: str
+    engines: list[EngineDescription] = Field(default_factory=list)
+    prompts: list[PromptDescription] = Field(default_factory=list)
+    statuses: dict[str, int] = Field(default_factory=dict, description="Images by status; empty where they were not counted.")
+
+
+class ShardEntry(Record):
+    """One shard in the manifest. `bytes` and `sha256` are the tar's; paths are relative to the manifest."""
+
+    name: str
+    tar: str
+    parquet: str
+    stats: str
+    finehard: str | None = None
+    images: int
+    regions: int
+    negatives: int
+    bytes: int
+    sha256: str
+
+
+class Totals(Record):
+    shards: int
+    images_in: int
+    images: int
+    regions: int
+    negatives: int
+    bytes: int = Field(description="Of the tars.")
+    finehard_records: int = 0
+
+
+class Manifest(Record):
+    """`manifest.json`: which ledger the data set is a function of, and its shards. Same ledger, same bytes."""
+
+    format_version: int = FORMAT_VERSION
+    fgdata_version: str
+    rehearsal: bool = Field(description="Some engine only rehearsed: the texts or boxes are canned and worth nothing.")
+    stages: dict[str, str] = Field(description="Stage -> fingerprint.")
+    engines: dict[str, EngineDescription] = Field(description="By role.")
+    prompts: list[PromptDescription]
+    shards: list[ShardEntry]
+    totals: Totals
+
+
+def shard_name(shard_number: int) -> str:
+    """At least five digits, as img2dataset names shards."""
+    return f"{shard_number:05d}"
+
+
+def image_key(shard_number: int, index_in_shard: int) -> str:
+    """The shard's name and four digits, as img2dataset names images; nine digits from the 10,000th image of a shard on.
+
+    No two images of a corpus share a key: with five digits, image 67890 of shard 12345 would be 7890 of shard 123456.
+    """
+    digits = _SHORT_INDEX if index_in_shard < 10**_SHORT_INDEX else _LONG_INDEX
+    return f"{shard_name(shard_number)}{index_in_shard:0{digits}d}"

@@ -1,0 +1,94 @@
+"""The files of one exported shard as they grow: tar and Parquet, the same bytes for the same records. Knows no stage."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import webdataset
+
+from schemas.arrow import arrow_schema
+from schemas.dataset import ExportRecord, FileDigest
+
+_ROWS_PER_GROUP = 1024
+_OWNER = "fgdata"
+_EXTENSIONS: Mapping[str, str] = {
+    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "JPEG2000": "jp2",
+    "AVIF": "avif", "PPM": "ppm",
+}  # fmt: skip
+
+
+def extension(image_format: str | None) -> str:
+    """The suffix of a file of this format, by Pillow's name of it; `img` for one that is not known."""
+    return _EXTENSIONS.get(image_format or "", "img")
+
+
+class HashedFile:
+    """A file that is only written to, and hashed on the way."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self.path = path
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        self._size += len(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        self._file.close()
+
+    def digest(self, name: str) -> FileDigest:
+        """What is said of the file under its name in the data set."""
+        return FileDigest(path=name, bytes=self._size, sha256=self._digest.hexdigest())
+
+
+class ShardFiles:
+    """A tar and a Parquet file in a temporary folder, written image by image; holds one row group in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tar = HashedFile(folder / "tar")
+        self.parquet = HashedFile(folder / "parquet")
+        self._schema = arrow_schema(ExportRecord)
+        self._tar_writer = webdataset.TarWriter(self.tar, user=_OWNER, group=_OWNER, mode=0o644, mtime=0, compress=False, encoder=False)
+        self._table_writer = pq.ParquetWriter(self.parquet, self._schema, compression="zstd")
+        self._waiting: list[ExportRecord] = []
+
+    def __enter__(self) -> "ShardFiles":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and self._waiting:
+            self._write_group(self._waiting)
+        self._tar_writer.close()
+        self._table_writer.close()
+        self.tar.close()
+        self.parquet.close()
+
+    def add(self, record: ExportRecord, content: bytes, suffix: str) -> None:
+        """One image: its bytes as they are and its json into the tar, its row into the Parquet file."""
+        text = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        self._tar_writer.write({"__key__": record.key, suffix: content, "json": text.encode()})
+        self._tar_writer.tarstream.members = []  # else the tar keeps every header of the shard
+        self._waiting.append(record)
+        if len(self._waiting) == _ROWS_PER_GROUP:
+            self._write_group(self._waiting)
+            self._waiting = []
+
+    def _write_group(self, records: Sequence[ExportRecord]) -> None:
+        self._table_writer.write_table(pa.Table.from_pylist([record.model_dump() for record in records], schema=self._schema))

@@ -15,6 +15,8 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 MAX_FILE_BYTES = 256 * 2**20
 # EPS, PDF, WMF and the like are left out: their readers start other programs or draw text.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+# These readers compare with Pillow's global once more while they decode, and would warn where ours says no.
+_CHECKED_BY_PILLOW = ("TIFF", "GIF")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -103,9 +105,9 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile | Problem:
         return _problem_of(error, data)
     if opened is None:
         return Problem("unreadable", "no image format is recognised")
-    pixels = opened.width * opened.height
-    if pixels > max_pixels:
-        return Problem("too_large", f"{opened.width} x {opened.height} pixels, limit {max_pixels}")
+    limit = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels) if opened.format in _CHECKED_BY_PILLOW else max_pixels
+    if opened.width * opened.height > limit:
+        return Problem("too_large", f"{opened.width} x {opened.height} pixels, limit {limit}")
     return opened
 
 

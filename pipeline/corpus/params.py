@@ -53,7 +53,10 @@ class CorpusParams(BaseModel):
         "keep", description="What becomes of an image whose bytes came before: kept and named in duplicate_of, or filtered (`duplicate`)."
     )
     max_pixels_limit: int = Field(
-        178_956_970, ge=1, description="Images with more pixels fail as `too_large` before they are decoded (decompression bombs)."
+        178_956_970,
+        ge=1,
+        description="Images with more pixels fail as `too_large` before they are decoded (decompression bombs); "
+        "TIFF and GIF already above 89,478,485.",
     )
 
     def reading_digest(self) -> str:

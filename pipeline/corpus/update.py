@@ -21,6 +21,7 @@ from schemas.rows import CorpusRow
 _FOOTER = b"fgdata.corpus"
 _ROWS_IN_GROUP = 1024
 _FOLDER = "corpus"
+_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,9 @@ class _Update:
         known = {shard_id: _read_all(self.workdir, shard_id) for shard_id in changed}
         self._settle(old, known)
         for shard_id in old:
-            if shard_id not in known:
-                self._remark(shard_id)
+            footer = self.footers[shard_id]
+            if shard_id not in known and (_marks_are_stale(self.params, footer, self.shards) or known.keys() & set(footer.originals)):
+                self._write(shard_id, footer.number, self._marked(shard_id, _read_all(self.workdir, shard_id)), is_new=False)
         order = [*changed, *new]
         jobs = [ShardJob(self.params, self.shards[shard_id], self._to_reread(shard_id, known)) for shard_id in order]
         number = max((footer.number for footer in self.footers.values()), default=-1) + 1
@@ -157,8 +159,10 @@ class _Update:
     def _settle(self, old: list[str], known: dict[str, list[CorpusRow]]) -> None:
         """Enter what stays: first those that were first, then those whose first has gone."""
         orphans: list[tuple[str, str]] = []
-        for shard_id in old:
-            for key, sha256, duplicate_of in self._staying(shard_id, known):
+        with ThreadPoolExecutor(_READERS) as pool:
+            staying = list(pool.map(lambda shard_id: self._staying(shard_id, known), old))
+        for shard_id, images in zip(old, staying, strict=True):
+            for key, sha256, duplicate_of in images:
                 if duplicate_of is None:
                     self.first.setdefault(bytes.fromhex(sha256), f"{shard_id}/{key}")
                 else:
@@ -166,26 +170,16 @@ class _Update:
         for sha256, reference in orphans:
             self.first.setdefault(bytes.fromhex(sha256), reference)
 
-    def _staying(self, shard_id: str, known: dict[str, list[CorpusRow]]) -> Iterator[tuple[str, str, str | None]]:
+    def _staying(self, shard_id: str, known: dict[str, list[CorpusRow]]) -> list[tuple[str, str, str | None]]:
         if shard_id in known:
             shard = self.shards[shard_id]
             rows = unchanged(shard, known[shard_id]) if shard.kind == "folder" else known[shard_id]
-            yield from ((row.key, row.sha256, row.duplicate_of) for row in rows if row.sha256 and _counts(row.status, row.reason))
-            return
+            return [(row.key, row.sha256, row.duplicate_of) for row in rows if row.sha256 and _counts(row.status, row.reason)]
         with self.workdir.open(index_path(shard_id)) as file:
-            table = pq.read_table(file, columns=["key", "sha256", "duplicate_of", "status", "reason"])
-        for record in table.to_pylist():
-            if record["sha256"] and _counts(record["status"], record["reason"]):
-                yield record["key"], record["sha256"], record["duplicate_of"]
-
-    def _remark(self, shard_id: str) -> None:
-        footer = self.footers[shard_id]
-        if not _marks_are_stale(self.params, footer, self.shards) and footer.num_duplicates == 0:
-            return
-        rows = _read_all(self.workdir, shard_id)
-        marked = self._marked(shard_id, rows)
-        if marked != rows or footer.duplicates != self.params.duplicates:
-            self._write(shard_id, footer.number, marked, is_new=False)
+            records = pq.read_table(file, columns=["key", "sha256", "duplicate_of", "status", "reason"]).to_pylist()
+        return [
+            (row["key"], row["sha256"], row["duplicate_of"]) for row in records if row["sha256"] and _counts(row["status"], row["reason"])
+        ]
 
     def _marked(self, shard_id: str, rows: list[CorpusRow]) -> list[CorpusRow]:
         return [self._mark(f"{shard_id}/{row.key}", row) for row in rows]
@@ -234,7 +228,7 @@ def _read_all(workdir: Storage, shard_id: str) -> list[CorpusRow]:
 
 def _footers(workdir: Storage) -> dict[str, _Footer]:
     names = [entry.path.rsplit("/", 1)[-1].removesuffix(".parquet") for entry in workdir.files(_FOLDER) if entry.path.endswith(".parquet")]
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(_READERS) as pool:
         return dict(zip(names, pool.map(lambda name: _footer(workdir, name), names), strict=True))
 
 

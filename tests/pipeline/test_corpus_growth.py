@@ -213,6 +213,17 @@ def test_when_the_first_of_two_leaves_the_corpus_the_second_takes_its_place(tmp_
     assert [(row.status, row.duplicate_of) for row in rows] == [("ok", None), ("filtered", f"{units[0].shard_id}/001")]
 
 
+def test_when_the_first_file_of_a_folder_vanishes_another_takes_its_place(tmp_path: Path, workdir: Storage) -> None:
+    write(tmp_path / "c", {f"{name}.png": png(1) for name in "abcdefgh"})
+    params = CorpusParams(path=str(tmp_path / "c"), folder_shards=4, duplicates="filter")
+    for left in range(8, 0, -1):
+        rows = _all(workdir, update_index(params, workdir))
+        first = [row for row in rows if row.status == "ok"]
+        assert (len(rows), len(first)) == (left, 1)
+        assert all(row.duplicate_of is not None and row.duplicate_of.endswith(f"/{first[0].key}") for row in rows if row is not first[0])
+        (tmp_path / "c" / f"{first[0].key}.png").unlink()
+
+
 def test_two_drivers_that_index_at_once_agree(tmp_path: Path, workdir: Storage) -> None:
     write(tmp_path / "c", {"a.tar": _tar(1), "b.tar": _tar(2)})
     params = CorpusParams(path=str(tmp_path / "c"))

@@ -189,6 +189,7 @@ def test_an_image_between_pillow_s_two_limits_is_no_warning() -> None:
         assert probe(data, 178_956_970) == Header(10_000, 9_500, "PNG")
         assert isinstance(decode(data, 178_956_970), Image.Image)
         assert _reason(data, 90_000_000) == "too_large"
+        assert _reason(encoded(Image.new("1", (10_000, 9_500)), "TIFF", compression="group4"), 178_956_970) == "too_large"
 
 
 def test_shrinking_keeps_the_aspect_and_never_enlarges() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cluster import connect, disconnect
+from pipeline.cluster import connected
 from pipeline.config import Config, ConfigError, load_config
 from pipeline.corpus.update import MapShards, thread_map, update_index
 from pipeline.dataset import write_dataset_files
@@ -93,12 +93,9 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
     if all(plan.pending == 0 for plan in state.plan()):
         write_dataset_files(job.config, state)
         return _outcome(state, {}, started, None, None)
-    logs = connect(job.config.placement.address)
-    try:
+    with connected(job.config.placement.address) as logs:
         _refuse(failures(check_cluster(job.config)))
         return _run_connected(job, state, watch, started, logs)
-    finally:
-        disconnect()
 
 
 def _run_connected(

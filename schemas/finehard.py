@@ -64,10 +64,9 @@ def finehard_record(record: ExportRecord, f_path: str) -> FineHardRecord:
     )
 
 
-def finehard_file(records: Sequence[FineHardRecord]) -> bytes:
-    """The records as one JSON array, which is all that the trainer reads: a record a line fails there."""
-    lines = ",\n".join(json.dumps(record.model_dump(), sort_keys=True, ensure_ascii=False) for record in records)
-    return f"[\n{lines}\n]\n".encode() if records else b"[]\n"
+def finehard_json(record: FineHardRecord) -> str:
+    """The record as one element of the JSON array that a FineHARD file is: a record a line without the array fails there."""
+    return json.dumps(record.model_dump(), sort_keys=True, ensure_ascii=False)
 
 
 def is_usable(bbox: Sequence[float]) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import ClassVar, Protocol
 
 from pydantic import Field
 
-from schemas.dataset import ExportRecord, FileDigest, ShardStats, image_key, shard_name
-from schemas.finehard import FineHardRecord, finehard_file, finehard_record
+from schemas.dataset import ExportRecord, image_key, shard_name
+from schemas.finehard import finehard_json, finehard_record
 from schemas.rows import CorpusRow, ExportRow, Row
 from stages.base import StageParams
 from stages.export_files import ShardFiles, extension
 from stages.export_record import export_record
+from stages.export_tally import Tally
 from stages.export_upright import upright
 
 ReadBytes = Callable[[Sequence[CorpusRow]], list[bytes | None]]
@@ -40,25 +40,6 @@ class Sink(Protocol):
     def put(self, path: str, content: bytes | Path) -> None: ...
 
 
-@dataclass
-class _Tally:
-    """What the shard's statistics count, image by image."""
-
-    rows: list[ExportRow] = field(default_factory=list)
-    types: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    captions: Counter[str] = field(default_factory=Counter)
-    words: Counter[str] = field(default_factory=Counter)
-
-    def count(self, record: ExportRecord) -> None:
-        for name, text in (("alt", record.alt), ("long", record.long), ("short", record.short)):
-            self.captions[name] += text is not None
-            self.words[name] += len((text or "").split())
-        negatives = [negative for region in record.regions for negative in region.negatives]
-        self.types.update(negative.type for negative in negatives)
-        self.verdicts.update(negative.verdict for negative in negatives)
-
-
 class Export:
     """Write one shard. The same rows and bytes give the same files: order, times, owners and row groups are fixed.
 
@@ -76,53 +57,74 @@ class Export:
         self.params = params
 
     def run(self, shard_number: int, units: Iterable[Sequence[ExportImage]], read_bytes: ReadBytes, sink: Sink) -> list[ExportRow]:
-        """One row an image, in order. Blocks; holds the bytes of one unit in memory. The statistics are written last."""
-        shard = shard_name(shard_number)
-        tally = _Tally()
-        records: list[FineHardRecord] = []
+        """One row an image, in order. Blocks; holds the bytes of one unit in memory. The statistics are put last."""
+        name = shard_name(shard_number)
         with tempfile.TemporaryDirectory(prefix="fgdata-export-") as folder:
             with ShardFiles(Path(folder)) as files:
+                shard = _Shard(shard_number, files, sink, self.params)
                 for unit in units:
-                    self._write_unit(shard_number, unit, read_bytes, sink, files, tally, records)
-            sink.put(f"{shard}.tar", files.tar.path)
-            sink.put(f"{shard}.parquet", files.parquet.path)
-        loose = self._put_finehard(shard, records, sink)
-        stats = _stats(shard, tally, files, loose, len(records))
-        sink.put(f"{shard}_stats.json", _as_json(stats))
-        return tally.rows
+                    shard.add(unit, read_bytes)
+            sink.put(f"{name}.tar", files.tar.path)
+            sink.put(f"{name}.parquet", files.parquet.path)
+            if self.params.finehard:
+                sink.put(f"finehard/{name}.json", files.finehard.file.path)
+        finehard = files.finehard.file.digest(f"finehard/{name}.json") if self.params.finehard else None
+        tar, parquet = files.tar.digest(f"{name}.tar"), files.parquet.digest(f"{name}.parquet")
+        stats = shard.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements)
+        text = json.dumps(stats.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+        sink.put(f"{name}_stats.json", f"{text}\n".encode())
+        return shard.tally.rows
 
-    def _write_unit(
-        self,
-        shard_number: int,
-        unit: Sequence[ExportImage],
-        read_bytes: ReadBytes,
-        sink: Sink,
-        files: ShardFiles,
-        tally: _Tally,
-        records: list[FineHardRecord],
-    ) -> None:
+
+@dataclass
+class _Shard:
+    """A shard while it is written."""
+
+    number: int
+    files: ShardFiles
+    sink: Sink
+    params: ExportParams
+    tally: Tally = field(default_factory=Tally)
+
+    def add(self, unit: Sequence[ExportImage], read_bytes: ReadBytes) -> None:
+        """The images of one unit, in order. An image's key counts all images of the shard, so that no other image moves it."""
         live = [image.corpus for image in unit if _refusal(image) is None]
         contents = iter(read_bytes(live) if live else [])
         for image in unit:
-            refusal = _refusal(image) or _source_problem(image.corpus, content := next(contents))
-            if refusal is not None:
-                tally.rows.append(refusal)
-                continue
-            assert content is not None
-            record = export_record(image.corpus, image.rows, image_key(shard_number, len(tally.rows)))
-            suffix = extension(image.corpus.format)
-            files.add(record, content, suffix)
-            tally.count(record)
-            tally.rows.append(_exported(image.corpus.key, shard_number, record))
-            if self.params.finehard:
-                records += _loose(record, content, suffix, shard_name(shard_number), sink)
+            refusal = _refusal(image)
+            row, record = (refusal, None) if refusal else self._export(image, next(contents))
+            self.tally.add(row, record)
 
-    def _put_finehard(self, shard: str, records: Sequence[FineHardRecord], sink: Sink) -> FileDigest | None:
-        if not self.params.finehard:
-            return None
-        content, path = finehard_file(records), f"finehard/{shard}.json"
-        sink.put(path, content)
-        return FileDigest(path=path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    def _export(self, image: ExportImage, content: bytes | None) -> tuple[ExportRow, ExportRecord | None]:
+        """Write one image; its row, and its record unless its bytes are gone."""
+        corpus = image.corpus
+        if content is None:
+            return _failed(corpus, "source_gone", "has gone since it was indexed"), None
+        if corpus.sha256 and hashlib.sha256(content).hexdigest() != corpus.sha256:
+            return _failed(corpus, "source_changed", "not the bytes that were indexed"), None
+        record = export_record(corpus, image.rows, image_key(self.number, len(self.tally.rows)))
+        suffix = extension(corpus.format)
+        self.files.add(record, content, suffix)
+        if self.params.finehard:
+            self._add_finehard(record, content, suffix)
+        num_negatives = sum(len(region.negatives) for region in record.regions)
+        shard = shard_name(self.number)
+        return ExportRow(key=corpus.key, shard=shard, num_regions=len(record.regions), num_negatives=num_negatives), record
+
+    def _add_finehard(self, record: ExportRecord, content: bytes, suffix: str) -> None:
+        """The image's FineHARD record and its loose file; neither where it has no text, no usable region or no readable pixels.
+
+        The trainer fails on a batch without a box, and on one with a single box: with a box in each record two images suffice.
+        """
+        loose = upright(content, suffix)
+        if loose is None:
+            return
+        pixels, suffix = loose
+        f_path = f"images/{shard_name(self.number)}/{record.key}.{suffix}"
+        written = finehard_record(record, f_path)
+        if written.caption and written.bbox_info:
+            self.files.finehard.add(finehard_json(written))
+            self.sink.put(f"finehard/{f_path}", pixels)
 
 
 def _refusal(image: ExportImage) -> ExportRow | None:
@@ -135,58 +137,5 @@ def _refusal(image: ExportImage) -> ExportRow | None:
     return None
 
 
-def _source_problem(corpus: CorpusRow, content: bytes | None) -> ExportRow | None:
-    if content is None:
-        return ExportRow(key=corpus.key, status="failed", reason="source_gone", detail=f"{corpus.path} has gone since it was indexed")
-    if corpus.sha256 and hashlib.sha256(content).hexdigest() != corpus.sha256:
-        return ExportRow(key=corpus.key, status="failed", reason="source_changed", detail=f"{corpus.path}: not the bytes that were indexed")
-    return None
-
-
-def _exported(key: str, shard_number: int, record: ExportRecord) -> ExportRow:
-    num_negatives = sum(len(region.negatives) for region in record.regions)
-    return ExportRow(key=key, shard=shard_name(shard_number), num_regions=len(record.regions), num_negatives=num_negatives)
-
-
-def _loose(record: ExportRecord, content: bytes, suffix: str, shard: str, sink: Sink) -> list[FineHardRecord]:
-    """The image's FineHARD record, its file put; none where it has no text or no usable region.
-
-    The trainer's regional loss fails where a batch holds no box, or only one: with a box in each record two images suffice.
-    """
-    if not (record.long or record.short or record.alt):
-        return []
-    pixels, suffix = upright(content, suffix)
-    f_path = f"images/{shard}/{record.key}.{suffix}"
-    written = finehard_record(record, f_path)
-    if not written.bbox_info:
-        return []
-    sink.put(f"finehard/{f_path}", pixels)
-    return [written]
-
-
-def _stats(shard: str, tally: _Tally, files: ShardFiles, finehard: FileDigest | None, finehard_records: int) -> ShardStats:
-    exported = [row for row in tally.rows if row.status == "ok"]
-    return ShardStats(
-        name=shard,
-        statuses=_sorted(Counter(row.status for row in tally.rows)),
-        reasons=_sorted(Counter(row.reason for row in tally.rows if row.reason)),
-        images=len(exported),
-        regions=sum(row.num_regions for row in exported),
-        negatives=sum(row.num_negatives for row in exported),
-        negatives_by_type=_sorted(tally.types),
-        negatives_by_verdict=_sorted(tally.verdicts),
-        captions=_sorted(tally.captions),
-        caption_words=_sorted(tally.words),
-        tar=files.tar.digest(f"{shard}.tar"),
-        parquet=files.parquet.digest(f"{shard}.parquet"),
-        finehard=finehard,
-        finehard_records=finehard_records,
-    )
-
-
-def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items()))
-
-
-def _as_json(stats: ShardStats) -> bytes:
-    return (json.dumps(stats.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+def _failed(corpus: CorpusRow, reason: str, detail: str) -> ExportRow:
+    return ExportRow(key=corpus.key, status="failed", reason=reason, detail=f"{corpus.path}: {detail}")

@@ -8,7 +8,6 @@ from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import webdataset
 
 from schemas.arrow import arrow_schema
 from schemas.dataset import ExportRecord, FileDigest
@@ -58,12 +57,31 @@ class HashedFile:
         return FileDigest(path=name, bytes=self._size, sha256=self._digest.hexdigest())
 
 
+class ArrayFile:
+    """A file that holds one JSON array, written element by element."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = HashedFile(path)
+        self.num_elements = 0
+
+    def add(self, element: str) -> None:
+        self.file.write(((",\n" if self.num_elements else "[\n") + element).encode())
+        self.num_elements += 1
+
+    def close(self) -> None:
+        self.file.write(b"\n]\n" if self.num_elements else b"[]\n")
+        self.file.close()
+
+
 class ShardFiles:
-    """A tar and a Parquet file in a temporary folder, written image by image; holds one row group in memory."""
+    """Tar, Parquet and FineHARD file in a temporary folder, written image by image; holds one row group in memory."""
 
     def __init__(self, folder: Path) -> None:
+        import webdataset  # takes torch along where there is one: 3 s
+
         self.tar = HashedFile(folder / "tar")
         self.parquet = HashedFile(folder / "parquet")
+        self.finehard = ArrayFile(folder / "finehard")
         self._schema = arrow_schema(ExportRecord)
         self._tar_writer = webdataset.TarWriter(self.tar, user=_OWNER, group=_OWNER, mode=0o644, mtime=0, compress=False, encoder=False)
         self._table_writer = pq.ParquetWriter(self.parquet, self._schema, compression="zstd")
@@ -79,6 +97,7 @@ class ShardFiles:
         self._table_writer.close()
         self.tar.close()
         self.parquet.close()
+        self.finehard.close()
 
     def add(self, record: ExportRecord, content: bytes, suffix: str) -> None:
         """One image: its bytes as they are and its json into the tar, its row into the Parquet file."""

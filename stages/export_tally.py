@@ -1,0 +1,56 @@
+"""What a shard's statistics count, image by image. Pure; the files are counted where they are written."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.dataset import ExportRecord, FileDigest, ShardStats
+from schemas.rows import ExportRow
+
+
+@dataclass
+class Tally:
+    """The rows of a shard so far, and counts of what its exported records hold."""
+
+    rows: list[ExportRow] = field(default_factory=list)
+    types: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    captions: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: ExportRow, record: ExportRecord | None = None) -> None:
+        """One image: its row, and its record where it was exported."""
+        self.rows.append(row)
+        if record is None:
+            return
+        for name, text in (("alt", record.alt), ("long", record.long), ("short", record.short)):
+            if text is not None:
+                self.captions[name] += 1
+                self.words[name] += len(text.split())
+        negatives = [negative for region in record.regions for negative in region.negatives]
+        self.types.update(negative.type for negative in negatives)
+        self.verdicts.update(negative.verdict for negative in negatives)
+
+    def stats(self, name: str, tar: FileDigest, parquet: FileDigest, finehard: FileDigest | None, finehard_records: int) -> ShardStats:
+        """The shard's statistics, with what was written of it."""
+        exported = [row for row in self.rows if row.status == "ok"]
+        return ShardStats(
+            name=name,
+            statuses=_sorted(Counter(row.status for row in self.rows)),
+            reasons=_sorted(Counter(row.reason for row in self.rows if row.reason)),
+            images=len(exported),
+            regions=sum(row.num_regions for row in exported),
+            negatives=sum(row.num_negatives for row in exported),
+            negatives_by_type=_sorted(self.types),
+            negatives_by_verdict=_sorted(self.verdicts),
+            captions=_sorted(self.captions),
+            caption_words=_sorted(self.words),
+            tar=tar,
+            parquet=parquet,
+            finehard=finehard,
+            finehard_records=finehard_records,
+        )
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

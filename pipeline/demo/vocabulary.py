@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.demo.world import COLOURS, MATERIALS, NOUNS, PATTERNS, SIZES_PX, Scene, Toy, scene
 
 VOCABULARY_SIZE = 640
-END = "<end_of_utterance>"
+START, PAD, UNKNOWN, END = "<|im_start|>", "<pad>", "<unk>", "<end_of_utterance>"
 IMAGE, FAKE, GLOBAL = "<image>", "<fake_token_around_image>", "<global-img>"
-SPECIALS = ["<|endoftext|>", "<|im_start|>", "<pad>", "<unk>", END, IMAGE, FAKE, GLOBAL]
+SPECIALS = ["<|endoftext|>", START, PAD, UNKNOWN, END, IMAGE, FAKE, GLOBAL]
 TILES = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
 WHOLE_PROMPT = "Describe the image."
 # SmolVLM's template; a plain string is accepted as content too.
@@ -100,10 +100,10 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(_texts(), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        bos_token="<|im_start|>",
+        bos_token=START,
         eos_token=END,
-        pad_token="<pad>",
-        unk_token="<unk>",
+        pad_token=PAD,
+        unk_token=UNKNOWN,
         model_max_length=1024,
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
@@ -112,4 +112,4 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
 
 def prompt_text(user_text: str, with_image: bool) -> str:
     """The prompt as the chat template renders it, one <image> for the image."""
-    return f"<|im_start|>User:{IMAGE if with_image else ' '}{user_text}{END}\nAssistant:"
+    return f"{START}User:{IMAGE if with_image else ' '}{user_text}{END}\nAssistant:"

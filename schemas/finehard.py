@@ -76,7 +76,7 @@ def is_usable(bbox: Sequence[float]) -> bool:
     them, to bfloat16, where the numbers just below 1 are 1/256 apart: a sliver at the right edge loses its width there.
     """
     x0, y0, x1, y1 = _bfloat16(bbox)
-    return 0 <= min(bbox) and max(bbox) <= 1 and x0 < x1 and y0 < y1
+    return min(bbox) >= 0 and max(bbox) <= 1 and x0 < x1 and y0 < y1
 
 
 def _bfloat16(values: Sequence[float]) -> list[float]:

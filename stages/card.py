@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from schemas.dataset import (
@@ -15,20 +16,11 @@ from schemas.dataset import (
     ShardStats,
     StageDescription,
     Totals,
-)  # fmt: skip
+)
 from schemas.rows import STATUSES
 from stages.card_text import FINEHARD, FRONT_MATTER, LAYOUT, READING, REHEARSAL, UNANSWERED, UNVERIFIED
 
-_SIZES = (
-    (1_000, "1K"),
-    (10_000, "10K"),
-    (100_000, "100K"),
-    (1_000_000, "1M"),
-    (10**7, "10M"),
-    (10**8, "100M"),
-    (10**9, "1B"),
-    (10**10, "10B"),
-)
+_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
 
 @dataclass(frozen=True)
@@ -137,10 +129,8 @@ def _card(data: DataSet, manifest: Manifest) -> str:
 
 
 def _front_matter(manifest: Manifest) -> str:
-    num_images = manifest.totals.images
-    bounds = [("", "n<1K"), *((name, f"{name}<n<{larger}") for (_, name), (_, larger) in zip(_SIZES, _SIZES[1:], strict=False))]
-    passed = sum(num_images >= limit for limit, _ in _SIZES)
-    size = bounds[min(passed, len(bounds) - 1)][1]
+    bounds = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(_SIZES))]
+    size = bounds[min(max(0, len(str(manifest.totals.images)) - 3), len(bounds) - 1)]
     tags = ["image-text", "region-captions", "hard-negatives", "webdataset", "fgdata"] + (["rehearsal"] if manifest.rehearsal else [])
     return FRONT_MATTER.format(size=size, tags="\n".join(f"- {tag}" for tag in tags))
 

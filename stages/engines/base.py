@@ -8,9 +8,7 @@ from PIL import Image
 
 from schemas.boxes import Box
 
-ErrorKind = Literal[
-    "rate_limit", "timeout", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"
-]
+ErrorKind = Literal["rate_limit", "timeout", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"]
 FinishReason = Literal["stop", "length"]
 
 

@@ -35,7 +35,7 @@ class OpenAIGenerator:
 
     reproducible: ClassVar[bool] = False
 
-    def __init__(self, spec: OpenAISpec, resources: Resources) -> None:
+    def __init__(self, spec: OpenAISpec, resources: Resources) -> None:  # noqa: ARG002  # one signature for all engines
         try:
             import openai
         except ImportError as error:
@@ -79,7 +79,11 @@ class OpenAIGenerator:
             wait=_wait_s,
             reraise=True,
         )
-        return await retrying(self._client.chat.completions.create, **body)
+
+        async def create() -> Any:
+            return await self._client.chat.completions.create(**body)
+
+        return await retrying(create)
 
 
 def _body(spec: OpenAISpec, request: Request) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class RowState:
         return self.is_stopped or len(self.tokens) >= self.limit
 
 
-class TokenChooser(LogitsProcessor):
+class TokenChooser(LogitsProcessor):  # type: ignore[misc]  # mypy sees the base as Any
     """Masks by grammar, chooses by decoding, and remembers what it chose in `rows`."""
 
     def __init__(self, rows: Sequence[RowState], vocab_size: int, stop_ids: Sequence[int], pad_id: int) -> None:
@@ -43,7 +43,7 @@ class TokenChooser(LogitsProcessor):
         self._generators = [torch.Generator().manual_seed(row.seed % 2**63) for row in rows]
         self._bitmask = xgrammar.allocate_token_bitmask(len(rows), vocab_size)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # the base's signature
         """Scores of shape (rows, vocabulary), -inf but for the one token each row has chosen."""
         logits = self._masked(scores).float()
         greedy = logits.argmax(dim=-1).tolist()
@@ -84,12 +84,12 @@ class TokenChooser(LogitsProcessor):
             assert matcher.accept_token(token), "a token that the mask allowed was refused by its grammar"
 
 
-class RowsClosed(StoppingCriteria):
+class RowsClosed(StoppingCriteria):  # type: ignore[misc]  # mypy sees the base as Any
     """Ends each row where its chooser closed it."""
 
     def __init__(self, rows: Sequence[RowState]) -> None:
         self._rows = rows
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ARG002  # the base's
         """Shape (rows,), true where the row is done."""
         return torch.tensor([row.is_closed for row in self._rows], device=input_ids.device)

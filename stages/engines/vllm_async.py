@@ -54,8 +54,8 @@ class VllmGenerator:
         return list(await asyncio.gather(*(self._answer(request) for request in requests)))
 
     async def close(self) -> None:
-        """Ends the engine's process."""
-        await asyncio.to_thread(self._engine.shutdown)
+        """Ends the engine's process; on the loop's own thread, since the engine's reader runs there and must end first."""
+        self._engine.shutdown()
         del self._engine
 
     async def _answer(self, request: Request) -> Answer:

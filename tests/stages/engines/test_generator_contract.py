@@ -1,0 +1,113 @@
+"""What every generator promises, asked of each of them."""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from stages.engines.base import Decoding, Generator, Request
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+RED = Image.new("RGB", (90, 60), (200, 30, 20))
+BLUE = Image.linear_gradient("L").convert("RGB").resize((64, 64))
+TOYS = {
+    "type": "object",
+    "properties": {
+        "colour": {"enum": ["red", "blue", "green"]},
+        "sizes": {"type": "array", "items": {"enum": ["small", "large"]}, "minItems": 2, "maxItems": 3},
+    },
+    "required": ["colour", "sizes"],
+    "additionalProperties": False,
+}
+VERDICT = {"type": "object", "properties": {"answer": {"enum": ["yes", "no"]}}, "required": ["answer"], "additionalProperties": False}
+NAME = {"type": "object", "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 8}}, "required": ["name"]}
+ROOM = Decoding(max_tokens=96)
+DRAWN = Decoding(max_tokens=12, temperature=1.0)
+
+
+def test_answers_come_one_each_in_the_order_of_the_requests(generator: Generator, run: Run) -> None:
+    schemas = [TOYS, VERDICT, TOYS, VERDICT, VERDICT, TOYS]
+    requests = [Request("Which? " * (6 - i), answer_schema=schema, decoding=ROOM) for i, schema in enumerate(schemas)]
+    answers = run(generator.generate(requests))
+    assert len(answers) == len(requests)
+    for answer, schema in zip(answers, schemas, strict=True):
+        assert answer.error is None
+        assert answer.finish_reason == "stop"
+        jsonschema.validate(json.loads(answer.text), schema)
+
+
+def test_an_answer_keeps_its_schema_without_free_white_space(generator: Generator, run: Run) -> None:
+    (answer,) = run(generator.generate([Request("What is it?", system="Be brief.", images=(RED,), answer_schema=TOYS, decoding=ROOM)]))
+    parsed = json.loads(answer.text)
+    jsonschema.validate(parsed, TOYS)
+    assert answer.text in (json.dumps(parsed), json.dumps(parsed, separators=(",", ":")))
+
+
+def test_bounded_strings_parse_and_keep_their_bound(generator: Generator, run: Run) -> None:
+    decoding = Decoding(max_tokens=96, temperature=1.0)
+    answers = run(generator.generate([Request("Name it.", answer_schema=NAME, decoding=decoding, seed=seed) for seed in range(6)]))
+    for answer in answers:
+        assert answer.error is None
+        jsonschema.validate(json.loads(answer.text, strict=False), NAME)
+
+
+def test_a_finish_by_length_is_an_error(generator: Generator, run: Run) -> None:
+    short, whole = Request("Tell.", decoding=Decoding(max_tokens=2)), Request("Tell.", answer_schema=VERDICT, decoding=ROOM)
+    truncated, answered = run(generator.generate([short, whole]))
+    assert (truncated.error, truncated.finish_reason, truncated.completion_tokens) == ("truncated", "length", 2)
+    assert answered.error is None
+
+
+def test_a_prompt_that_is_too_long_is_an_error_of_its_own_request(generator: Generator, run: Run) -> None:
+    fine = Request("Is it?", images=(RED,), answer_schema=VERDICT, decoding=ROOM)
+    too_long = Request("word " * 40_000, images=(RED,), answer_schema=VERDICT, decoding=ROOM)
+    first, middle, last = run(generator.generate([fine, too_long, fine]))
+    assert middle.error == "context_window"
+    assert middle.detail
+    assert first.error is None
+    assert first.text == last.text
+
+
+def test_the_image_reaches_the_model(generator: Generator, run: Run) -> None:
+    decoding = Decoding(max_tokens=24)
+    ask = [Request("Describe it.", images=images, decoding=decoding) for images in ((), (RED,), (BLUE,), (RED, BLUE))]
+    none, red, blue, both = run(generator.generate(ask))
+    assert none.prompt_tokens < red.prompt_tokens < both.prompt_tokens
+    assert red.text != blue.text
+
+
+def test_a_system_text_leaves_the_image_in_place(generator: Generator, run: Run) -> None:
+    bare, image = Request("Describe it.", system="Be brief."), Request("Describe it.", system="Be brief.", images=(RED,))
+    without, with_image = run(generator.generate([bare, image]))
+    assert with_image.prompt_tokens >= without.prompt_tokens + 16
+
+
+def test_a_greedy_answer_is_the_same_again(generator: Generator, run: Run) -> None:
+    requests = [Request(f"Question {i}?", images=(RED,), answer_schema=TOYS, decoding=ROOM) for i in range(5)]
+    assert run(generator.generate(requests)) == run(generator.generate(requests))
+
+
+def test_each_request_draws_with_its_own_seed(generator: Generator, run: Run) -> None:
+    ask = [Request("Describe it.", images=(RED,), decoding=DRAWN, seed=seed) for seed in (1, 2, 1)]
+    first, other, again = run(generator.generate(ask))
+    assert first.text == again.text
+    assert first.text != other.text
+
+
+def test_tokens_are_counted(generator: Generator, run: Run) -> None:
+    (answer,) = run(generator.generate([Request("Is it?", answer_schema=VERDICT, decoding=ROOM)]))
+    assert answer.prompt_tokens > 0
+    assert 0 < answer.completion_tokens <= ROOM.max_tokens
+
+
+def test_a_schema_without_a_grammar_is_a_bad_request(generator: Generator, run: Run, request: pytest.FixtureRequest) -> None:
+    if "rehearsal" in request.node.name:
+        pytest.skip("a rehearsal has no grammar")
+    bad = Request("Is it?", answer_schema={"type": "string", "minLength": 5, "maxLength": 2}, decoding=ROOM)
+    fine = Request("Is it?", answer_schema=VERDICT, decoding=ROOM)
+    refused, answered = run(generator.generate([bad, fine]))
+    assert refused.error == "bad_request"
+    assert answered.error is None

@@ -163,6 +163,16 @@ def test_the_same_rows_give_the_same_files_however_the_units_are_cut(shard: Shar
     assert len(files(shard.folder / "once")) == 4 + 5
 
 
+def test_a_large_shard_is_written_in_row_groups_of_one_size(shard: Shard) -> None:
+    content = encoded(picture(1), "JPEG")
+    for _ in range(1030):
+        shard.add(content, rows={})
+    shard.export(unit_size=100, finehard=False)
+    table = pq.ParquetFile(shard.folder / "out" / "00007.parquet")
+    assert [table.metadata.row_group(i).num_rows for i in range(table.num_row_groups)] == [1024, 6]
+    assert [record.source_key for record in shard.records()] == [f"img-{number}" for number in range(1030)]
+
+
 def test_the_files_name_no_time_and_no_user_of_this_machine(shard: Shard) -> None:
     shard.add(encoded(picture(1), "JPEG"))
     shard.export()

@@ -1,0 +1,123 @@
+"""The zero-shot detectors against the library's own forward pass on the same random weights."""
+
+import math
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.engines.base import Detector, DetectRequest
+from stages.engines.grounding_dino import GroundingDinoDetector
+from stages.engines.specs import GroundingDinoSpec, Resources
+from tests.tiny_models import save_tiny_grounding_dino, save_tiny_llama, save_tiny_owlv2
+
+pytest.importorskip("transformers")
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 100, 3), np.uint8))
+PLAIN = Image.new("RGB", (150, 200), (200, 20, 20))
+PHRASES = ("a red car", "the blue mug", "a large striped fish")
+
+
+@pytest.fixture(scope="module")
+def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_grounding_dino(tmp_path_factory.mktemp("dino"))
+
+
+@pytest.fixture(scope="module")
+def dino(tiny_dino: Path, run: Run) -> Iterator[Detector]:
+    engine = GroundingDinoDetector(GroundingDinoSpec(kind="grounding-dino", model=str(tiny_dino), batch_size=3, threads=1), Resources())
+    yield engine
+    run(engine.close())
+
+
+@pytest.fixture(scope="module")
+def owl(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Iterator[Detector]:
+    pytest.importorskip("scipy")
+    folder = save_tiny_owlv2(tmp_path_factory.mktemp("owl"))
+    engine = GroundingDinoDetector(GroundingDinoSpec(kind="grounding-dino", model=str(folder), batch_size=3, threads=1), Resources())
+    yield engine
+    run(engine.close())
+
+
+def test_a_phrase_scores_the_mean_over_its_own_tokens(dino: Detector, tiny_dino: Path, run: Run) -> None:
+    import torch
+    from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+    (found,) = run(dino.detect([DetectRequest(NOISE, PHRASES)], floor=0.0))
+    processor = AutoProcessor.from_pretrained(tiny_dino)
+    inputs = processor(images=NOISE, text=" . ".join(PHRASES) + " .", return_tensors="pt")
+    with torch.inference_mode():
+        output = AutoModelForZeroShotObjectDetection.from_pretrained(tiny_dino).eval()(**inputs)
+    tokens = processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    first = tokens.index("the")
+    assert tokens[first : first + 3] == ["the", "blue", "mug"]
+    chances = output.logits[0, :, first : first + 3].sigmoid()
+    mine = [one for one in found if one.phrase == 1]
+    np.testing.assert_allclose([one.score for one in mine], chances.mean(1).sort(descending=True).values, rtol=1e-4)
+    np.testing.assert_allclose(sorted(one.score_max for one in mine), chances.amax(1).sort().values, rtol=1e-4)
+    x, y, width, height = output.pred_boxes[0, int(chances.mean(1).argmax())].tolist()
+    expected = ((x - width / 2) * 100, (y - height / 2) * 60, (x + width / 2) * 100, (y + height / 2) * 60)
+    np.testing.assert_allclose(mine[0].xyxy, np.clip(expected, 0, (100, 60, 100, 60)), atol=0.01)
+
+
+def test_every_box_that_reaches_the_floor_by_either_score_is_returned(dino: Detector, run: Run) -> None:
+    requests = [DetectRequest(NOISE, PHRASES), DetectRequest(PLAIN, PHRASES)]
+    everything, some = (run(dino.detect(requests, floor)) for floor in (0.0, 0.7))
+    for all_boxes, kept in zip(everything, some, strict=True):
+        assert kept == [one for one in all_boxes if max(one.score, one.score_max) >= 0.7]
+    assert sum(map(len, some)) < sum(map(len, everything))
+
+
+def test_a_prompt_past_the_text_limit_is_asked_in_several_passes(dino: Detector, run: Run) -> None:
+    many = tuple(
+        f"a {size} {colour} striped {noun}" for size in ("small", "large") for colour in ("red", "blue") for noun in ("car", "mug", "fish")
+    )
+    (found,) = run(dino.detect([DetectRequest(PLAIN, many)], floor=0.0))
+    assert {one.phrase for one in found} == set(range(12))
+
+
+def test_a_phrase_longer_than_the_text_limit_is_not_cut(dino: Detector, run: Run) -> None:
+    (found,) = run(dino.detect([DetectRequest(PLAIN, ("a car", "a " + "red " * 40 + "car", ""))], floor=0.0))
+    assert {one.phrase for one in found} == {0}
+
+
+def test_a_full_stop_inside_a_phrase_does_not_split_it(dino: Detector, run: Run) -> None:
+    with_stop, without = run(dino.detect([DetectRequest(NOISE, ("a red. car",)), DetectRequest(NOISE, ("A red car",))], floor=0.0))
+    assert with_stop == without
+
+
+def test_the_same_unit_gives_the_same_boxes(dino: Detector, run: Run) -> None:
+    requests = [DetectRequest(image, PHRASES[: 1 + i % 3]) for i, image in enumerate((NOISE, PLAIN, NOISE, NOISE, PLAIN))] + [
+        DetectRequest(NOISE, ())
+    ]
+    first = run(dino.detect(requests, floor=0.1))
+    assert first == run(dino.detect(requests, floor=0.1))
+    assert first[-1] == []
+
+
+def test_boxes_of_a_shrunk_image_are_in_pixels_of_the_request(tiny_dino: Path, run: Run) -> None:
+    spec = GroundingDinoSpec(kind="grounding-dino", model=str(tiny_dino), max_pixels=1000, threads=1)
+    engine = GroundingDinoDetector(spec, Resources())
+    (found,) = run(engine.detect([DetectRequest(PLAIN.resize((600, 800)), ("a red car",))], floor=0.0))
+    run(engine.close())
+    assert max(one.xyxy[3] for one in found) > 200
+    assert all(one.xyxy[2] <= 600 and one.xyxy[3] <= 800 for one in found)
+
+
+def test_owlv2_scores_both_fields_the_same_and_scales_by_the_padded_square(owl: Detector, run: Run) -> None:
+    requests = [DetectRequest(NOISE, ("a red car", "a mug")), DetectRequest(PLAIN, ("a fish",))]
+    found = run(owl.detect(requests, floor=0.0))
+    assert {one.phrase for one in found[0]} == {0, 1}
+    for one in (*found[0], *found[1]):
+        assert one.score == one.score_max
+        assert not math.isnan(one.score)
+    assert max(one.xyxy[2] for one in found[0]) > 64
+
+
+def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
+    spec = GroundingDinoSpec(kind="grounding-dino", model=str(save_tiny_llama(tmp_path)))
+    with pytest.raises(ValueError, match="Llama"):
+        GroundingDinoDetector(spec, Resources())

@@ -1,0 +1,96 @@
+"""The rehearsal engines' faults: they must come as announced, and go away when a question is asked again."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from prompts.loader import load_prompt
+from schemas.boxes import area, clip_box
+from stages.engines.base import Answer, DetectRequest, Request
+from stages.engines.rehearsal import RehearsalDetector, RehearsalGenerator
+from stages.engines.specs import RehearsalDetectorSpec, RehearsalSpec
+
+CAPTIONS = load_prompt("caption", "demo").answer_schema
+
+
+def answers(requests: list[Request], **spec: object) -> list[Answer]:
+    return asyncio.run(RehearsalGenerator(RehearsalSpec.model_validate({"kind": "rehearsal", **spec})).generate(requests))
+
+
+def is_broken(answer: Answer) -> bool:
+    try:
+        json.loads(answer.text)
+    except json.JSONDecodeError:
+        return True
+    return answer.error is not None
+
+
+@pytest.mark.parametrize("fault", ["bad_json_rate", "truncation_rate"])
+def test_a_share_of_first_answers_is_broken_and_asking_again_mends_most(fault: str) -> None:
+    requests = [Request("Describe the image.", image_ids=(str(i),), answer_schema=CAPTIONS, seed=i) for i in range(1000)]
+    broken = [request for request, answer in zip(requests, answers(requests, **{fault: 0.2}), strict=True) if is_broken(answer)]
+    assert 150 < len(broken) < 250
+    again = [Request(r.user, image_ids=r.image_ids, answer_schema=CAPTIONS, seed=r.seed + 10_000) for r in broken]
+    assert sum(is_broken(answer) for answer in answers(again, **{fault: 0.2})) < 0.35 * len(broken)
+
+
+def test_an_error_stays_whatever_the_seed() -> None:
+    requests = [Request("Describe.", image_ids=(str(i),), seed=seed) for i in range(200) for seed in (1, 2)]
+    kinds = [answer.error for answer in answers(requests, error_rate=0.2)]
+    assert kinds[::2] == kinds[1::2]
+    assert 20 < kinds[::2].count("bad_request") < 60
+
+
+def test_another_seed_of_the_spec_gives_other_answers() -> None:
+    request = Request("Describe the image.", image_ids=("a",), answer_schema=CAPTIONS)
+    assert answers([request], seed=1) != answers([request], seed=2)
+
+
+@pytest.mark.parametrize("version", ["demo", "v1"])
+def test_edits_quote_the_phrase_of_the_question(version: str) -> None:
+    prompt = load_prompt("hard_negative", version)
+    phrase = "a red striped metal mug"
+    system, user = prompt.render({"phrase": phrase, "noun": "mug", "attributes": []})
+    (answer,) = answers([Request(user, system=system, answer_schema=prompt.answer_schema)])
+    edits = json.loads(answer.text)
+    jsonschema.validate(edits, prompt.answer_schema)
+    for edit in edits["edits"]:
+        assert edit["old"] in phrase.split()
+        assert edit["text"] == phrase.replace(edit["old"], edit["new"], 1)
+
+
+def test_a_crash_ends_the_process_once(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from stages.engines.base import Request\n"
+        "from stages.engines.rehearsal import RehearsalGenerator\n"
+        "from stages.engines.specs import RehearsalSpec\n"
+        "engine = RehearsalGenerator(RehearsalSpec(kind='rehearsal', crash_on='bad', crash_once_dir=sys.argv[1]))\n"
+        "print(asyncio.run(engine.generate([Request('?', image_ids=('bad-7',))]))[0].error)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "memory")]
+    root = Path(__file__).parents[3]
+    first, second = (subprocess.run(command, cwd=root, capture_output=True, text=True, check=False) for _ in range(2))
+    assert (first.returncode, first.stdout) == (1, "")
+    assert (second.returncode, second.stdout.strip()) == (0, "None")
+
+
+def test_every_phrase_gets_one_box_inside_its_image() -> None:
+    image = Image.new("RGB", (200, 100), (9, 9, 9))
+    detector = RehearsalDetector(RehearsalDetectorSpec(kind="rehearsal-detector"))
+    requests = [DetectRequest(image, ("a car", "a mug")), DetectRequest(image, ())]
+    found = asyncio.run(detector.detect(requests, floor=0.1))
+    assert [one.phrase for one in found[0]] == [0, 1]
+    assert found[1] == []
+    for one in found[0]:
+        assert clip_box(one.xyxy, 200, 100) == one.xyxy
+        assert area(one.xyxy) > 0
+        assert 0.5 <= one.score <= one.score_max <= 0.99
+    assert found == asyncio.run(detector.detect(requests, floor=0.1))
+    assert asyncio.run(detector.detect(requests, floor=0.96)) == [[], []]

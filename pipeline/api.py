@@ -1,10 +1,9 @@
-"""What the commands do, as functions: open a configuration, plan, run, status, retry, gc. Prints nothing."""
+"""What `plan` and `run` do, as functions: open a configuration, list its state, run what is pending. Prints nothing."""
 
 import importlib.metadata
 import json
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,12 @@ from pipeline.config import Config, ConfigError, load_config
 from pipeline.corpus.update import MapShards, thread_map, update_index
 from pipeline.dataset import write_dataset_files
 from pipeline.graph import Node, build_graph
-from pipeline.ledger import Ledger, Table
+from pipeline.ledger import Ledger
 from pipeline.plan import StagePlan, State
 from pipeline.preflight import Check, check_cluster, check_config
 from pipeline.progress import Silent, Watcher
 from pipeline.runner import Runner, StageFigures
+from pipeline.status import count_statuses
 from pipeline.storage import Storage, StorageError
 
 
@@ -123,8 +123,7 @@ def _refuse(failed: list[Check]) -> None:
 
 
 def _outcome(state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None) -> Outcome:
-    statuses = status(state)
-    num_failed = sum(stage["images"].get("failed", 0) for stage in statuses)
+    num_failed = sum(stage.images.get("failed", 0) for stage in count_statuses(state))
     num_images = sum(item.num_images for item in state.items(state.graph[0].name))
     return Outcome(figures, state.plan(), num_images, num_failed, time.monotonic() - started, run_id, logs)
 
@@ -138,59 +137,3 @@ def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, secon
         "stages": {name: figure.as_json() for name, figure in figures.items()},
     }
     job.ledger.workdir.write(f"runs/{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
-
-
-def status(state: State) -> list[dict[str, Any]]:
-    """Per stage: images by status, `pending` among them, and reasons of those that are not ok."""
-    stages = []
-    for node in state.graph:
-        images: Counter[str] = Counter()
-        reasons: Counter[str] = Counter()
-        for item, table in state.current_tables(node.name):
-            if table is None:
-                images["pending"] += item.num_images
-                continue
-            summary = state.ledger.summary(table)
-            images.update(summary.statuses)
-            reasons.update(summary.reasons)
-        stages.append(
-            {"name": node.name, "fingerprint": node.fingerprint, "images": dict(sorted(images.items())), "reasons": dict(sorted(reasons.items()))}
-        )
-    return stages
-
-
-def retry(state: State, stage: str | None, reason: str | None) -> dict[str, int]:
-    """Ask for another run of every item that holds a failed row (of this stage, with this reason); stage -> units asked for."""
-    asked = {}
-    for node in state.graph:
-        if node.scope != "unit" or stage not in (None, node.name):
-            continue
-        chosen = [item for item, table in state.current_tables(node.name) if table is not None and _has_failed(state, node, table, reason)]
-        for item in chosen:
-            state.ledger.ask_retry(node.name, node.fingerprint, item.id)
-        asked[node.name] = len(chosen)
-    return asked
-
-
-def _has_failed(state: State, node: Node, table: Table, reason: str | None) -> bool:
-    summary = state.ledger.summary(table)
-    if not summary.statuses.get("failed"):
-        return False
-    if reason is None:
-        return True
-    return any(row.status == "failed" and row.reason == reason for row in state.ledger.read(table, node.row_type))
-
-
-def superseded(state: State) -> list[str]:
-    """Paths below the workdir that no current table of this configuration needs: other versions and other inputs."""
-    keep = {table.path for node in state.graph for _, table in state.current_tables(node.name) if table is not None}
-    stale = []
-    for node in state.graph:
-        for fingerprint in state.ledger.workdir.folders(node.name):
-            tables = [table.path for table in state.ledger.all_tables(node.name, fingerprint)]
-            stale += [path for path in tables if path not in keep]
-            if fingerprint != node.fingerprint:
-                stale.append(f"{node.name}/{fingerprint}/stage.json")
-    return [path for path in stale if state.ledger.workdir.exists(path)]
-
-

@@ -99,11 +99,12 @@ def export(config: ConfigPath, max_failed: MaxFailed = None, as_json: AsJson = F
 @app.command()
 def status(config: ConfigPath, as_json: AsJson = False) -> None:
     """Count images by status and reason, stage by stage."""
-    from pipeline import api
+    from pipeline.api import open_job
+    from pipeline.status import count_statuses
 
     with _user_errors(f"fgdata status {config}"):
-        state = api.open_job(config).state()
-        stages = api.status(state)
+        state = open_job(config).state()
+        stages = [stage.as_json() for stage in count_statuses(state)]
         images_in = sum(item.num_images for item in state.items(state.graph[0].name))
         lines = [f"{images_in} images"]
         for stage in stages:
@@ -122,16 +123,17 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Ask for failed rows to be run again by the next run; what was ok is kept."""
-    from pipeline import api
+    from pipeline.api import open_job
     from pipeline.config import ConfigError
+    from pipeline.upkeep import ask_retries
 
     with _user_errors(f"fgdata retry {config}"):
         if only != "failed":
             raise ConfigError(f"--only {only}: failed is what can be retried")
-        job = api.open_job(config)
+        job = open_job(config)
         if stage is not None and stage not in job.config.stages:
             raise ConfigError(f"--stage {stage}: the stages are {', '.join(job.config.stages)}")
-        asked = api.retry(job.state(), stage, reason)
+        asked = ask_retries(job.state(), stage, reason)
         total = sum(asked.values())
         _say(as_json, {"units": asked}, f"{total} units asked for again; `fgdata run {config}` runs them" if total else "nothing failed that matches")
 
@@ -139,11 +141,12 @@ def retry(
 @app.command()
 def gc(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False) -> None:
     """Remove tables that this configuration's current state does not use: other versions, other inputs."""
-    from pipeline import api
+    from pipeline.api import open_job
+    from pipeline.upkeep import superseded
 
     with _user_errors(f"fgdata gc {config}"):
-        state = api.open_job(config).state()
-        paths = api.superseded(state)
+        state = open_job(config).state()
+        paths = superseded(state)
         if paths and not yes and not typer.confirm(f"remove {len(paths)} superseded files below {state.ledger.workdir.root}?", err=True):
             paths = []
         for path in paths:

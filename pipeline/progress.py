@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 
@@ -42,12 +43,15 @@ class _Flow:
 
 
 class _Rates(ProgressColumn):
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=True)
+
     def render(self, task: Task) -> Text:
         flow: _Flow = task.fields["flow"]
         seconds = max(time.monotonic() - flow.started, 1e-3)
         if not flow.images:
             return Text("")
-        tokens = f"  {flow.tokens / seconds:,.0f} tokens/s" if flow.tokens else ""
+        tokens = f"  {flow.tokens / seconds:,.0f} tok/s" if flow.tokens else ""
         return Text(f"{flow.images / seconds:,.1f} images/s{tokens}", style="cyan")
 
 

@@ -35,3 +35,12 @@ def s3_bucket() -> Iterator[str]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """One Ray on this machine for the whole session; runs join it and leave it running."""
+    from pipeline.cluster import connected
+
+    with connected(None):
+        yield

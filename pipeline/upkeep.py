@@ -1,0 +1,42 @@
+"""What a user does to a ledger between runs: ask for failed rows again, remove what is superseded."""
+
+from pipeline.graph import Node
+from pipeline.ledger import Table
+from pipeline.plan import State
+
+
+def ask_retries(state: State, stage: str | None, reason: str | None) -> dict[str, int]:
+    """Ask for another run of every item that holds a failed row (of this stage, with this reason); stage -> units asked for."""
+    asked = {}
+    for node in state.graph:
+        if node.scope != "unit" or stage not in (None, node.name):
+            continue
+        chosen = [item for item, table in state.current_tables(node.name) if table is not None and _has_failed(state, node, table, reason)]
+        for item in chosen:
+            state.ledger.ask_retry(node.name, node.fingerprint, item.id)
+        asked[node.name] = len(chosen)
+    return asked
+
+
+def _has_failed(state: State, node: Node, table: Table, reason: str | None) -> bool:
+    summary = state.ledger.summary(table)
+    if not summary.statuses.get("failed"):
+        return False
+    if reason is None:
+        return True
+    return any(row.status == "failed" and row.reason == reason for row in state.ledger.read(table, node.row_type))
+
+
+def superseded(state: State) -> list[str]:
+    """Paths below the workdir that no current table of this configuration needs: other versions and other inputs."""
+    keep = {table.path for node in state.graph for _, table in state.current_tables(node.name) if table is not None}
+    stale = []
+    for node in state.graph:
+        for fingerprint in state.ledger.workdir.folders(node.name):
+            tables = [table.path for table in state.ledger.all_tables(node.name, fingerprint)]
+            stale += [path for path in tables if path not in keep]
+            if fingerprint != node.fingerprint:
+                stale.append(f"{node.name}/{fingerprint}/stage.json")
+    return [path for path in stale if state.ledger.workdir.exists(path)]
+
+

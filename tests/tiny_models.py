@@ -151,3 +151,19 @@ def save_tiny_owlv2(folder: Path) -> Path:
     Owlv2ForObjectDetection(config).save_pretrained(folder)
     Owlv2Processor(Owlv2ImageProcessorPil(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
     return folder
+
+
+def save_tiny_bert(folder: Path) -> Path:
+    """A text encoder of two layers with words of toys, as both transformers 4 and 5 read it."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    torch.manual_seed(0)
+    vocabulary = _bert_vocabulary("a the red blue green small large striped car mug fish star")
+    config = BertConfig(
+        vocab_size=1100, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128, max_position_embeddings=256
+    )
+    BertModel(config).save_pretrained(folder)
+    BertTokenizer(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
+    return folder

@@ -1,0 +1,47 @@
+"""The original package in its own environment; the slow part needs that environment (requirements/groundingdino-py.txt)."""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.engines.base import DetectRequest, EngineDead
+from stages.engines.groundingdino_py import GroundingDinoPyDetector
+from stages.engines.specs import GroundingDinoPySpec, Resources
+from tests.tiny_models import save_tiny_bert
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+ENVIRONMENT = os.environ.get("FGDATA_GROUNDINGDINO_PYTHON", str(Path(__file__).parents[3] / ".venv-gdino" / "bin" / "python"))
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 160, 3), np.uint8))
+
+
+@pytest.mark.parametrize("python", [sys.executable, "/nowhere/python"])
+def test_an_interpreter_without_the_package_is_refused_with_advice(python: str) -> None:
+    with pytest.raises(ValueError, match=r"install requirements/groundingdino-py.txt"):
+        GroundingDinoPyDetector(GroundingDinoPySpec(kind="groundingdino-py", python=python), Resources())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(ENVIRONMENT).exists(), reason="no environment with groundingdino-py")
+def test_the_published_configuration_detects_in_its_own_environment(tmp_path: Path, run: Run) -> None:
+    encoder = str(save_tiny_bert(tmp_path))
+    engine = GroundingDinoPyDetector(GroundingDinoPySpec(kind="groundingdino-py", python=ENVIRONMENT, text_encoder=encoder), Resources())
+    many = ("a red car", "the blue mug") * 40
+    requests = [DetectRequest(NOISE, ("a red car", "", "a Mug.")), DetectRequest(NOISE, ()), DetectRequest(NOISE, many)]
+    found = run(engine.detect(requests, floor=0.0))
+    assert [{one.phrase for one in boxes} for boxes in found] == [{0, 2}, set(), set(range(80))]
+    for one in found[0]:
+        x0, y0, x1, y1 = one.xyxy
+        assert 0 <= x0 < x1 <= 160
+        assert 0 <= y0 < y1 <= 40
+        assert 0 <= one.score <= one.score_max <= 1
+    assert run(engine.detect(requests[:1], floor=0.0)) == found[:1]
+    engine._process.kill()
+    with pytest.raises(EngineDead, match="status -9"):
+        run(engine.detect(requests[:1], floor=0.0))
+    run(engine.close())

@@ -80,8 +80,11 @@ def _parse(path: Path, task: str, version: str) -> Prompt:
                 _ENVIRONMENT.parse(text)
         return prompt
     except yaml.YAMLError as error:
-        raise PromptError(f"{path} is not YAML: {error}") from error
-    except (ValidationError, TypeError) as error:
-        raise PromptError(f"{path} is not a prompt: {error}") from error
+        raise PromptError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise PromptError(f"{path} is not a prompt: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except TypeError as error:
+        raise PromptError(f"{path} is not a prompt: it must hold user, answer_schema and decoding") from error
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(f"{path}: template error in line {error.lineno}: {error.message}") from error

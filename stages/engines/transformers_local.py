@@ -18,7 +18,8 @@ from stages.engines.specs import Resources, TransformersSpec
 class TransformersGenerator:
     """Answers from a local folder or hub name; the checkpoint's configuration says whether it reads images.
 
-    Raises: MissingExtra without torch, transformers or xgrammar; ValueError where the checkpoint has no chat template.
+    Raises: MissingExtra without torch, transformers or xgrammar; ValueError where the checkpoint has no chat template, or its
+    processor needs a package of its own (Qwen2.5-VL and SmolVLM2 read videos and want torchvision for it).
     """
 
     reproducible: ClassVar[bool] = True
@@ -67,7 +68,10 @@ class _Checkpoint:
         self._model = load(spec.model, revision=spec.revision, dtype=dtype)
         self._model.eval().to(self._device)
         reader = AutoProcessor if self.reads_images else AutoTokenizer
-        self._reader: Any = reader.from_pretrained(spec.model, revision=spec.revision)
+        try:
+            self._reader: Any = reader.from_pretrained(spec.model, revision=spec.revision)
+        except ImportError as error:
+            raise ValueError(f"{spec.model} needs more packages for its images or videos: {' '.join(str(error).split())}") from error
         self._tokenizer: Any = self._reader.tokenizer if self.reads_images else self._reader
         self._tokenizer.padding_side = "left"
         if spec.chat_template is None and not (self._reader.chat_template or self._tokenizer.chat_template):

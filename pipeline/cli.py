@@ -38,12 +38,17 @@ def init(
 
     with _user_errors(f"fgdata init {path}"):
         write_template(path, kind)
-        _say(as_json, {"written": str(path), "for": kind}, f"wrote {path}; next: edit it, then `fgdata doctor {path}` and `fgdata run {path}`")
+        _say(
+            as_json,
+            {"written": str(path), "for": kind},
+            f"wrote {path}; next: edit it, then `fgdata doctor {path}` and `fgdata run {path}`",
+        )
 
 
 @app.command()
 def doctor(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check what this run needs.")] = None, as_json: AsJson = False
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check what this run needs.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check this installation, and with a configuration everything its run needs."""
     from pipeline.doctor import examine
@@ -135,7 +140,11 @@ def retry(
             raise ConfigError(f"--stage {stage}: the stages are {', '.join(job.config.stages)}")
         asked = ask_retries(job.state(), stage, reason)
         total = sum(asked.values())
-        _say(as_json, {"units": asked}, f"{total} units asked for again; `fgdata run {config}` runs them" if total else "nothing failed that matches")
+        _say(
+            as_json,
+            {"units": asked},
+            f"{total} units asked for again; `fgdata run {config}` runs them" if total else "nothing failed that matches",
+        )
 
 
 @app.command()

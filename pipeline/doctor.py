@@ -20,7 +20,12 @@ def examine(config: Path | None) -> list[Check]:
     checks = [
         Check("python", sys.version_info >= (3, 11), sys.version.split()[0], "use Python 3.11 or newer"),
         Check("versions", True, ", ".join(f"{name} {version}" for name in _WANTED if (version := _version(name)))),
-        Check("package names", not found, "; ".join(found) or "pipeline, stages, prompts, schemas are ours", "use a virtual environment of its own"),
+        Check(
+            "package names",
+            not found,
+            "; ".join(found) or "pipeline, stages, prompts, schemas are ours",
+            "use a virtual environment of its own",
+        ),
     ]
     if config is not None:
         job = open_job(config)

@@ -81,6 +81,10 @@ class State:
         """How often a worker died with this item, at this retry, in flight."""
         return self._listed[stage].deaths.get((item.id, self.retry(stage, item)), 0)
 
+    def ask_retry(self, stage: str, item: Item) -> None:
+        """Mark the item to be run again."""
+        self._listed[stage].retries[item.id] = self.ledger.ask_retry(stage, self.nodes[stage].fingerprint, item.id)
+
     def note_death(self, stage: str, item: Item) -> int:
         """One more death; returns how many."""
         number, retry = self.deaths(stage, item) + 1, self.retry(stage, item)
@@ -99,6 +103,10 @@ class State:
             contents[upstream] = [table.content for table in tables if table is not None]
         rows_digest = None if node.reads else "/".join(unit.rows_digest for unit in item.units)
         return inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
+
+    def label(self, stage: str, item: Item) -> str:
+        """Names what the item's output is a function of: the fingerprint and the inputs, whatever the retry."""
+        return f"{self.nodes[stage].fingerprint}.{self.inputs(stage, item, retry=0)}"
 
     def table(self, stage: str, item: Item, *, retry: int | None = None) -> Table | None:
         """The item's current table: committed, and for the inputs as they are now."""
@@ -176,4 +184,3 @@ def _items(node: Node, units: Sequence[Unit]) -> list[Item]:
     for unit in units:
         shards.setdefault(unit.shard_id, []).append(unit)
     return [Item(shard_id, tuple(members)) for shard_id, members in shards.items()]
-

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 
-from pipeline.cluster import collisions, holdings
+from pipeline.cluster import collisions, holdings, holds_all
 from pipeline.config import Config
 from pipeline.graph import Node
 from pipeline.registry import model_path
@@ -40,7 +40,12 @@ class Check:
 def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
     """What can be seen from the driver alone: names, packages, weights, servers, schemas, paths."""
     found = collisions()
-    yield Check("package names", not found, "; ".join(found) or "pipeline, stages, prompts, schemas are ours", "use a virtual environment of its own")
+    yield Check(
+        "package names",
+        not found,
+        "; ".join(found) or "pipeline, stages, prompts, schemas are ours",
+        "use a virtual environment of its own",
+    )
     yield _writable("workdir", config.workdir)
     if config.export_to:
         yield _writable("export.to", config.export_to)
@@ -66,6 +71,13 @@ def check_cluster(config: Config) -> Iterator[Check]:
             f"{wanted.actors} workers want {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has {cpus:g} and {gpus:g}",
             f"lower placement.stages.{stage}.actors, cpus or gpus, or add nodes",
         )
+    if config.placement.schedule == "streaming":
+        yield Check(
+            "placement",
+            holds_all([config.resources(stage) for stage in config.stages]),
+            f"the schedule streaming starts all stages at once; the cluster has {cpus:g} CPUs and {gpus:g} GPUs",
+            "set placement.schedule to stages or auto, or lower the workers' cpus and gpus",
+        )
 
 
 def _writable(name: str, place: str) -> Check:
@@ -74,7 +86,9 @@ def _writable(name: str, place: str) -> Check:
         storage.write(".fgdata-probe", b"probe")
         storage.delete(".fgdata-probe")
     except (OSError, StorageError) as error:
-        return Check(name, False, f"{place} cannot be written: {' '.join(str(error).split())[:200]}", "choose a folder or bucket that you may write")
+        return Check(
+            name, False, f"{place} cannot be written: {' '.join(str(error).split())[:200]}", "choose a folder or bucket that you may write"
+        )
     return Check(name, True, place)
 
 

@@ -155,7 +155,7 @@ class Runner:
             tables = [self.state.table(name, Item(unit.id, (unit,))) for unit in item.units]
             upstream[name] = [table for table in tables if table is not None]
         previous = self.state.table(node.name, item, retry=retry - 1) if retry else None
-        return Task(item, inputs, upstream, retry, previous)
+        return Task(item, inputs, self.state.label(node.name, item), upstream, retry, previous)
 
     def _settle(self, ref: Any) -> None:
         lane = next((lane for lane in self._lanes.values() if ref in list(lane.pool.refs())), None)

@@ -38,5 +38,3 @@ def superseded(state: State) -> list[str]:
             if fingerprint != node.fingerprint:
                 stale.append(f"{node.name}/{fingerprint}/stage.json")
     return [path for path in stale if state.ledger.workdir.exists(path)]
-
-

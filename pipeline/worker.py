@@ -49,11 +49,13 @@ class StageJob:
 class Task:
     """One item to carry through: a few hundred bytes a unit. `upstream`: stage -> its tables, in unit order.
 
-    `previous` is the item's table before a retry: its rows that were ok are copied over.
+    `previous` is the item's table before a retry: its rows that were ok are copied over. `label` names what an exported
+    shard comes from: the fingerprint and the inputs, whatever the retry.
     """
 
     item: Item
     inputs: str
+    label: str
     upstream: Mapping[str, Sequence[Table]]
     retry: int = 0
     previous: Table | None = None
@@ -131,7 +133,7 @@ class StageWorker:
         table = await asyncio.to_thread(
             self.ledger.commit, self.job.stage, self.job.fingerprint, task.item.id, task.inputs, rows, row_type(self.job.stage)
         )
-        statuses = Counter(row.status for row in rows)
+        statuses: Counter[str] = Counter(row.status for row in rows)
         return Done(table, dict(statuses), len(rows), sum(map(_tokens, rows)), time.monotonic() - started)
 
     async def _run(self, task: Task) -> list[Row]:
@@ -155,7 +157,9 @@ class StageWorker:
         images = [_image(row, [rows[i] for rows in upstream.values()]) for i, row in enumerate(corpus_rows)]
         if self._stage is None or not self._stage.needs_pixels:
             return images
-        wanted = [i for i, image in enumerate(images) if image.key not in settled and all(r.status == "ok" for r in image.upstream.values())]
+        wanted = [
+            i for i, image in enumerate(images) if image.key not in settled and all(r.status == "ok" for r in image.upstream.values())
+        ]
         loaded = load_images(self.job.corpus, [corpus_rows[i] for i in wanted])
         for i, result in zip(wanted, loaded, strict=True):
             images[i] = _with_pixels(images[i], result.image, result.problem)
@@ -170,7 +174,7 @@ class StageWorker:
         assert self.job.export_to is not None
         sink = FolderSink(self.job.export_to)
         number = task.item.units[0].shard_number
-        return await asyncio.to_thread(lambda: list(export.run(number, self._export_units(task), self._bytes, sink)))
+        return await asyncio.to_thread(lambda: list(export.run(number, self._export_units(task), self._bytes, sink, task.label)))
 
     def _export_units(self, task: Task) -> Iterator[list[ExportImage]]:
         for position, unit in enumerate(task.item.units):
@@ -226,4 +230,3 @@ def _with_pixels(image: Image, pixels: Any, problem: Row | None) -> Image:
 def _tokens(row: Row) -> int:
     usage = getattr(row, "usage", None)
     return usage.completion_tokens if usage is not None else 0
-

@@ -54,6 +54,7 @@ class ShardStats(Record):
     """`NNNNN_stats.json`: what became of one shard's images, and the files that hold them."""
 
     name: str
+    label: str = Field("", description="Fingerprint and inputs of the export that wrote the shard.")
     statuses: dict[str, int] = Field(description="Images in, by the export's status.")
     reasons: dict[str, int] = Field(description="Images that were not exported, by reason.")
     images: int = Field(description="Images exported.")

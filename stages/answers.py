@@ -46,9 +46,7 @@ def question(
     return Request(user, system, images, image_ids, prompt.answer_schema, decoding, seed)
 
 
-async def ask(
-    generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int
-) -> list[Outcome[T]]:
+async def ask(generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:
     """An outcome for each question, in order. What fails is asked again, all of a round together, `attempts` times in all.
 
     `parse` turns a schema-valid answer into a value; a ValueError in it is an invalid answer.
@@ -85,9 +83,7 @@ def _again(request: Request, attempt: int) -> Request:
     return dataclasses.replace(request, seed=(request.seed + attempt) % 2**31, decoding=warmer)
 
 
-def _judge(
-    request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T], spent: Usage, attempt: int
-) -> Outcome[T]:
+def _judge(request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T], spent: Usage, attempt: int) -> Outcome[T]:
     value, error, detail = None, answer.error, answer.detail
     if error is None:
         try:
@@ -97,9 +93,7 @@ def _judge(
         except (ValueError, jsonschema.ValidationError) as problem:
             error, detail = "invalid_output", f"{str(problem).splitlines()[0][:200]} in {answer.text[:200]!r}"
     rung = error or ("parsed" if attempt == 0 else "asked_again")
-    here = Usage(
-        attempts=1, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, rungs=[rung]
-    )
+    here = Usage(attempts=1, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, rungs=[rung])
     return Outcome(value, error, detail, answer.finish_reason, total_usage([spent, here]))
 
 

@@ -70,6 +70,4 @@ def _row(image: Image, outcome: Outcome[Captions]) -> CaptionRow:
     if outcome.value is None:
         return CaptionRow(**common, status="failed", reason=outcome.error, detail=outcome.detail)
     long, short = outcome.value.long, outcome.value.short
-    return CaptionRow(
-        **common, long=long, short=short, num_words_long=len(long.split()), num_words_short=len(short.split())
-    )
+    return CaptionRow(**common, long=long, short=short, num_words_long=len(long.split()), num_words_short=len(short.split()))

@@ -22,8 +22,6 @@ def focal_box(
     return x0, y0, x1, y1
 
 
-def focal_crop(
-    image: Image.Image, xyxy: tuple[float, float, float, float], *, scale: float = 3.0, min_side_px: int = 48
-) -> Image.Image:
+def focal_crop(image: Image.Image, xyxy: tuple[float, float, float, float], *, scale: float = 3.0, min_side_px: int = 48) -> Image.Image:
     """The pixels of `focal_box`."""
     return image.crop(focal_box(xyxy, image.width, image.height, scale=scale, min_side_px=min_side_px))

@@ -56,8 +56,13 @@ class Export:
     def __init__(self, params: ExportParams) -> None:
         self.params = params
 
-    def run(self, shard_number: int, units: Iterable[Sequence[ExportImage]], read_bytes: ReadBytes, sink: Sink) -> list[ExportRow]:
-        """One row an image, in order. Blocks; holds the bytes of one unit in memory. The statistics are put last."""
+    def run(
+        self, shard_number: int, units: Iterable[Sequence[ExportImage]], read_bytes: ReadBytes, sink: Sink, label: str = ""
+    ) -> list[ExportRow]:
+        """One row an image, in order. Blocks; holds the bytes of one unit in memory. The statistics are put last.
+
+        `label` names what the shard is a function of; it is kept in the statistics.
+        """
         name = shard_name(shard_number)
         with tempfile.TemporaryDirectory(prefix="fgdata-export-") as folder:
             with ShardFiles(Path(folder)) as files:
@@ -70,7 +75,7 @@ class Export:
                 sink.put(f"finehard/{name}.json", files.finehard.file.path)
         finehard = files.finehard.file.digest(f"finehard/{name}.json") if self.params.finehard else None
         tar, parquet = files.tar.digest(f"{name}.tar"), files.parquet.digest(f"{name}.parquet")
-        stats = shard.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements)
+        stats = shard.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements).model_copy(update={"label": label})
         text = json.dumps(stats.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
         sink.put(f"{name}_stats.json", f"{text}\n".encode())
         return shard.tally.rows

@@ -61,8 +61,7 @@ class Ground(Stage[GroundParams, GroundRow]):
         for (position, group), found in zip(owners, answers, strict=True):
             detections[position] += _detections(unit[position], group, found)
         return [
-            _row(image, phrases, usage, error, boxes)
-            for image, (phrases, usage, error), boxes in zip(unit, read, detections, strict=True)
+            _row(image, phrases, usage, error, boxes) for image, (phrases, usage, error), boxes in zip(unit, read, detections, strict=True)
         ]
 
     async def _read(self, unit: Sequence[Image], attempt: int) -> list[tuple[list[Phrase], Usage, str | None]]:
@@ -106,6 +105,4 @@ def _detections(image: Image, group: Sequence[int], found: Sequence[Found]) -> l
 def _row(image: Image, phrases: list[Phrase], usage: Usage, error: str | None, detections: list[Detection]) -> GroundRow:
     if error is not None:
         return GroundRow(key=image.key, status="failed", reason=error, usage=usage)
-    return GroundRow(
-        key=image.key, width=image.rgb.width, height=image.rgb.height, phrases=phrases, detections=detections, usage=usage
-    )
+    return GroundRow(key=image.key, width=image.rgb.width, height=image.rgb.height, phrases=phrases, detections=detections, usage=usage)

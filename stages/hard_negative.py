@@ -71,9 +71,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         facts = [image.row(SelectRow).regions[region.region].phrase, region.long or "", *(a.value for a in region.attributes)]
         draw = rng(self.context.fingerprint, f"{image.key}/{region.region}", attempt)
         order = draw.sample(range(len(outcome.value)), len(outcome.value))
-        negatives, rejects = accept(
-            [outcome.value[i] for i in order], positive, region.head, facts, self.params.max_negatives
-        )
+        negatives, rejects = accept([outcome.value[i] for i in order], positive, region.head, facts, self.params.max_negatives)
         return RegionNegatives(
             region=region.region, positive=positive, negatives=negatives, num_proposed=len(outcome.value), rejects=rejects
         )

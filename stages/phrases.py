@@ -29,11 +29,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 def chunk_phrases(text: str) -> list[Phrase]:
     """Noun phrases by closed word lists alone: a determiner or number, then words up to a boundary; head is the last."""
-    spans = [
-        (number, start, end)
-        for number, (left, right) in enumerate(sentences(text))
-        for start, end in _chunks(text, left, right)
-    ]
+    spans = [(number, start, end) for number, (left, right) in enumerate(sentences(text)) for start, end in _chunks(text, left, right)]
     return [_phrase(text, start, end, number, singular(_last_word(text[start:end]))) for number, start, end in spans]
 
 

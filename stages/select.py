@@ -12,7 +12,12 @@ from stages.phrases import is_plural
 
 
 class SelectParams(StageParams):
-    min_score: float | None = Field(None, ge=0, le=1, description="Boxes below this are dropped; null: the detector's own default, filled in when the configuration is read.")
+    min_score: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Boxes below this are dropped; null: the detector's own default, filled in when the configuration is read.",
+    )
     max_iou: float = Field(0.5, ge=0, le=1, description="Of two boxes of one head noun that overlap more, the better is kept.")
     max_frame_iou: float = Field(0.9, ge=0, le=1, description="A box that covers more of the frame is no region.")
     min_side_px: float = Field(4, ge=0, description="A box with a shorter side is dropped, in pixels of the upright image.")

@@ -19,7 +19,7 @@ def write_tar(path: Path, keys: list[str], *, tint: int = 0) -> None:
             tar.write({"__key__": key, "jpg": buffer.getvalue(), "txt": f"picture {key}"})
 
 
-def job_content(corpus: str, **blocks: Any) -> dict[str, Any]:
+def job_content(corpus: str, /, **blocks: Any) -> dict[str, Any]:
     """The configuration's content; `blocks` replace whole blocks, `writer`, `captioner` add fields to an engine."""
     engines = {
         "captioner": {"kind": "rehearsal", **blocks.pop("captioner", {})},

@@ -97,15 +97,24 @@ def _fish(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int
     body.ellipse((0, 0, w * 0.76, h - 1), fill=255)
     body.polygon([(w * 0.64, h * 0.5), (w - 1, h * 0.04), (w - 1, h * 0.96)], fill=255)
     radius = h * 0.15
-    extras.ellipse((w * 0.17 - radius, h * 0.38 - radius, w * 0.17 + radius, h * 0.38 + radius), fill=(255, 255, 255, 255), outline=(20, 20, 20, 255), width=max(1, w // 60))
-    extras.ellipse((w * 0.16 - radius * 0.5, h * 0.38 - radius * 0.5, w * 0.16 + radius * 0.5, h * 0.38 + radius * 0.5), fill=(15, 15, 15, 255))
+    extras.ellipse(
+        (w * 0.17 - radius, h * 0.38 - radius, w * 0.17 + radius, h * 0.38 + radius),
+        fill=(255, 255, 255, 255),
+        outline=(20, 20, 20, 255),
+        width=max(1, w // 60),
+    )
+    extras.ellipse(
+        (w * 0.16 - radius * 0.5, h * 0.38 - radius * 0.5, w * 0.16 + radius * 0.5, h * 0.38 + radius * 0.5), fill=(15, 15, 15, 255)
+    )
 
 
 def _house(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int) -> None:
     body.polygon([(0, h * 0.46), (w * 0.5, 0), (w - 1, h * 0.46)], fill=255)
     body.rectangle((w * 0.12, h * 0.44, w * 0.88, h - 1), fill=255)
     extras.rectangle((w * 0.4, h * 0.64, w * 0.62, h - 1), fill=(110, 66, 34, 255), outline=(60, 34, 16, 255), width=max(1, w // 50))
-    extras.line([(0, h * 0.46), (w * 0.5, h * 0.02), (w - 1, h * 0.46), (0, h * 0.46)], fill=(70, 42, 26, 255), width=max(2, round(w * 0.06)))
+    extras.line(
+        [(0, h * 0.46), (w * 0.5, h * 0.02), (w - 1, h * 0.46), (0, h * 0.46)], fill=(70, 42, 26, 255), width=max(2, round(w * 0.06))
+    )
 
 
 def _mug(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int) -> None:
@@ -115,7 +124,9 @@ def _mug(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int)
 
 
 def _mushroom(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int) -> None:
-    extras.rounded_rectangle((w * 0.34, h * 0.56, w * 0.66, h - 1), radius=w * 0.1, fill=(238, 222, 190, 255), outline=(150, 130, 96, 255), width=max(1, w // 40))
+    extras.rounded_rectangle(
+        (w * 0.34, h * 0.56, w * 0.66, h - 1), radius=w * 0.1, fill=(238, 222, 190, 255), outline=(150, 130, 96, 255), width=max(1, w // 40)
+    )
     body.pieslice((0, 0, w - 1, h * 1.2), 180, 360, fill=255)
 
 
@@ -126,7 +137,9 @@ def _star(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int
         angle = math.pi * corner / 5
         points.append((math.sin(angle) * radius, -math.cos(angle) * radius))
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    body.polygon([((x - min(xs)) / (max(xs) - min(xs)) * (w - 1), (y - min(ys)) / (max(ys) - min(ys)) * (h - 1)) for x, y in points], fill=255)
+    body.polygon(
+        [((x - min(xs)) / (max(xs) - min(xs)) * (w - 1), (y - min(ys)) / (max(ys) - min(ys)) * (h - 1)) for x, y in points], fill=255
+    )
 
 
 _SHAPES = {"car": _car, "fish": _fish, "house": _house, "mug": _mug, "mushroom": _mushroom, "star": _star}
@@ -135,7 +148,12 @@ _SHAPES = {"car": _car, "fish": _fish, "house": _house, "mug": _mug, "mushroom":
 @lru_cache(maxsize=64)
 def _background(name: str, variant: int) -> Image.Image:
     rng = np.random.default_rng([len(name), variant])
-    base = {"wooden table": (214, 186, 150), "tiled floor": (206, 210, 214), "sandy beach": (228, 212, 178), "grassy lawn": (186, 204, 160)}[name]
+    base = {
+        "wooden table": (214, 186, 150),
+        "tiled floor": (206, 210, 214),
+        "sandy beach": (228, 212, 178),
+        "grassy lawn": (186, 204, 160),
+    }[name]
     canvas = np.empty((SIDE_PX, SIDE_PX, 3), np.float32)
     canvas[:] = base
     y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32)

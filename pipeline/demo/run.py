@@ -12,9 +12,9 @@ from rich.table import Table as RichTable
 
 from pipeline import api
 from pipeline.config import ConfigError
+from pipeline.corpus.update import read_rows
 from pipeline.demo.corpus import write_corpus
 from pipeline.demo.score import Told, score
-from pipeline.corpus.update import read_rows
 from pipeline.plan import Item, State
 from pipeline.progress import Watcher
 from schemas.rows import CaptionRow, HardNegativeRow, RegionCaptionRow, Row, SelectRow
@@ -83,7 +83,9 @@ def run_demo(
 
 def score_table(figures: dict[str, Any], out: Path) -> str:
     """The figures beside their bars, and where to look."""
-    table = RichTable(title=f"{figures['images_in']} held-out scenes, {figures['regions']} regions, {figures['engine']} engine, {figures['seconds']} s")
+    table = RichTable(
+        title=f"{figures['images_in']} held-out scenes, {figures['regions']} regions, {figures['engine']} engine, {figures['seconds']} s"
+    )
     for column in ("figure", "measured", "bar"):
         table.add_column(column, justify="left" if column == "figure" else "right")
     for name, bar in _BARS:

@@ -139,7 +139,9 @@ def _caption(text: str, scene: Scene) -> tuple[int, int]:
 def _owners(select: SelectRow, scene: Scene) -> dict[int, Toy]:
     """Region index -> the toy it boxes: pairs at IoU 0.5 or more, best first, each region and toy once."""
     overlap = iou_matrix([region.xyxy for region in select.regions], [toy.xyxy for toy in scene.toys])
-    pairs = sorted(((overlap[i, j], i, j) for i in range(overlap.shape[0]) for j in range(overlap.shape[1])), key=lambda p: (-p[0], p[1], p[2]))
+    pairs = sorted(
+        ((overlap[i, j], i, j) for i in range(overlap.shape[0]) for j in range(overlap.shape[1])), key=lambda p: (-p[0], p[1], p[2])
+    )
     owner: dict[int, int] = {}
     for value, i, j in pairs:
         if value >= 0.5 and i not in owner and j not in owner.values():
@@ -162,5 +164,3 @@ def _is_false(text: str, toy: Toy | None) -> bool:
 
 def _rate(part: float, whole: float) -> float | None:
     return round(part / whole, 4) if whole else None
-
-

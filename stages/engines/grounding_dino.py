@@ -22,7 +22,7 @@ _OWL_TEXT_TOKENS = 16
 class GroundingDinoDetector:
     """Finds phrases with a local folder's or hub name's weights.
 
-    A phrase that alone exceeds the text limit (Grounding DINO: 254 tokens, OWLv2: 14) is not asked and has no boxes.
+    A phrase that alone exceeds the text limit (Grounding DINO: 253 tokens, OWLv2: 14) is not asked and has no boxes.
     Raises: MissingExtra without torch or transformers; ValueError where the checkpoint is no such detector.
     """
 

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import api
 from pipeline.plan import State
+from pipeline.registry import STAGE_NAMES
 from pipeline.status import count_statuses
 from pipeline.upkeep import ask_retries, superseded
 from schemas.rows import CaptionRow
@@ -47,11 +48,12 @@ class TestRun:
 
     def test_both_schedules_give_the_same_ledger_and_the_same_export(self, tmp_path: Path) -> None:
         trees = []
+        original = tmp_path / "original"
+        write_job(original)
         for schedule in ("stages", "streaming"):
             folder = tmp_path / schedule
-            config = write_job(folder, placement={"schedule": schedule, "stages": {"caption": {"cpus": 0.1, "in_flight": 4}}})
-            content = config.read_text()
-            config.write_text(content)
+            shutil.copytree(original, folder)
+            config = write_job(folder, placement={"schedule": schedule, "stages": {stage: {"cpus": 0.1} for stage in STAGE_NAMES}})
             api.run(api.open_job(config))
             trees.append((files(folder / "dataset"), sorted(files(folder / "work", "*/*/*.parquet"))))
         assert trees[0] == trees[1]
@@ -183,14 +185,25 @@ class TestUpkeep:
             (tmp_path / "work" / path).unlink()
         assert api.run(api.open_job(config)).run_id is None
 
-    def test_a_lost_export_folder_is_written_again_the_same_after_its_tables_are_removed(self, tmp_path: Path) -> None:
+    def test_a_lost_export_folder_is_written_again_the_same(self, tmp_path: Path) -> None:
         config = write_job(tmp_path)
         api.run(api.open_job(config))
         before = files(tmp_path / "dataset")
         shutil.rmtree(tmp_path / "dataset")
-        shutil.rmtree(tmp_path / "work" / "export")
         api.run(api.open_job(config))
         assert files(tmp_path / "dataset") == before
+
+    def test_a_folder_that_another_configuration_overwrote_is_exported_again(self, tmp_path: Path) -> None:
+        config = write_job(tmp_path)
+        api.run(api.open_job(config))
+        before, mine = files(tmp_path / "dataset"), config.read_text()
+        config.write_text(mine.replace("select: {}", "select: {min_score: 0.8}"))
+        api.run(api.open_job(config))
+        assert files(tmp_path / "dataset") != before
+        config.write_text(mine)
+        api.run(api.open_job(config))
+        after = files(tmp_path / "dataset")
+        assert all(after[name] == content for name, content in before.items())
 
     def test_the_runs_record_holds_figures_by_stage(self, tmp_path: Path) -> None:
         config = write_job(tmp_path)

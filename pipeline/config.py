@@ -164,8 +164,8 @@ class _Reader:
         return validated(Placement, block, "placement").model_copy(update={"stages": read})
 
     def _located(self, place: str) -> str:
-        place = os.path.expanduser(os.path.expandvars(place))
-        return place if "://" in place or place.startswith("/") else str((self.folder / place).resolve())
+        place = os.path.expandvars(place)
+        return place if "://" in place else str((self.folder / Path(place).expanduser()).resolve())
 
     @staticmethod
     def _check_whole(config: Config) -> None:

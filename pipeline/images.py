@@ -75,7 +75,7 @@ def coalesced(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return spans
 
 
-def _from_tar(params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
+def _from_tar(_params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
     spans = coalesced([(row.offset, row.offset + row.size) for row in rows])
     parts = storage.read_ranges(rows[0].path, spans)
     found: list[bytes | None] = []

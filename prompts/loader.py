@@ -52,7 +52,7 @@ class Prompt(BaseModel):
             raise PromptError(f"prompt {self.task}/{self.version}: {error}; known here: {', '.join(sorted(variables))}") from error
 
 
-_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # plain text, not HTML
 
 
 def load_prompt(task: str, version: str, prompts_dir: Path | None = None) -> Prompt:

@@ -38,7 +38,7 @@ def spacy_phrases(text: str, model: str) -> list[Phrase]:
     phrases = []
     borders = sentences(text)
     for chunk in _spacy(model)(text).noun_chunks:
-        tokens = [token for token in chunk]
+        tokens = list(chunk)
         while tokens and (tokens[0].is_punct or tokens[0].is_space):
             tokens = tokens[1:]
         head = chunk.root

@@ -130,7 +130,7 @@ def _mushroom(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h:
     body.pieslice((0, 0, w - 1, h * 1.2), 180, 360, fill=255)
 
 
-def _star(body: ImageDraw.ImageDraw, extras: ImageDraw.ImageDraw, w: int, h: int) -> None:
+def _star(body: ImageDraw.ImageDraw, _extras: ImageDraw.ImageDraw, w: int, h: int) -> None:
     points = []
     for corner in range(10):
         radius = 1.0 if corner % 2 == 0 else 0.45

@@ -102,7 +102,7 @@ def _add(tally: _Tally, image: Told) -> None:
     if image.select is None:
         return
     owner = _owners(image.select, scene)
-    _boxes(tally, image.select, scene, owner)
+    _boxes(tally, image.select, owner)
     for region in image.regions.regions if image.regions else ():
         if region.short is not None:
             tally.num_regions += 1
@@ -149,7 +149,7 @@ def _owners(select: SelectRow, scene: Scene) -> dict[int, Toy]:
     return {i: scene.toys[j] for i, j in owner.items()}
 
 
-def _boxes(tally: _Tally, select: SelectRow, scene: Scene, owner: Mapping[int, Toy]) -> None:
+def _boxes(tally: _Tally, select: SelectRow, owner: Mapping[int, Toy]) -> None:
     tally.boxes += len(select.regions)
     tally.boxes_right += len(owner)
     tally.small_right += sum(area(toy.xyxy) < _SMALL for toy in owner.values())

@@ -28,7 +28,7 @@ class GroundingDinoDetector:
 
     reproducible: ClassVar[bool] = True
 
-    def __init__(self, spec: GroundingDinoSpec, resources: Resources) -> None:  # noqa: ARG002  # one signature for all engines
+    def __init__(self, spec: GroundingDinoSpec, resources: Resources) -> None:  # one signature for all engines
         try:
             import torch  # noqa: F401
             import transformers  # noqa: F401

@@ -27,7 +27,7 @@ class GroundingDinoPyDetector:
 
     reproducible: ClassVar[bool] = True
 
-    def __init__(self, spec: GroundingDinoPySpec, resources: Resources) -> None:  # noqa: ARG002  # one signature for all engines
+    def __init__(self, spec: GroundingDinoPySpec, resources: Resources) -> None:  # one signature for all engines
         self._spec = spec
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="groundingdino-py")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()

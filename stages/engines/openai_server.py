@@ -35,7 +35,7 @@ class OpenAIGenerator:
 
     reproducible: ClassVar[bool] = False
 
-    def __init__(self, spec: OpenAISpec, resources: Resources) -> None:  # noqa: ARG002  # one signature for all engines
+    def __init__(self, spec: OpenAISpec, resources: Resources) -> None:  # one signature for all engines
         try:
             import openai
         except ImportError as error:

@@ -38,7 +38,7 @@ class RehearsalGenerator:
 
     reproducible: ClassVar[bool] = True
 
-    def __init__(self, spec: RehearsalSpec, resources: Resources | None = None) -> None:  # noqa: ARG002  # one signature for all engines
+    def __init__(self, spec: RehearsalSpec, resources: Resources | None = None) -> None:  # one signature for all engines
         self._spec = spec
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
@@ -92,7 +92,7 @@ class RehearsalDetector:
 
     reproducible: ClassVar[bool] = True
 
-    def __init__(self, spec: RehearsalDetectorSpec, resources: Resources | None = None) -> None:  # noqa: ARG002  # one signature for all engines
+    def __init__(self, spec: RehearsalDetectorSpec, resources: Resources | None = None) -> None:  # one signature for all engines
         self._spec = spec
 
     async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:

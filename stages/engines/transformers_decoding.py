@@ -43,7 +43,7 @@ class TokenChooser(LogitsProcessor):  # type: ignore[misc]  # mypy sees the base
         self._generators = [torch.Generator().manual_seed(row.seed % 2**63) for row in rows]
         self._bitmask = xgrammar.allocate_token_bitmask(len(rows), vocab_size)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # the base's signature
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # the base's signature
         """Scores of shape (rows, vocabulary), -inf but for the one token each row has chosen."""
         logits = self._masked(scores).float()
         greedy = logits.argmax(dim=-1).tolist()
@@ -90,6 +90,6 @@ class RowsClosed(StoppingCriteria):  # type: ignore[misc]  # mypy sees the base 
     def __init__(self, rows: Sequence[RowState]) -> None:
         self._rows = rows
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ARG002  # the base's
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # the base's
         """Shape (rows,), true where the row is done."""
         return torch.tensor([row.is_closed for row in self._rows], device=input_ids.device)

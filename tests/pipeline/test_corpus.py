@@ -1,6 +1,5 @@
 import io
 import json
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -101,7 +100,7 @@ def test_webdataset_s_braces_are_understood_and_a_folder_may_hold_brackets(tmp_p
     folder = tmp_path / "shards [2020] {a}"
     write(folder, {f"{number:05d}.tar": tar_bytes({f"{number}.png": png(number)}) for number in range(12)})
     assert len(_rows(CorpusParams(path=str(folder)), tmp_path / "w1")) == 12
-    os.rename(folder, tmp_path / "c")
+    folder.rename(tmp_path / "c")
     rows = _rows(CorpusParams(path=f"{tmp_path}/c/{{00008..00010}}.tar"), tmp_path / "w2")
     assert [row.key for row in rows] == ["8", "9", "10"]
     assert len(_rows(CorpusParams(path=f"{tmp_path}/c/0000{{1,3}}.{{tar,zip}}"), tmp_path / "w3")) == 2
@@ -295,5 +294,5 @@ def test_a_broken_sidecar_costs_the_alt_text_alone(tmp_path: Path) -> None:
 def test_the_index_holds_no_absolute_path(tmp_path: Path) -> None:
     write(tmp_path / "c", {"s/0.tar": tar_bytes({"a.png": png(1)})})
     before = update_index(CorpusParams(path=str(tmp_path / "c")), Storage(str(tmp_path / "w")))
-    os.rename(tmp_path / "c", tmp_path / "moved")
+    (tmp_path / "c").rename(tmp_path / "moved")
     assert update_index(CorpusParams(path=str(tmp_path / "moved")), Storage(str(tmp_path / "w"))) == before

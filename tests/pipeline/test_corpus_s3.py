@@ -1,5 +1,4 @@
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ def prefix(s3_bucket: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def gets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def gets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The Range header of every GET that s3fs sends; empty where it asks for a whole object."""
     ranges: list[str] = []
     call = s3fs.S3FileSystem._call_s3
@@ -34,7 +33,7 @@ def gets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return await call(self, method, *args, **kwargs)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", watched)
-    yield ranges
+    return ranges
 
 
 def _noise(number: int, side: int) -> bytes:

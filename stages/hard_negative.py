@@ -14,7 +14,7 @@ from stages.edits import Proposal, accept
 class HardNegativeParams(StageParams):
     prompt: str = Field("v1", description="Version of the prompt for the task hard_negative.")
     attempts: int = Field(3, ge=1, description="Times a question is asked before its region goes without negatives.")
-    max_negatives: int = Field(10, ge=1, description="Negatives kept a region; which, among more, is drawn by fingerprint and key.")
+    max_negatives: int = Field(10, ge=1, description="Negatives kept a region; which, among more, is drawn by the image's key.")
 
 
 class Proposals(BaseModel):
@@ -69,7 +69,8 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         if outcome.value is None:
             return RegionNegatives(region=region.region, positive=positive, rejects={outcome.error or "invalid_output": 1})
         facts = [image.row(SelectRow).regions[region.region].phrase, region.long or "", *(a.value for a in region.attributes)]
-        draw = rng(self.context.fingerprint, f"{image.key}/{region.region}", attempt)
+        # Not drawn by fingerprint: two engines that propose the same edits keep the same ones, and their tables can be compared.
+        draw = rng(self.name, f"{image.key}/{region.region}", attempt)
         order = draw.sample(range(len(outcome.value)), len(outcome.value))
         negatives, rejects = accept([outcome.value[i] for i in order], positive, region.head, facts, self.params.max_negatives)
         return RegionNegatives(

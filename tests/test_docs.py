@@ -1,0 +1,84 @@
+"""docs/ against the code: every column and every reason is explained, links lead somewhere, named options exist."""
+
+import ast
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline.plan import REASONS
+from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, ShardStats, Totals
+from schemas.finehard import FineHardBox, FineHardRecord
+from schemas.rows import (
+    CaptionRow,
+    CorpusRow,
+    Detection,
+    ExportRow,
+    GroundRow,
+    HardNegativeRow,
+    Negative,
+    Phrase,
+    Region,
+    RegionCaption,
+    RegionCaptionRow,
+    RegionNegatives,
+    SelectRow,
+    Usage,
+)
+from stages.engines.base import ErrorKind
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+MODELS: tuple[type[BaseModel], ...] = (
+    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, ExportRow, Phrase, Detection, Region,
+    RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion, ShardStats, ShardEntry, Totals, Manifest,
+    FineHardRecord, FineHardBox,
+)  # fmt: skip
+
+
+def words_of(text: str) -> set[str]:
+    """What stands in backticks, the parts of a dotted name too."""
+    quoted = re.findall(r"`([^`\n]+)`", text)
+    return {part for word in quoted for part in (word, *word.split("."))}
+
+
+def written_reasons() -> Iterator[str]:
+    """Constants given as `reason=` or to Problem( in the code that settles images."""
+    for path in [*(ROOT / "stages").glob("*.py"), *(ROOT / "pipeline").glob("*.py"), *(ROOT / "pipeline" / "corpus").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            values = [keyword.value for keyword in node.keywords if keyword.arg == "reason"]
+            if isinstance(node.func, ast.Name) and node.func.id in ("Problem", "_problem"):
+                values += node.args[:1]
+            for value in values:
+                yield from (part.value for part in ast.walk(value) if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_formats_explains_every_field(model: type[BaseModel]) -> None:
+    assert set(model.model_fields) - words_of(FORMATS) == set()
+
+
+def test_formats_explains_every_reason() -> None:
+    reasons = {reason for reason in written_reasons() if re.fullmatch(r"[a-z]+(_[a-z]+)*", reason)}
+    assert len(reasons) > 8
+    assert (reasons | set(typing.get_args(ErrorKind)) | set(REASONS)) - words_of(FORMATS) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in link and link:
+            assert any((page.parent / f"{link}{suffix}").is_file() for suffix in ("", ".md")), link
+
+
+def test_options_that_docs_name_exist() -> None:
+    keys = (ROOT / "tests" / "config_keys.txt").read_text(encoding="utf-8").split()
+    for page in PAGES:
+        for block, option in re.findall(r"`(stages\.[a-z_]+|corpus|export|placement)\.([a-z_]+)`", page.read_text(encoding="utf-8")):
+            assert f"{block}.{option}" in keys or (block, option) == ("placement", "stages"), f"{page.name}: {block}.{option}"

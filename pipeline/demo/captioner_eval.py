@@ -1,8 +1,11 @@
 """How well the captioner sees: its greedy answers on held-out scenes against what is true there.
 
+    python -m pipeline.demo.captioner_eval pipeline/demo/checkpoints/captioner
+
 Knows answers and scenes; knows nothing of training.
 """
 
+import argparse
 import json
 import re
 from collections import Counter
@@ -10,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
-from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
+from transformers import AutoModelForImageTextToText, AutoProcessor, Idefics3ForConditionalGeneration, Idefics3Processor
 
 from pipeline.demo.draw import draw
 from pipeline.demo.vocabulary import WHOLE_PROMPT, region_prompt
@@ -132,3 +135,19 @@ def evaluate(
         score_region(score, answer, toy)
     model.train()
     return score.figures()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--scenes", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=1001)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = AutoModelForImageTextToText.from_pretrained(args.checkpoint)
+    figures = evaluate(model, AutoProcessor.from_pretrained(args.checkpoint), args.scenes, seed=args.seed)
+    print({name: round(value, 4) for name, value in figures.items()})
+
+
+if __name__ == "__main__":
+    main()

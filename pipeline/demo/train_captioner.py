@@ -25,7 +25,8 @@ from pipeline.demo.vocabulary import train_tokenizer
 
 WINDOWS_A_STEP = {2: 64, 3: 36, 4: 8}
 NUM_WHOLE, NUM_REGIONS = 12, 6
-DENSE_SHARE = 0.1
+NUM_WHOLE_JOINT, NUM_REGIONS_JOINT = 8, 4
+DENSE_SHARE = 0.2
 FRESH = (4, 2)
 REMEMBERED = 4000
 DENSE_SLOTS = tuple(f"dense_{slot}" for slot in ("object", *CLASSES))
@@ -171,8 +172,8 @@ def replayed_step(run: Run) -> float:
 
 
 def joint_step(run: Run) -> float:
-    """Whole inputs through everything; the readers keep a tenth of a say."""
-    samples = fresh_samples(run, NUM_WHOLE, NUM_REGIONS)
+    """Whole inputs through everything; the readers keep a fifth of a say."""
+    samples = fresh_samples(run, NUM_WHOLE_JOINT, NUM_REGIONS_JOINT)
     with torch.autocast("cpu", torch.bfloat16):
         tokens = see(run.eye, samples)
         caption_loss = speak(run.model, run.tokenizer, tokens, samples)
@@ -184,9 +185,9 @@ STEPS = {"eye": eye_step, "listen": shielded_step, "replay": replayed_step, "joi
 
 
 def rate(step: int, steps: int, peak: float, annealed_share: float) -> float:
-    """Warm up for 100 steps, hold, and fall to a fiftieth over the last share of the steps."""
+    """Warm up for 50 steps, hold, and fall to a fiftieth over the last share of the steps."""
     left = (steps - step) / max(1.0, annealed_share * steps)
-    return peak * min(1.0, (step + 1) / 100, max(0.02, left))
+    return peak * min(1.0, (step + 1) / 50, max(0.02, left))
 
 
 def train(run: Run, plan: Plan) -> None:
@@ -241,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the resumable state")
     parser.add_argument("--curve", type=Path, default=Path("pipeline/demo/curves/captioner.csv"), help="CSV that figures are appended to")
-    parser.add_argument("--steps", nargs=4, type=int, default=[1000, 150, 1500, 800], metavar=tuple(STEPS), help="steps of each stage")
+    parser.add_argument("--steps", nargs=4, type=int, default=[1000, 80, 600, 800], metavar=tuple(STEPS), help="steps of each stage")
     parser.add_argument("--export", type=Path, help="write the averaged weights there as a plain checkpoint when done")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -19,8 +19,8 @@ from pipeline.demo.captioner_model import forget_paths
 from pipeline.demo.vocabulary import END, edit_answer, edit_prompt, phrases, prompt_text, train_tokenizer
 
 IGNORED = -100
-BATCH = 12
-PEAK = 2e-3
+BATCH = 4
+PEAK = 1.5e-3
 COLUMNS = ("step", "phrases", "minutes", "loss", "token_accuracy", "exact")
 
 

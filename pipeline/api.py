@@ -95,7 +95,8 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
         write_dataset_files(job.config, state)
         return _outcome(state, {}, started, None, None)
     with connected(job.config.placement.address) as logs:
-        _refuse(failures(check_cluster(job.config)))
+        if not job.config.placement.wait_for_nodes:
+            _refuse(failures(check_cluster(job.config)))
         return _run_connected(job, state, watch, started, logs)
 
 

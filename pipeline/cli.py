@@ -222,6 +222,7 @@ def _say(as_json: bool, content: dict[str, Any], text: str) -> None:
 def _user_errors(command: str) -> Iterator[None]:
     """A user's error is one line and exit 2; an interruption is exit 130 with the command that resumes."""
     from pipeline.pool import PoolError
+    from pipeline.storage import remote_errors
 
     try:
         yield
@@ -229,6 +230,11 @@ def _user_errors(command: str) -> Iterator[None]:
         if not _is_ours(error):
             raise
         typer.echo(f"fgdata: {error}", err=True)
+        raise typer.Exit(2) from error
+    except remote_errors() as error:
+        typer.echo(
+            f"fgdata: {type(error).__name__}: {' '.join(str(error).split())}; check the location, its rights and its credentials", err=True
+        )
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; what is committed is kept. Resume with: {command}", err=True)

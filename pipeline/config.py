@@ -32,6 +32,9 @@ class Placement(BaseModel):
     schedule: Literal["auto", "stages", "streaming"] = Field(
         "auto", description="One stage after another, or all pools at once; auto: at once where the cluster holds them all."
     )
+    wait_for_nodes: bool = Field(
+        False, description="The cluster grows on demand: workers that it cannot hold yet wait for nodes instead of being refused."
+    )
     address: str | None = Field(None, description="Ray cluster to join (auto, host:port); null: start one here.")
     stages: Mapping[str, Resources] = Field(default_factory=dict, description="Workers by stage; what is absent gets one worker, one core.")
 

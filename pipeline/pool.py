@@ -59,14 +59,8 @@ class Pool:
         actor = self._remote.remote(self.job)
         return _Member(actor, actor.introduce.remote(self._marker))
 
-    def wait_until_born(self) -> None:
-        """Raises: PoolError where a worker's engine does not start, or it runs other code or sees another workdir."""
-        for member in self._members:
-            self._check_birth(member)
-
     def _check_birth(self, member: _Member) -> None:
-        if member.node_id:
-            return
+        """Raises: PoolError where a worker's engine does not start, or it runs other code or sees another workdir."""
         try:
             node_id, born = self._ray.get(member.born)
         except self._ray.exceptions.RayActorError as error:
@@ -84,7 +78,7 @@ class Pool:
         return sum(self._room(member) for member in self._members)
 
     def _room(self, member: _Member) -> int:
-        return 0 if member.is_alone else max(0, self.job.resources.in_flight - len(member.tasks))
+        return 0 if member.is_alone or not member.node_id else max(0, self.job.resources.in_flight - len(member.tasks))
 
     def submit(self, task: Task) -> None:
         """Give the item to the worker with most room."""
@@ -104,22 +98,27 @@ class Pool:
     def submit_alone(self, task: Task) -> bool:
         """Give a suspect to the worker that was set aside, once that is idle."""
         for member in self._members:
-            if member.is_alone and not member.tasks:
+            if member.is_alone and member.node_id and not member.tasks:
                 member.tasks[member.actor.carry.remote(task)] = task
                 return True
         return False
 
     def refs(self) -> Iterator[Any]:
-        """Of every item in flight."""
+        """Of every worker that is being born, and of every item in flight."""
         for member in self._members:
+            if not member.node_id:
+                yield member.born
             yield from member.tasks
 
-    def settle(self, ref: Any) -> tuple[Task, Done] | Death:
-        """The outcome of a finished ref; a dead worker is replaced.
+    def settle(self, ref: Any) -> tuple[Task, Done] | Death | None:
+        """The outcome of a finished ref, None for a birth; a dead worker is replaced.
 
-        Raises: PoolError where its successor cannot be born; whatever else the worker raised.
+        Raises: PoolError where a worker cannot be born; whatever else the worker raised.
         """
-        position, member = next((i, member) for i, member in enumerate(self._members) if ref in member.tasks)
+        position, member = next((i, member) for i, member in enumerate(self._members) if ref == member.born or ref in member.tasks)
+        if ref == member.born:
+            self._check_birth(member)
+            return None
         try:
             done: Done = self._ray.get(ref)
         except self._ray.exceptions.RayActorError:
@@ -127,9 +126,7 @@ class Pool:
             successor = self._bear()
             successor.is_alone = member.is_alone
             self._members[position] = successor
-            death = Death(tasks, member.node_id in live_nodes())
-            self._check_birth(successor)
-            return death
+            return Death(tasks, member.node_id in live_nodes())
         return member.tasks.pop(ref), done
 
     def close(self) -> None:

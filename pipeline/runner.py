@@ -89,7 +89,6 @@ class Runner:
         self._lanes = {node.name: _Lane(node, Pool(self._job(node), *self.marker)) for node in nodes}
         try:
             for lane in self._lanes.values():
-                lane.pool.wait_until_born()
                 tables = self.state.current_tables(lane.node.name)
                 done = sum(len(item.units) for item, table in tables if table is not None)
                 self.watcher.begin(lane.node.name, done, sum(len(item.units) for item, _ in tables))
@@ -134,7 +133,7 @@ class Runner:
             (lane.suspects if deaths else lane.ready).append(item)
 
     def _fill(self) -> bool:
-        """Give the workers what they have room for; says whether anything is in flight."""
+        """Give the workers what they have room for; says whether anything is left to wait for."""
         for lane in self._lanes.values():
             if lane.suspects:
                 lane.pool.set_aside()
@@ -144,7 +143,7 @@ class Runner:
             for _ in range(min(lane.pool.room(), len(lane.ready))):
                 lane.pool.submit(self._task(lane.node, lane.ready.popleft()))
                 lane.num_in_flight += 1
-        return any(lane.num_in_flight for lane in self._lanes.values())
+        return any(lane.num_in_flight or lane.ready or lane.suspects for lane in self._lanes.values())
 
     def _task(self, node: Node, item: Item) -> Task:
         retry = self.state.retry(node.name, item)
@@ -162,6 +161,8 @@ class Runner:
         if lane is None:
             return
         outcome = lane.pool.settle(ref)
+        if outcome is None:
+            return
         if isinstance(outcome, Death):
             self._bury(lane, outcome)
             return

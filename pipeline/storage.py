@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ class Entry:
     path: str
     size_bytes: int
     version: str
+
+
+def remote_errors() -> tuple[type[Exception], ...]:
+    """What file systems raise: OSError, and botocore's own where S3 is in use."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
 
 def split_root(url: str) -> tuple[fsspec.AbstractFileSystem, str]:

@@ -43,12 +43,14 @@ def test_ray_refuses_it_with_a_misspelt_key(prepared: dict[str, Any]) -> None:
         validate_config(prepared | {"max_wrokers": 1})
 
 
-def test_workers_that_are_always_there_hold_all_stages_and_a_spare_gpu(cluster: dict[str, Any]) -> None:
+def test_the_nodes_that_a_run_may_wait_for_hold_all_stages(cluster: dict[str, Any]) -> None:
     config = load_config(ROOT / "configs" / "cluster.yaml")
     wanted = [config.resources(stage) for stage in config.stages]
     nodes = [node for name, node in cluster["available_node_types"].items() if name != cluster["head_node_type"]]
-    for kind, amount in (("CPU", sum(r.cpus * r.actors for r in wanted)), ("GPU", sum(r.gpus * r.actors for r in wanted) + 1)):
-        assert amount <= sum(node["min_workers"] * node["resources"].get(kind, 0) for node in nodes)
+    assert sum(node["max_workers"] for node in nodes) <= cluster["max_workers"]
+    assert config.placement.wait_for_nodes
+    for kind, amount in (("CPU", sum(r.cpus * r.actors for r in wanted)), ("GPU", sum(r.gpus * r.actors for r in wanted))):
+        assert amount <= sum(node["max_workers"] * node["resources"].get(kind, 0) for node in nodes)
 
 
 def test_every_gpu_worker_fits_every_gpu_node(cluster: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ class Driver:
         elif number is not None:
             self.process.send_signal(number)
         error = self.process.communicate(timeout=PATIENCE_S)[1]
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S  # Ray's agents look for their dead parent every few seconds
         while (left := self.processes()) and time.monotonic() < until:
             time.sleep(0.1)
         assert not left, f"left running: {left}"
@@ -87,8 +87,11 @@ class Driver:
 @pytest.fixture
 def drivers() -> Iterator[list[Driver]]:
     """The drivers that a test starts; what a failed test leaves of them is ended by its process id."""
+    # A shell's background job ignores interruptions, and so would everything that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     started: list[Driver] = []
     yield started
+    signal.signal(signal.SIGINT, before)
     for driver in started:
         driver.process.poll()
         for process in driver.processes():
@@ -135,7 +138,7 @@ def _check_whole(config: Path) -> None:
     assert {stage: len(_tables(config.parent, stage)) for stage in STAGES} == {**dict.fromkeys(STAGES, 7), "export": 2}
     keys: Counter[str] = Counter()
     for path in sorted((config.parent / "dataset").glob("*.parquet")):
-        keys.update(pq.read_table(path, columns=["key"]).column("key").to_pylist())
+        keys.update(pq.read_table(path, columns=["source_key"]).column("source_key").to_pylist())
     assert keys == Counter([f"a{i}" for i in range(8)] + [f"b{i}" for i in range(6)])
 
 

@@ -1,0 +1,69 @@
+"""The answer ladder: what is asked again, what is given up, and what is remembered of it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from stages.answers import Outcome, ask
+from stages.engines.base import Answer, Request
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+class Scripted:
+    """Gives each question its own list of answers, in turn."""
+
+    reproducible: ClassVar[bool] = True
+
+    def __init__(self, **answers: list[Answer]) -> None:
+        self.answers, self.asked = answers, list[Request]()
+
+    async def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        self.asked += requests
+        return [self.answers[request.user].pop(0) for request in requests]
+
+    async def close(self) -> None: ...
+
+
+def _ask(generator: Scripted, attempts: int = 3) -> dict[str, Outcome[int]]:
+    questions = [Request(name, answer_schema=SCHEMA, seed=7) for name in generator.answers]
+
+    def parse(content: dict[str, Any]) -> int:
+        return int(content["n"])
+
+    outcomes = asyncio.run(ask(generator, questions, parse, attempts))
+    return dict(zip([question.user for question in questions], outcomes, strict=True))
+
+
+def _said(text: str) -> Answer:
+    return Answer(text, "stop", prompt_tokens=3, completion_tokens=2)
+
+
+def test_only_what_failed_is_asked_again_with_another_seed_and_some_temperature() -> None:
+    generator = Scripted(good=[_said('{"n": 1}')], bad=[_said("{"), _said('{"n": 2}')])
+    outcomes = _ask(generator)
+    assert (outcomes["good"].value, outcomes["bad"].value) == (1, 2)
+    assert [request.user for request in generator.asked] == ["good", "bad", "bad"]
+    first, again = generator.asked[1:]
+    assert first.seed != again.seed
+    assert first.decoding.temperature == 0 < again.decoding.temperature
+    assert outcomes["bad"].usage.rungs == ["invalid_output", "asked_again"]
+    assert outcomes["bad"].usage.completion_tokens == 4
+
+
+def test_after_the_last_attempt_the_reason_is_kept() -> None:
+    cut = Answer("", "length", "truncated")
+    outcome = _ask(Scripted(cut=[cut, cut]), attempts=2)["cut"]
+    assert (outcome.value, outcome.error, outcome.usage.attempts) == (None, "truncated", 2)
+
+
+def test_an_answer_outside_its_schema_is_invalid() -> None:
+    outcome = _ask(Scripted(odd=[_said('{"n": "one"}')]), attempts=1)["odd"]
+    assert outcome.error == "invalid_output"
+    assert "one" in (outcome.detail or "")
+
+
+def test_a_bad_request_is_not_asked_again() -> None:
+    generator = Scripted(bad=[Answer(error="context_window", detail="too long")])
+    assert _ask(generator)["bad"].error == "context_window"
+    assert len(generator.asked) == 1

@@ -1,0 +1,60 @@
+"""Which stored detections become regions."""
+
+import asyncio
+
+from schemas.rows import Detection, GroundRow, Phrase, SelectRow
+from stages.base import Image, StageContext
+from stages.select import Select, SelectParams
+
+
+def _phrase(text: str, head: str) -> Phrase:
+    return Phrase(text=text, start=0, end=len(text), head=head, sentence=0)
+
+
+def _select(detections: list[Detection], phrases: list[Phrase], **params: float) -> SelectRow:
+    ground = GroundRow(key="k", width=100, height=100, phrases=phrases, detections=detections)
+    stage = Select(SelectParams(**{"min_score": 0.3, **params}), StageContext("f"))
+    (row,) = asyncio.run(stage.process([Image(key="k", upstream={GroundRow: ground})]))
+    assert isinstance(row, SelectRow)
+    return row
+
+
+CAR, TREE = _phrase("a red car", "car"), _phrase("a tree", "tree")
+
+
+def test_a_box_below_the_threshold_is_counted_and_dropped() -> None:
+    row = _select(
+        [Detection(phrase=0, xyxy=(0, 0, 20, 20), score=0.29), Detection(phrase=1, xyxy=(50, 50, 80, 80), score=0.31)], [CAR, TREE]
+    )
+    assert [region.phrase for region in row.regions] == ["a tree"]
+    assert row.rejects == {"below_threshold": 1}
+
+
+def test_a_given_box_without_a_score_passes_and_comes_first() -> None:
+    row = _select([Detection(phrase=0, xyxy=(0, 0, 20, 20), score=0.9), Detection(phrase=1, xyxy=(50, 50, 80, 80))], [CAR, TREE])
+    assert [(region.phrase, region.score) for region in row.regions] == [("a tree", None), ("a red car", 0.9)]
+
+
+def test_overlaps_are_resolved_within_a_noun_only() -> None:
+    blue = _phrase("a blue car", "car")
+    boxes = [
+        Detection(phrase=0, xyxy=(10, 10, 50, 50), score=0.6),
+        Detection(phrase=1, xyxy=(11, 10, 50, 50), score=0.8),
+        Detection(phrase=2, xyxy=(10, 11, 50, 50), score=0.5),
+    ]
+    row = _select(boxes, [CAR, blue, TREE])
+    assert [region.phrase for region in row.regions] == ["a blue car", "a tree"]
+    assert row.rejects == {"overlap": 1}
+
+
+def test_a_singular_phrase_keeps_its_best_box_and_a_plural_one_several() -> None:
+    boxes = [Detection(phrase=0, xyxy=(i * 20, 0, i * 20 + 15, 15), score=0.5 + i / 10) for i in range(3)]
+    assert [region.score for region in _select(boxes, [CAR]).regions] == [0.7]
+    row = _select(boxes, [_phrase("three cars", "car")])
+    assert [region.num_boxes for region in row.regions] == [3, 3, 3]
+
+
+def test_a_box_that_fills_the_frame_and_one_without_width_are_no_regions() -> None:
+    row = _select([Detection(phrase=0, xyxy=(0, 0, 100, 98), score=0.9), Detection(phrase=1, xyxy=(5, 5, 7, 60), score=0.9)], [CAR, TREE])
+    assert row.regions == []
+    assert row.rejects == {"too_small": 1, "whole_image": 1}

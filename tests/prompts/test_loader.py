@@ -56,5 +56,5 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
 def test_a_variable_that_the_stage_does_not_give_is_named(tmp_path: Path) -> None:
     (tmp_path / "caption").mkdir()
     (tmp_path / "caption" / "x.yaml").write_text("user: '{{ altt }}'\nanswer_schema: {}\ndecoding: {max_tokens: 1}\n")
-    with pytest.raises(PromptError, match="altt.*known here: alt"):
+    with pytest.raises(PromptError, match=r"altt.*known here: alt"):
         load_prompt("caption", "x", tmp_path).render({"alt": None})

@@ -104,20 +104,20 @@ def near_miss(words: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
 
 
 def sample_prompt(shown: Scene, rng: random.Random) -> Prompt:
-    """1 to 7 phrases: toys of the scene, a fifth of them with a word dropped, and 0 to 2 that fit nothing.
+    """1 to 8 phrases: toys of the scene, a fifth of them with a word dropped, and up to 3 that fit nothing.
 
     A prompt in use is one phrase; the more there are here, the more a step teaches.
     """
     is_short = rng.random() < 0.2
     num_present = 1 if is_short else rng.randint(min(2, len(shown.toys)), len(shown.toys))
-    num_absent = 0 if is_short else rng.choice((0, 1, 1, 2))
+    num_absent = 0 if is_short else rng.choice((1, 2, 2, 3))
     wanted: list[tuple[str | None, ...]] = []
     for toy in rng.sample(shown.toys, num_present):
         words: list[str | None] = list(values(toy))
         if rng.random() < 0.2:
             words[0 if rng.random() < 0.6 else rng.randrange(4)] = None
         wanted.append(tuple(words))
-    if is_short and rng.random() < 0.3:
+    if is_short and rng.random() < 0.5:
         wanted, num_absent = [], 1
     texts: dict[str, tuple[str | None, ...] | None] = {_with_part(words, rng): words for words in wanted}
     for _ in range(num_absent):
@@ -142,7 +142,7 @@ def _absent(shown: Scene, rng: random.Random) -> tuple[str, tuple[str | None, ..
         count = rng.choice(("one toy", *(f"{number} toys" for number in NUMBERS[2:])))
         return rng.choice((count, f"a {rng.choice(BACKGROUNDS)}", f"the {rng.choice(POSITIONS)}")), None
     while True:
-        words = near_miss(values(rng.choice(shown.toys)), rng) if kind < 0.8 else tuple(rng.choice(choices) for choices in WORD_SETS)
+        words = near_miss(values(rng.choice(shown.toys)), rng) if kind < 0.9 else tuple(rng.choice(choices) for choices in WORD_SETS)
         if rng.random() < 0.08:
             slot = rng.randrange(5)
             words = (*words[:slot], UNKNOWN_WORD, *words[slot + 1 :])

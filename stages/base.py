@@ -2,6 +2,7 @@
 
 import random
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
@@ -69,7 +70,7 @@ class ConservationError(RuntimeError):
     """A stage did not return one row for each image, in order: a bug, which stops the run."""
 
 
-class Stage(Generic[ParamsT, RowT]):
+class Stage(ABC, Generic[ParamsT, RowT]):
     """Base of all unit stages. A subclass states its class variables and writes `run`."""
 
     name: ClassVar[str]
@@ -101,9 +102,9 @@ class Stage(Generic[ParamsT, RowT]):
         """The engines that these parameters use, by their names in the configuration."""
         return (*cls.generator_roles, *cls.detector_roles)
 
+    @abstractmethod
     async def run(self, unit: Sequence[Image], attempt: int) -> list[RowT]:
         """One row for each image, in order. `attempt` counts retries asked for by the user."""
-        raise NotImplementedError
 
     async def process(self, unit: Sequence[Image], attempt: int = 0) -> list[Row]:
         """`run` on the images that can be run; the others get their problem's row, or `skipped` by their upstream.

@@ -40,11 +40,12 @@ class StagePlan:
 
 @dataclass
 class _Listed:
-    """What the ledger lists for one node."""
+    """What the ledger lists for one node; `current` remembers the items whose current table has been found."""
 
     tables: dict[str, dict[str, Table]]
     retries: dict[str, int]
     deaths: dict[tuple[str, int], int] = field(default_factory=dict)
+    current: dict[str, Table] = field(default_factory=dict)
 
 
 class State:
@@ -84,6 +85,8 @@ class State:
     def ask_retry(self, stage: str, item: Item) -> None:
         """Mark the item to be run again."""
         self._listed[stage].retries[item.id] = self.ledger.ask_retry(stage, self.nodes[stage].fingerprint, item.id)
+        for listed in self._listed.values():
+            listed.current.clear()
 
     def note_death(self, stage: str, item: Item) -> int:
         """One more death; returns how many."""
@@ -95,12 +98,14 @@ class State:
     def inputs(self, stage: str, item: Item, *, retry: int | None = None) -> str | None:
         """Digest of what the item reads now; None while something upstream is not committed."""
         node = self.nodes[stage]
-        contents = {}
+        contents: dict[str, list[str]] = {}
         for upstream in node.reads:
-            tables = [self.table(upstream, single) for single in (Item(unit.id, (unit,)) for unit in item.units)]
-            if any(table is None for table in tables):
-                return None
-            contents[upstream] = [table.content for table in tables if table is not None]
+            current, found = self._listed[upstream].current, contents.setdefault(upstream, [])
+            for unit in item.units:
+                table = current.get(unit.id) or self.table(upstream, Item(unit.id, (unit,)))
+                if table is None:
+                    return None
+                found.append(table.content)
         rows_digest = None if node.reads else "/".join(unit.rows_digest for unit in item.units)
         return inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
 
@@ -109,9 +114,18 @@ class State:
         return f"{self.nodes[stage].fingerprint}.{self.inputs(stage, item, retry=0)}"
 
     def table(self, stage: str, item: Item, *, retry: int | None = None) -> Table | None:
-        """The item's current table: committed, and for the inputs as they are now."""
+        """The item's current table: committed, and for the inputs as they are now.
+
+        Once found it stays the current one until a retry is asked for: a run adds tables only where there is none.
+        """
+        listed = self._listed[stage]
+        if retry is None and item.id in listed.current:
+            return listed.current[item.id]
         inputs = self.inputs(stage, item, retry=retry)
-        return None if inputs is None else self._listed[stage].tables.get(item.id, {}).get(inputs)
+        table = None if inputs is None else listed.tables.get(item.id, {}).get(inputs)
+        if retry is None and table is not None:
+            listed.current[item.id] = table
+        return table
 
     def add(self, table: Table) -> None:
         """Enter a table that was just committed."""

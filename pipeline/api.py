@@ -96,7 +96,7 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
         return _outcome(state, {}, started, None, None)
     with connected(job.config.placement.address) as logs:
         if not job.config.placement.wait_for_nodes:
-            _refuse(failures(check_cluster(job.config)))
+            _refuse(failures(check_cluster(job.config, job.graph)))
         return _run_connected(job, state, watch, started, logs)
 
 

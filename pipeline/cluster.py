@@ -1,15 +1,13 @@
-"""Ray: joining or starting it, what it holds, and the map that indexes shards on it."""
+"""Ray: joining or starting it, and what it holds."""
 
 import contextlib
 import importlib.metadata
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.corpus.update import ShardJob
-from schemas.rows import CorpusRow
 from stages.engines.specs import Resources
 
 _EXCLUDES = [".git", ".venv*", "demo-out", "docs", "tests", "bench", "**/__pycache__"]
@@ -47,7 +45,7 @@ def _connect(address: str | None) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     if address is None:
-        options["include_dashboard"] = False
+        options |= {"address": "local", "include_dashboard": False}  # else RAY_ADDRESS would have it join another
     else:
         options |= {"address": address, "runtime_env": _runtime_env()}
     try:
@@ -57,7 +55,9 @@ def _connect(address: str | None) -> None:
 
 
 def _runtime_env() -> dict[str, Any]:
-    """From a checkout the code travels; from an installed wheel the nodes have it."""
+    """From a checkout the code travels, unless a submitted job has brought it; from an installed wheel the nodes have it."""
+    if "working_dir" in os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", ""):
+        return {}
     root = Path(__file__).parent.parent
     if (root / "pyproject.toml").is_file():
         return {"working_dir": str(root), "excludes": _EXCLUDES}
@@ -83,19 +83,6 @@ def live_nodes() -> set[str]:
     import ray
 
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-
-
-def ray_map(function: Callable[[ShardJob], list[CorpusRow]], jobs: Sequence[ShardJob]) -> Iterator[list[CorpusRow]]:
-    """Results in order, computed by Ray tasks, a few more in flight than there are cores."""
-    import ray
-
-    remote = ray.remote(num_cpus=1)(function)
-    width = max(2, int(holdings()[0]) * 2)
-    waiting = [remote.remote(job) for job in jobs[:width]]
-    for position in range(len(jobs)):
-        yield ray.get(waiting.pop(0))
-        if position + width < len(jobs):
-            waiting.append(remote.remote(jobs[position + width]))
 
 
 def collisions() -> list[str]:

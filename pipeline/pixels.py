@@ -65,7 +65,7 @@ def probe(data: bytes, max_pixels: int) -> Header | Problem:
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image | Problem:
-    """The image as upright RGB at full size, or why there is none: `empty`, `too_large`, `truncated`, `unreadable`.
+    """The image as upright RGB at full size, or why there is none: `empty`, `too_large`, `truncated_image`, `unreadable`.
 
     Transparency is laid on white, 16 bits and floats are scaled to 8, of an animation the first frame is taken.
     """
@@ -189,7 +189,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _problem_of(error: BaseException, data: bytes) -> Problem:
     if isinstance(error, _BOMB):
         return Problem("too_large", _short(error))
-    return Problem("truncated" if _is_cut(error, data) else "unreadable", _short(error))
+    return Problem("truncated_image" if _is_cut(error, data) else "unreadable", _short(error))
 
 
 def _is_cut(error: BaseException, data: bytes) -> bool:

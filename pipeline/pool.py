@@ -51,7 +51,11 @@ class Pool:
         self._marker, self._marker_content = marker, marker_content
         resources = job.resources
         self._remote = ray.remote(
-            num_cpus=resources.cpus, num_gpus=resources.gpus, max_concurrency=resources.in_flight + 1, max_restarts=0
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            resources=dict(resources.custom),
+            max_concurrency=resources.in_flight + 1,
+            max_restarts=0,
         )(_Actor)
         self._members = [self._bear() for _ in range(resources.actors)]
 
@@ -64,6 +68,9 @@ class Pool:
         try:
             node_id, born = self._ray.get(member.born)
         except self._ray.exceptions.RayActorError as error:
+            if _lost_its_node(error, member.node_id):
+                self._members[self._members.index(member)] = self._bear()
+                return
             raise PoolError(f"a worker of the stage {self.job.stage} could not be born: {_cause(error)}") from error
         if born.code != code_digest():
             raise PoolError(f"a worker on node {node_id[:8]} runs other code than this driver: install the same version there")
@@ -121,18 +128,23 @@ class Pool:
             return None
         try:
             done: Done = self._ray.get(ref)
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayActorError as error:
             tasks = list(member.tasks.values())
             successor = self._bear()
             successor.is_alone = member.is_alone
             self._members[position] = successor
-            return Death(tasks, member.node_id in live_nodes())
+            return Death(tasks, not _lost_its_node(error, member.node_id))
         return member.tasks.pop(ref), done
 
     def close(self) -> None:
         """End the workers."""
         for member in self._members:
             self._ray.kill(member.actor)
+
+
+def _lost_its_node(error: BaseException, node_id: str) -> bool:
+    """Whether the worker went with its node. Ray lists a node as alive for a while after it has gone, but names the cause."""
+    return "node has died" in str(error) or bool(node_id and node_id not in live_nodes())
 
 
 def _cause(error: BaseException) -> str:

@@ -47,22 +47,22 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
         "use a virtual environment of its own",
     )
     yield _writable("workdir", config.workdir)
-    if config.export_to:
+    if config.export_to and any(node.name == "export" for node in graph):
         yield _writable("export.to", config.export_to)
-    for role, spec in config.engines.items():
+    for role, spec in {role: spec for node in graph for role, spec in config.specs(node.name).items()}.items():
         yield from _engine(config, role, spec)
     for node in graph:
         for task, prompt in node.prompts.items():
             yield _schema(f"prompt {task}/{prompt.version}", prompt.answer_schema)
-    ground = config.stages.get("ground")
+    ground = config.stages.get("ground") if any(node.name == "ground" for node in graph) else None
     if isinstance(ground, GroundParams) and ground.phrases == "spacy":
         yield _spacy(ground.spacy_model)
 
 
-def check_cluster(config: Config) -> Iterator[Check]:
+def check_cluster(config: Config, graph: list[Node]) -> Iterator[Check]:
     """Whether the joined cluster holds one worker of each stage, and all workers of the widest."""
     cpus, gpus = holdings()
-    for stage in config.stages:
+    for stage in (node.name for node in graph):
         wanted = config.resources(stage)
         need_cpus, need_gpus = wanted.cpus * wanted.actors, wanted.gpus * wanted.actors
         yield Check(
@@ -74,7 +74,7 @@ def check_cluster(config: Config) -> Iterator[Check]:
     if config.placement.schedule == "streaming":
         yield Check(
             "placement",
-            holds_all([config.resources(stage) for stage in config.stages]),
+            holds_all([config.resources(node.name) for node in graph]),
             f"the schedule streaming starts all stages at once; the cluster has {cpus:g} CPUs and {gpus:g} GPUs",
             "set placement.schedule to stages or auto, or lower the workers' cpus and gpus",
         )

@@ -209,6 +209,7 @@ class Runner:
         table = ledger.commit(node.name, node.fingerprint, item.id, task.inputs, rows, node.row_type)
         self.state.add(table)
         self.figures[node.name].units += len(item.units)
+        self.figures[node.name].images += len(rows)
         self.figures[node.name].statuses.update(row.status for row in rows)
         self.watcher.advance(node.name, len(item.units), len(rows), 0)
         self._offer_below(node, item)

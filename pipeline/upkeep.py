@@ -2,7 +2,7 @@
 
 from pipeline.graph import Node
 from pipeline.ledger import Table
-from pipeline.plan import State
+from pipeline.plan import Item, State
 
 
 def ask_retries(state: State, stage: str | None, reason: str | None) -> dict[str, int]:
@@ -18,6 +18,13 @@ def ask_retries(state: State, stage: str | None, reason: str | None) -> dict[str
     return asked
 
 
+def _needed(state: State, stage: str, item: Item) -> list[Table]:
+    """The item's current table; while a retry is pending, the one before it, whose good rows will be copied."""
+    retry = state.retry(stage, item)
+    tables = [state.table(stage, item)] + ([state.table(stage, item, retry=retry - 1)] if retry else [])
+    return [table for table in tables if table is not None][:1]
+
+
 def _has_failed(state: State, node: Node, table: Table, reason: str | None) -> bool:
     summary = state.ledger.summary(table)
     if not summary.statuses.get("failed"):
@@ -29,7 +36,7 @@ def _has_failed(state: State, node: Node, table: Table, reason: str | None) -> b
 
 def superseded(state: State) -> list[str]:
     """Paths below the workdir that no current table of this configuration needs: other versions and other inputs."""
-    keep = {table.path for node in state.graph for _, table in state.current_tables(node.name) if table is not None}
+    keep = {table.path for node in state.graph for item in state.items(node.name) for table in _needed(state, node.name, item)}
     stale = []
     for node in state.graph:
         for fingerprint in state.ledger.workdir.folders(node.name):

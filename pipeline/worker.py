@@ -19,10 +19,10 @@ from pipeline.images import load_images, read_bytes
 from pipeline.ledger import Ledger, Table
 from pipeline.plan import Item
 from pipeline.registry import DETECTOR_ROLES, UNIT_STAGES, build_detector, build_generator, row_type
-from pipeline.storage import Storage
+from pipeline.storage import Storage, remote_errors
 from prompts.loader import Prompt
 from schemas.rows import CorpusRow, Row
-from stages.base import ConservationError, Image, StageContext, StageParams
+from stages.base import ConservationError, Image, StageContext, StageParams, skip_reason
 from stages.engines.base import EngineDead
 from stages.engines.specs import AnySpec, Resources
 from stages.export import Export, ExportImage
@@ -124,8 +124,10 @@ class StageWorker:
         except EngineDead:
             logger.exception("engine of stage %s died; ending the worker", self.job.stage)
             os._exit(1)
-        except (ConservationError, FileNotFoundError):
+        except ConservationError:
             raise
+        except remote_errors():
+            raise  # a place that cannot be read or written is a bad run, not a bad image
         except Exception:
             logger.exception("stage %s failed on %s", self.job.stage, task.item.id)
             rows = await asyncio.to_thread(self._failed, task, traceback.format_exc(limit=-1).strip().splitlines()[-1][:300])
@@ -195,20 +197,26 @@ class StageWorker:
 
 def failed_rows(ledger: Ledger, workdir: Storage, stage: str, task: Task, reason: str, detail: str | None = None) -> list[Row]:
     """A row an image of an item that could not be run: failed, or skipped where something upstream is not ok."""
+
+    def failed(key: str) -> Row:
+        return row_type(stage)(key=key, status="failed", reason=reason, detail=detail)
+
     rows: list[Row] = []
     for position, unit in enumerate(task.item.units):
         upstream = [ledger.read(tables[position], row_type(name)) for name, tables in task.upstream.items()]
         for i, corpus_row in enumerate(read_rows(workdir, unit)):
-            is_ok = corpus_row.status == "ok" and all(table[i].status == "ok" for table in upstream)
-            rows.append(
-                row_type(stage)(
-                    key=corpus_row.key,
-                    status="failed" if is_ok else "skipped",
-                    reason=reason if is_ok else "upstream_not_ok",
-                    detail=detail if is_ok else None,
-                )
-            )
+            rows.append(_stopped(stage, [table[i] for table in upstream] or [corpus_row], is_first=not upstream) or failed(corpus_row.key))
     return rows
+
+
+def _stopped(stage: str, reads: Sequence[Row], *, is_first: bool) -> Row | None:
+    """The row of an image that something before this stage has settled already."""
+    for row in reads:
+        if row.status != "ok" and is_first:
+            return row_type(stage)(key=row.key, status=row.status, reason=row.reason, detail=row.detail)
+        if row.status != "ok":
+            return row_type(stage)(key=row.key, status="skipped", reason=skip_reason(row))
+    return None
 
 
 def _image(row: CorpusRow, upstream: Iterable[Row]) -> Image:

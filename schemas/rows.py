@@ -65,7 +65,7 @@ class CaptionRow(Row):
     alt: str | None = None
     num_words_long: int = 0
     num_words_short: int = 0
-    num_tokens: int = Field(0, description="Tokens of the answer that held both captions.")
+    num_tokens: int = Field(0, description="Tokens of all answers that the image took.")
     finish_reason: str | None = None
     width: int | None = Field(None, description="Pixels of the upright image.")
     height: int | None = None

@@ -127,12 +127,16 @@ class Stage(ABC, Generic[ParamsT, RowT]):
     def _settle(self, image: Image) -> Row | None:
         for row in image.upstream.values():
             if row.status != "ok":
-                origin = row.reason if row.status == "skipped" else f"upstream_{row.status}"
-                return self.row_type(key=image.key, status="skipped", reason=origin)
+                return self.row_type(key=image.key, status="skipped", reason=skip_reason(row))
         if image.problem is not None:
             problem = image.problem
             return self.row_type(key=image.key, status=problem.status, reason=problem.reason, detail=problem.detail)
         return None
+
+
+def skip_reason(upstream: Row) -> str:
+    """Why an image is skipped: the first stage below a row that is not ok names its status, the others pass that on."""
+    return upstream.reason if upstream.status == "skipped" and upstream.reason else f"upstream_{upstream.status}"
 
 
 def rng(fingerprint: str, key: str, attempt: int) -> random.Random:

@@ -13,7 +13,7 @@ from pydantic import Field
 from schemas.dataset import ExportRecord, image_key, shard_name
 from schemas.finehard import finehard_json, finehard_record
 from schemas.rows import CorpusRow, ExportRow, Row
-from stages.base import StageParams
+from stages.base import StageParams, skip_reason
 from stages.export_files import ShardFiles, extension
 from stages.export_record import export_record
 from stages.export_tally import Tally
@@ -137,7 +137,7 @@ def _refusal(image: ExportImage) -> ExportRow | None:
     upstream = (image.corpus, *(image.rows[name] for name in Export.may_read if name in image.rows))
     for row in upstream:
         if row.status != "ok":
-            reason = row.reason if row.status == "skipped" and row.reason else f"upstream_{row.status}"
+            reason = skip_reason(row)
             return ExportRow(key=image.corpus.key, status="skipped", reason=reason)
     return None
 

@@ -131,6 +131,9 @@ class Resources(BaseModel):
     actors: int = Field(1, gt=0, description="Workers of this stage.")
     cpus: float = Field(1, ge=0, description="CPU cores a worker reserves.")
     gpus: float = Field(0, ge=0, description="GPUs a worker reserves; a fraction shares one.")
+    custom: Mapping[str, float] = Field(
+        default_factory=dict, description="Further Ray resources a worker reserves: what a node type offers under a name of its own."
+    )
     in_flight: int = Field(2, gt=0, description="Units a worker works on at once.")
     tensor_parallel: int = Field(1, gt=0, description="GPUs over which vLLM spreads one model.")
     gpu_memory_share: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory that vLLM takes.")

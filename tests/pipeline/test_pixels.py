@@ -141,14 +141,14 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
 @pytest.mark.parametrize("part", [0.9, 0.5])
 def test_a_cut_image_is_truncated(kind: str, part: float) -> None:
     data = encoded(_noise(), kind)
-    assert _reason(data[: int(len(data) * part)]) == "truncated"
+    assert _reason(data[: int(len(data) * part)]) == "truncated_image"
 
 
 def test_every_prefix_of_an_image_is_a_problem_and_never_an_exception() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "TIFF"):
         data = encoded(_noise((16, 16)), kind)
         for length in range(0, len(data) - 24, 7):
-            assert _reason(data[:length]) in ("empty", "truncated", "unreadable")
+            assert _reason(data[:length]) in ("empty", "truncated_image", "unreadable")
             probe(data[:length], LIMIT)
 
 

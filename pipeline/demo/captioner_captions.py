@@ -16,8 +16,9 @@ from pipeline.demo.captioner_eye import PATCHES, Dense, Eye, pixels_of
 from pipeline.demo.captioner_model import NUM_IMAGE_TOKENS
 from pipeline.demo.draw import draw
 from pipeline.demo.vocabulary import END, FAKE, GLOBAL, IMAGE, PAD, WHOLE_PROMPT, prompt_text, region_answer, region_prompt, whole_answer
-from pipeline.demo.world import NUMBERS, scene
+from pipeline.demo.world import NUMBERS, PATTERNS, scene
 
+NUMBER_WEIGHT, PATTERN_WEIGHT = 10.0, 3.0
 _SPELT_IMAGE = f"{FAKE}{GLOBAL}{IMAGE * NUM_IMAGE_TOKENS}{FAKE}"
 
 
@@ -91,9 +92,17 @@ def read(eye: Eye, tokens_BTD: Tensor, samples: list[Sample]) -> Dense:
 
 
 def speak(model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, tokens_BTD: Tensor, samples: list[Sample]) -> Tensor:
-    """Cross-entropy of the answers, teacher-forced, over their tokens."""
+    """Cross-entropy of the answers, teacher-forced, averaged over their tokens; number and pattern words count more.
+
+    The number is one token in eighty: unweighted, it was right in three scenes of five when all else was .95.
+    The pattern is the slot that is learned last.
+    """
     ids_BL, labels_BL = encoded(tokenizer, samples)
     embedded = model.model.inputs_merger(ids_BL, model.get_input_embeddings()(ids_BL), tokens_BTD)
     hidden_BLD = model.model.text_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
     wanted = labels_BL[:, 1:] != IGNORED
-    return nn.functional.cross_entropy(model.lm_head(hidden_BLD[:, :-1][wanted]).float(), labels_BL[:, 1:][wanted])
+    targets = labels_BL[:, 1:][wanted]
+    weights = torch.ones(model.config.text_config.vocab_size)
+    weights[[tokenizer.vocab[number.capitalize()] for number in NUMBERS[1:]]] = NUMBER_WEIGHT
+    weights[[tokenizer.vocab[f"\u0120{pattern}"] for pattern in PATTERNS]] = PATTERN_WEIGHT
+    return nn.functional.cross_entropy(model.lm_head(hidden_BLD[:, :-1][wanted]).float(), targets, weight=weights)

@@ -15,6 +15,7 @@ from pipeline.demo.captioner_data import CLASSES, GRID, IGNORED, TOKEN_PX, Windo
 
 PATCH_PX = 8
 PATCHES = GRID * TOKEN_PX // PATCH_PX
+WEIGHTS = {"noun": 3.0, "pattern": 3.0}  # the slots that are learned late
 PERIODS = (3.5, 5.0, 8.0, 12.0, 18.0, 28.0, 42.0, 56.0)
 OFFSETS = (
     ((-1, 0), (1, 0), (0, -1), (0, 1)),
@@ -63,7 +64,7 @@ class Eye:
             if not bool(chosen.any()):
                 continue
             logits = reader(features[chosen])
-            losses.append(nn.functional.cross_entropy(logits, wanted[chosen]) * (3.0 if slot == "noun" else 1.0))
+            losses.append(nn.functional.cross_entropy(logits, wanted[chosen]) * WEIGHTS.get(slot, 1.0))
             accuracies[slot] = (logits.argmax(-1) == wanted[chosen]).float().mean().item()
         return Dense(torch.stack(losses).sum(), accuracies)
 

@@ -1,6 +1,6 @@
 """Trains the demo's captioner from scratch on one CPU thread: first the eye on windows, then captions.
 
-    python -m pipeline.demo.train_captioner --out /tmp/captioner --export pipeline/demo/checkpoints/captioner
+    python -m pipeline.demo.train_captioner --out training/captioner --export pipeline/demo/checkpoints/captioner
 
 Resumable: what is in --out goes on. Each step's data is a function of its number, so a rerun sees the same.
 """
@@ -25,10 +25,10 @@ from pipeline.demo.vocabulary import train_tokenizer
 
 WINDOWS_A_STEP = {2: 64, 3: 36, 4: 8}
 NUM_WHOLE, NUM_REGIONS = 12, 6
-NUM_WHOLE_JOINT, NUM_REGIONS_JOINT = 8, 4
+NUM_WHOLE_JOINT, NUM_REGIONS_JOINT = 6, 6
 DENSE_SHARE = 0.2
 FRESH = (4, 2)
-REMEMBERED = 4000
+REMEMBERED = {"replay": 4000, "joint": 480}  # the eye moves in joint steps, so their tokens go stale
 DENSE_SLOTS = tuple(f"dense_{slot}" for slot in ("object", *CLASSES))
 FIGURES = ("json", "precision", "recall", "count", *CLASSES, "region_colour", "region_pattern", "region_material", "region_exact")
 COLUMNS = ("stage", "step", "images", "minutes", "loss", *DENSE_SLOTS, *FIGURES)
@@ -49,7 +49,7 @@ PLANS = {
     "eye": Plan(1e-3, 0.0, 0.25, 200),
     "listen": Plan(4e-4, 1.5e-3, 0.0, 150),
     "replay": Plan(0.0, 1.5e-3, 0.0, 300),
-    "joint": Plan(3e-4, 1e-3, 0.6, 200),
+    "joint": Plan(3e-4, 1e-3, 0.6, 150),
 }
 
 
@@ -161,24 +161,30 @@ def replayed_step(run: Run) -> float:
     fresh = fresh_samples(run, *FRESH)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         tokens = see(run.eye, fresh)
-    chosen = random.Random(run.step).sample(run.memory, min(len(run.memory), NUM_WHOLE + NUM_REGIONS - len(fresh)))
-    kept = [(sample, row.clone()) for sample, row in zip(fresh, tokens, strict=True)]
-    run.memory = [*run.memory, *((replace(sample, pixels=sample.pixels[:0].copy()), row) for sample, row in kept)][-REMEMBERED:]
-    with torch.autocast("cpu", torch.bfloat16):
-        pairs = [*kept, *chosen]
-        caption_loss = speak(run.model, run.tokenizer, torch.stack([row for _, row in pairs]), [sample for sample, _ in pairs])
+    caption_loss = speak_with_memory(run, tokens, fresh, NUM_WHOLE + NUM_REGIONS - len(fresh))
     caption_loss.backward()
     return float(caption_loss.item())
 
 
 def joint_step(run: Run) -> float:
-    """Whole inputs through everything; the readers keep a fifth of a say."""
+    """Whole inputs through everything, and as many remembered ones; the readers keep a fifth of a say."""
     samples = fresh_samples(run, NUM_WHOLE_JOINT, NUM_REGIONS_JOINT)
     with torch.autocast("cpu", torch.bfloat16):
         tokens = see(run.eye, samples)
-        caption_loss = speak(run.model, run.tokenizer, tokens, samples)
-        (caption_loss + DENSE_SHARE * read(run.eye, tokens, samples).loss).backward()
+        dense_loss = read(run.eye, tokens, samples).loss
+    caption_loss = speak_with_memory(run, tokens, samples, len(samples))
+    (caption_loss + DENSE_SHARE * dense_loss).backward()
     return float(caption_loss.item())
+
+
+def speak_with_memory(run: Run, tokens: torch.Tensor, samples: list[Sample], num_remembered: int) -> torch.Tensor:
+    """The caption loss of these samples and of remembered ones; remembers these for later, without pixels."""
+    chosen = random.Random(run.step).sample(run.memory, min(len(run.memory), num_remembered))
+    kept = [(replace(sample, pixels=sample.pixels[:0].copy()), row.detach().clone()) for sample, row in zip(samples, tokens, strict=True)]
+    run.memory = [*run.memory, *kept][-REMEMBERED[run.stage] :]
+    rows = torch.cat([tokens, *(row[None] for _, row in chosen)])
+    with torch.autocast("cpu", torch.bfloat16):
+        return speak(run.model, run.tokenizer, rows, [*samples, *(sample for sample, _ in chosen)])
 
 
 STEPS = {"eye": eye_step, "listen": shielded_step, "replay": replayed_step, "joint": joint_step}
@@ -251,11 +257,11 @@ def main() -> None:
         if list(STEPS).index(run.stage) > list(STEPS).index(stage):
             continue
         if run.stage != stage:
-            run.stage, run.step, run.images = stage, 0, 0
+            run.stage, run.step, run.images, run.memory = stage, 0, 0, []
         train(run, replace(PLANS[stage], steps=steps))
     if args.export:
         weights_of(run.model, run.eye).load_state_dict(run.average)
-        export(run.model, run.tokenizer, args.export)
+        export(run.model, train_tokenizer(), args.export)
 
 
 if __name__ == "__main__":

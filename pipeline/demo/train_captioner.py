@@ -248,7 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the resumable state")
     parser.add_argument("--curve", type=Path, default=Path("pipeline/demo/curves/captioner.csv"), help="CSV that figures are appended to")
-    parser.add_argument("--steps", nargs=4, type=int, default=[1000, 80, 600, 800], metavar=tuple(STEPS), help="steps of each stage")
+    parser.add_argument("--steps", nargs=4, type=int, default=[1000, 80, 600, 1150], metavar=tuple(STEPS), help="steps of each stage")
     parser.add_argument("--export", type=Path, help="write the averaged weights there as a plain checkpoint when done")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -290,8 +290,8 @@ def export(training: Training, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dense-steps", type=int, default=1500)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--dense-steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2800)
     parser.add_argument("--curve", type=Path, help="default: OUT/detector.csv")
     parser.add_argument("--export", type=Path, help="write the checkpoint here and do not train")
     parser.add_argument("--score-every", type=int, default=500)

@@ -9,6 +9,9 @@ from pipeline.code_digest import code_digest
 from pipeline.worker import Born, Done, StageJob, StageWorker, Task
 
 
+_CLOSE_S = 30
+
+
 class PoolError(RuntimeError):
     """The workers of a stage cannot be born; the message says why."""
 
@@ -137,7 +140,10 @@ class Pool:
         return member.tasks.pop(ref), done
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, their engines first: an engine's own processes would outlive a killed worker and keep its memory."""
+        closing = [member.actor.close.remote() for member in self._members if member.node_id]
+        if closing:
+            self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
         for member in self._members:
             self._ray.kill(member.actor)
 

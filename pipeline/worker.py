@@ -138,6 +138,14 @@ class StageWorker:
         statuses: Counter[str] = Counter(row.status for row in rows)
         return Done(table, dict(statuses), len(rows), sum(map(_tokens, rows)), time.monotonic() - started)
 
+    async def close(self) -> None:
+        """Let the engines end what they started."""
+        if self._stage is not None:
+            for generator in self._stage.context.generators.values():
+                await generator.close()
+            for detector in self._stage.context.detectors.values():
+                await detector.close()
+
     async def _run(self, task: Task) -> list[Row]:
         assert self._stage is not None
         previous = await asyncio.to_thread(self._previous, task)

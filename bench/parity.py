@@ -16,6 +16,7 @@ from PIL import Image
 
 from bench.measure import machine, versions
 from pipeline import api
+from pipeline.config import load_config
 from pipeline.corpus.update import read_rows
 from pipeline.images import load_images
 from pipeline.plan import State
@@ -131,8 +132,8 @@ class _Tracer:
         return [self._trace(pair, images[pair.key]) for pair in pairs]
 
     def _images(self, keys: set[str]) -> dict[str, Image.Image]:
-        config = api.load_config(Path(self._state.ledger.workdir.root).parent / "config.yaml")
-        found = {}
+        config = load_config(Path(self._state.ledger.workdir.root).parent / "config.yaml")
+        found: dict[str, Image.Image] = {}
         for item in self._state.items("caption"):
             rows = [row for row in read_rows(self._state.ledger.workdir, item.units[0]) if row.key in keys]
             found |= {loaded.row.key: loaded.image for loaded in load_images(config.corpus, rows) if loaded.image is not None}

@@ -8,7 +8,6 @@ from pipeline.cluster import live_nodes
 from pipeline.code_digest import code_digest
 from pipeline.worker import Born, Done, StageJob, StageWorker, Task
 
-
 _CLOSE_S = 30
 
 

@@ -222,7 +222,13 @@ def test_a_bad_image_is_a_row_with_its_reason_and_the_run_goes_on(tmp_path: Path
         ("f", "ok", None),
     ]
     loaded = load_images(params, rows[:5])
-    assert [item.problem.reason if item.problem else None for item in loaded] == ["empty", "unreadable", "too_large", "truncated_image", None]
+    assert [item.problem.reason if item.problem else None for item in loaded] == [
+        "empty",
+        "unreadable",
+        "too_large",
+        "truncated_image",
+        None,
+    ]
 
 
 def test_a_broken_parquet_file_is_one_failed_row(tmp_path: Path) -> None:

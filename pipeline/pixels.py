@@ -84,16 +84,6 @@ def decode(data: bytes, max_pixels: int) -> Image.Image | Problem:
         return Problem("too_large", _short(error))
 
 
-def shrink(image: Image.Image, max_pixels: int) -> Image.Image:
-    """The image with at most `max_pixels` pixels, same aspect; never enlarged. Box to twice the size, then Lanczos."""
-    area = image.width * image.height
-    if area <= max_pixels:
-        return image
-    scale = (max_pixels / area) ** 0.5
-    size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-
-
 def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile | Problem:
     if not data:
         return Problem("empty", "zero bytes")

@@ -13,4 +13,4 @@ def shrink(image: Image.Image, max_pixels: int | None) -> Image.Image:
         return rgb
     scale = math.sqrt(max_pixels / area)
     size = (max(1, int(rgb.width * scale)), max(1, int(rgb.height * scale)))
-    return rgb.resize(size, Image.Resampling.LANCZOS)
+    return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)

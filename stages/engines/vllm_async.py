@@ -83,7 +83,7 @@ class VllmGenerator:
         """The prompt as tokens and prepared images: an optional system text, then images before the user's text."""
         from vllm.renderers.params import ChatParams
 
-        images = [shrink(image, self._spec.max_pixels) for image in request.images]
+        images = [await asyncio.to_thread(shrink, image, self._spec.max_pixels) for image in request.images]
         parts = [*({"type": "image_pil", "image_pil": image} for image in images), {"type": "text", "text": request.user}]
         messages: list[Any] = [{"role": "user", "content": parts if images else request.user}]
         if request.system:

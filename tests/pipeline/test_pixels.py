@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.pixels import Header, Problem, decode, probe, shrink
+from pipeline.pixels import Header, Problem, decode, probe
 from tests.pictures import encoded
 
 LIMIT = 1_000_000
@@ -190,11 +190,3 @@ def test_an_image_between_pillow_s_two_limits_is_no_warning() -> None:
         assert isinstance(decode(data, 178_956_970), Image.Image)
         assert _reason(data, 90_000_000) == "too_large"
         assert _reason(encoded(Image.new("1", (10_000, 9_500)), "TIFF", compression="group4"), 178_956_970) == "too_large"
-
-
-def test_shrinking_keeps_the_aspect_and_never_enlarges() -> None:
-    image = Image.new("RGB", (400, 100))
-    small = shrink(image, 10_000)
-    assert small.size == (200, 50)
-    assert shrink(small, 10_000) is small
-    assert shrink(Image.new("RGB", (5_000, 1)), 100).size[1] == 1

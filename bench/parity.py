@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     states = [api.open_job(folder / "config.yaml").state() for folder in (arguments.first, arguments.second)]
-    pairs = list(_pairs(*states))
+    pairs = list(pairs_of(*states))
     different = [pair for pair in pairs if pair.first != pair.second]
     traced = _Tracer(states[0]).trace([pair for pair in different if pair.stage != "hard_negative"])
     by_stage = {
@@ -77,7 +77,8 @@ def _rows(state: State, stage: str, row_type: type[AnyRow]) -> dict[str, AnyRow]
     return {row.key: row for table in tables for row in state.ledger.read(table, row_type)}
 
 
-def _pairs(first: State, second: State) -> Iterator[Pair]:
+def pairs_of(first: State, second: State) -> Iterator[Pair]:
+    """The answers of both runs to the same questions."""
     captions = [_rows(state, "caption", CaptionRow) for state in (first, second)]
     for key, row in captions[0].items():
         yield Pair("caption", key, _caption(row), _caption(captions[1][key]), key)

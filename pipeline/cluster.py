@@ -56,7 +56,8 @@ def _connect(address: str | None) -> None:
 
 def _runtime_env() -> dict[str, Any]:
     """From a checkout the code travels, unless a submitted job has brought it; from an installed wheel the nodes have it."""
-    if "working_dir" in os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", ""):
+    has_brought = "working_dir" in os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "")
+    if has_brought and "RAY_OVERRIDE_JOB_RUNTIME_ENV" not in os.environ:
         return {}
     root = Path(__file__).parent.parent
     if (root / "pyproject.toml").is_file():

@@ -85,7 +85,7 @@ def test_another_version_of_a_stage(done: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     "old,new",
-    [("user: Describe", "user: Please describe"), ("maxLength: 700", "maxLength: 600"), ("max_tokens: 240", "max_tokens: 241")],
+    [("user: Describe", "user: Please describe"), ("minLength: 1", "minLength: 2"), ("max_tokens: 240", "max_tokens: 241")],
 )
 def test_an_edited_prompt_its_answer_schema_or_its_decoding(done: Path, old: str, new: str) -> None:
     original = (PROMPTS / "caption" / "demo.yaml").read_text()

@@ -26,6 +26,7 @@ VERDICT = {"type": "object", "properties": {"answer": {"enum": ["yes", "no"]}}, 
 NAME = {"type": "object", "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 8}}, "required": ["name"]}
 ROOM = Decoding(max_tokens=96)
 DRAWN = Decoding(max_tokens=12, temperature=1.0)
+WITH_GRAMMAR = ["transformers", pytest.param("vllm", marks=pytest.mark.vllm), pytest.param("openai", marks=pytest.mark.vllm)]
 
 
 def test_answers_come_one_each_in_the_order_of_the_requests(generator: Generator, run: Run) -> None:
@@ -103,9 +104,8 @@ def test_tokens_are_counted(generator: Generator, run: Run) -> None:
     assert 0 < answer.completion_tokens <= ROOM.max_tokens
 
 
-def test_a_schema_without_a_grammar_is_a_bad_request(generator: Generator, run: Run, request: pytest.FixtureRequest) -> None:
-    if "rehearsal" in request.node.name:
-        pytest.skip("a rehearsal has no grammar")
+@pytest.mark.parametrize("generator", WITH_GRAMMAR, indirect=True)
+def test_a_schema_without_a_grammar_is_a_bad_request(generator: Generator, run: Run) -> None:
     bad = Request("Is it?", answer_schema={"type": "string", "minLength": 5, "maxLength": 2}, decoding=ROOM)
     fine = Request("Is it?", answer_schema=VERDICT, decoding=ROOM)
     refused, answered = run(generator.generate([bad, fine]))

@@ -80,7 +80,10 @@ def run_demo(
     outcome = api.run(job, watch)
     state = job.state()
     figures = score(_told(state), _statuses(state), engine, time.monotonic() - started)
-    (out / "score.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
+    earlier = out / "score.json"
+    if outcome.run_id is None and earlier.is_file():
+        figures["seconds"] = json.loads(earlier.read_text())["seconds"]  # of the run, not of looking at it again
+    earlier.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     return outcome, figures
 
 

@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     image, record = _find(arguments.dataset, arguments.key)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    draw_record(image, record).save(arguments.out, optimize=True)
+    draw_record(image, record).quantize(160, dither=Image.Dither.NONE).save(arguments.out, optimize=True)
     print(f"{record['key']} -> {arguments.out}")
 
 

@@ -12,6 +12,8 @@ from stages.engines.specs import Resources
 
 _EXCLUDES = [".git", ".venv*", "demo-out", "docs", "tests", "bench", "**/__pycache__"]
 
+_NODE_PATIENCE_S = 60
+
 
 class ClusterError(ValueError):
     """The cluster cannot be reached or cannot hold what is asked of it."""
@@ -48,6 +50,8 @@ def _connect(address: str | None) -> None:
         options |= {"address": "local", "include_dashboard": False}  # else RAY_ADDRESS would have it join another
     else:
         options |= {"address": address, "runtime_env": _runtime_env()}
+    # In spite of log_to_driver the driver prints what raylets say to stdout, pages of it when a worker or node dies. Their logs hold it.
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001  # no public way
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -79,11 +83,21 @@ def holds_all(wanted: Sequence[Resources]) -> bool:
     return sum(r.cpus * r.actors for r in wanted) <= cpus and sum(r.gpus * r.actors for r in wanted) <= gpus
 
 
-def live_nodes() -> set[str]:
-    """Ids of the nodes that are alive."""
+def node_answers(node_id: str) -> bool:
+    """Whether a node still runs what it is given. Ray lists a node as alive for a while after it has gone, so it is asked."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    question = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_answer).remote()
+    try:
+        return bool(ray.get(question, timeout=_NODE_PATIENCE_S))
+    except (ray.exceptions.RayError, TimeoutError):
+        return False
+
+
+def _answer() -> bool:
+    return True
 
 
 def collisions() -> list[str]:

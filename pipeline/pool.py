@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.cluster import live_nodes
+from pipeline.cluster import node_answers
 from pipeline.code_digest import code_digest
 from pipeline.worker import Born, Done, StageJob, StageWorker, Task
 
@@ -148,8 +148,8 @@ class Pool:
 
 
 def _lost_its_node(error: BaseException, node_id: str) -> bool:
-    """Whether the worker went with its node. Ray lists a node as alive for a while after it has gone, but names the cause."""
-    return "node has died" in str(error) or bool(node_id and node_id not in live_nodes())
+    """Whether the worker went with its node: the error says so, or the node does not answer."""
+    return "node has died" in str(error) or bool(node_id and not node_answers(node_id))
 
 
 def _cause(error: BaseException) -> str:

@@ -85,7 +85,9 @@ def run(
     from pipeline.placing import placed
     from pipeline.progress import Display
 
-    with _user_errors(f"fgdata run {config}"):
+    options = {"--until": until, "--address": address, "--schedule": schedule}
+    given = "".join(f" {name} {value}" for name, value in options.items() if value is not None)
+    with _user_errors(f"fgdata run {config}{given}"):
         job = placed(api.open_job(config, until), address, schedule)
         outcome = api.run(job, None if as_json else Display)
         _report(outcome, as_json, max_failed)

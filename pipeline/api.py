@@ -14,7 +14,7 @@ from pipeline.corpus.update import MapShards, thread_map, update_index
 from pipeline.dataset import ask_for_lost_shards, write_dataset_files
 from pipeline.graph import Node, build_graph
 from pipeline.ledger import Ledger
-from pipeline.plan import StagePlan, State
+from pipeline.plan import State
 from pipeline.preflight import Check, check_cluster, check_config
 from pipeline.progress import Silent, Watcher
 from pipeline.runner import Runner, StageFigures
@@ -47,7 +47,6 @@ class Outcome:
     """What a run did. `statuses` counts images by the status of the last stage; `failed` those failed anywhere."""
 
     figures: dict[str, StageFigures]
-    plans: list[StagePlan]
     num_images: int
     num_failed: int
     seconds: float
@@ -91,7 +90,7 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
     _refuse(failures(check_config(job.config, job.graph)))
     state = job.state()
     ask_for_lost_shards(job.config, state)
-    if all(plan.pending == 0 for plan in state.plan()):
+    if not any(state.has_pending(node.name) for node in job.graph):
         write_dataset_files(job.config, state)
         return _outcome(state, {}, started, None, None)
     with connected(job.config.placement.address) as logs:
@@ -125,7 +124,7 @@ def _refuse(failed: list[Check]) -> None:
 def _outcome(state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None) -> Outcome:
     num_failed = sum(stage.images.get("failed", 0) for stage in count_statuses(state))
     num_images = sum(item.num_images for item in state.items(state.graph[0].name))
-    return Outcome(figures, state.plan(), num_images, num_failed, time.monotonic() - started, run_id, logs)
+    return Outcome(figures, num_images, num_failed, time.monotonic() - started, run_id, logs)
 
 
 def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:

@@ -139,6 +139,10 @@ class State:
         """Each item with its current table, None where pending."""
         return [(item, self.table(stage, item)) for item in self.items(stage)]
 
+    def has_pending(self, stage: str) -> bool:
+        """Whether some item of the stage has no current table."""
+        return any(table is None for _, table in self.current_tables(stage))
+
     def plan(self) -> list[StagePlan]:
         """Per stage: units done and pending, and why."""
         return [self._plan_stage(node) for node in self.graph]

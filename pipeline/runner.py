@@ -68,7 +68,7 @@ class Runner:
         for node in self.state.graph:
             self.state.ledger.declare(node.name, node.fingerprint, node.description)
         for group in self._groups():
-            pending = [node for node in group if self._has_pending(node) or len(group) > 1]
+            pending = [node for node in group if self.state.has_pending(node.name) or len(group) > 1]
             if pending:
                 self._drive(pending)
 
@@ -78,9 +78,6 @@ class Runner:
         if schedule == "streaming" or (schedule == "auto" and holds_all(wanted)):
             return [self.state.graph]
         return [[node] for node in self.state.graph]
-
-    def _has_pending(self, node: Node) -> bool:
-        return any(table is None for _, table in self.state.current_tables(node.name))
 
     def _drive(self, nodes: Sequence[Node]) -> None:
         import ray

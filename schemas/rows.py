@@ -14,6 +14,8 @@ EditType = Literal[
     "colour", "material", "pattern", "transparency", "size", "state", "shape",
     "object", "part", "relation", "position", "count", "existence", "swap",
 ]  # fmt: skip
+Verdict = Literal["false", "true", "unsure", "unverified"]
+CAPTION = -1  # in place of a region's index: the long caption of the whole image
 ATTRIBUTE_TYPES: tuple[str, ...] = ("colour", "material", "pattern", "transparency", "size", "state", "shape")
 
 
@@ -156,23 +158,63 @@ class Negative(Record):
     """A text that is false of its region, as edits that can be replayed on the positive."""
 
     text: str
-    edits: list[Edit] = Field(description="One, or two for a swap; applied from the right, spans refer to the positive.")
-    type: EditType
+    edits: list[Edit] = Field(description="Spans refer to the positive; applied from the right.")
+    type: EditType = Field(description="The first edit's type.")
+    level: int = Field(1, description="How many slots are changed, 1 to 3; a swap counts as one.")
     source: Literal["written", "geometry", "reciprocal", "given"] = "written"
-    verdict: Literal["false", "true", "unsure", "unverified"] = "unverified"
+    verdict: Verdict = "unverified"
 
 
 class RegionNegatives(Record):
-    region: int
+    """The negatives of one text. Conservation: num_proposed = len(negatives) + sum of rejects, in every stage's row."""
+
+    region: int = Field(description="Index into the select row's regions; -1: the long caption.")
     positive: str
+    positive_verdict: Verdict = Field("unverified", description="`true` where the judge found every value of the positive true of it.")
     negatives: list[Negative] = Field(default_factory=list)
     num_proposed: int = 0
     rejects: dict[str, int] = Field(default_factory=dict, description="Proposals refused, by rule.")
+    group: str | None = Field(
+        None, description="Reciprocal negatives: names the k texts that are each once the positive with the k-1 others as negatives."
+    )
 
 
 class HardNegativeRow(Row):
+    """Candidates that were written or computed from boxes."""
+
     regions: list[RegionNegatives] = Field(default_factory=list)
     usage: Usage = Usage()
+
+
+class MineRow(Row):
+    """Reciprocal candidates: real expressions of other regions of the block with the same head noun."""
+
+    regions: list[RegionNegatives] = Field(default_factory=list)
+
+
+class Fact(Record):
+    """What the judge said of one value on one region, asked once for all texts that claim it."""
+
+    region: int
+    type: EditType
+    value: str
+    is_positive: bool = Field(False, description="The positive itself claims it.")
+    verdict: Verdict
+    answers: list[str] = Field(default_factory=list, description="The judge's answers: options in one order, then in the other.")
+
+
+class VerifyRow(Row):
+    """All candidates of hard_negative and mine with their verdicts; none is dropped here."""
+
+    facts: list[Fact] = Field(default_factory=list)
+    regions: list[RegionNegatives] = Field(default_factory=list)
+    usage: Usage = Usage()
+
+
+class BalanceRow(Row):
+    """The negatives that are released; rejects count the others by reason, so that proposed = released + rejected."""
+
+    regions: list[RegionNegatives] = Field(default_factory=list)
 
 
 class ExportRow(Row):

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -18,9 +18,8 @@ from pipeline.demo.corpus import write_corpus
 from pipeline.demo.score import Told, score
 from pipeline.plan import Item, State
 from pipeline.progress import Watcher
-from schemas.rows import CaptionRow, HardNegativeRow, RegionCaptionRow, Row, SelectRow
+from schemas.rows import BalanceRow, CaptionRow, HardNegativeRow, MineRow, RegionCaptionRow, Row, SelectRow, VerifyRow
 
-AnyRow = TypeVar("AnyRow", bound=Row)
 ENGINES = ("transformers", "vllm")
 # (figure, the bar that the project holds its demo to)
 _BARS = (
@@ -109,27 +108,37 @@ def _render(table: RichTable) -> str:
     return captured.get()
 
 
+# Field of Told -> stage and row type.
+_TOLD: dict[str, tuple[str, type[Row]]] = {
+    "caption": ("caption", CaptionRow),
+    "select": ("select", SelectRow),
+    "regions": ("region_caption", RegionCaptionRow),
+    "negatives": ("hard_negative", HardNegativeRow),
+    "mined": ("mine", MineRow),
+    "verified": ("verify", VerifyRow),
+    "released": ("balance", BalanceRow),
+}
+
+
 def _told(state: State) -> Iterator[Told]:
     for item in state.items("caption"):
-        captions = _ok_rows(state, "caption", item, CaptionRow)
-        selects = _ok_rows(state, "select", item, SelectRow)
-        regions = _ok_rows(state, "region_caption", item, RegionCaptionRow)
-        negatives = _ok_rows(state, "hard_negative", item, HardNegativeRow)
+        said = {name: _ok_rows(state, stage, item, kind) for name, (stage, kind) in _TOLD.items() if stage in state.nodes}
         for corpus_row in read_rows(state.ledger.workdir, item.units[0]):
-            key = corpus_row.key
-            yield Told(key, captions.get(key), selects.get(key), regions.get(key), negatives.get(key))
+            rows: dict[str, Any] = {name: of_stage.get(corpus_row.key) for name, of_stage in said.items()}
+            yield Told(corpus_row.key, **rows)
 
 
-def _ok_rows(state: State, stage: str, item: Item, row_type: type[AnyRow]) -> dict[str, AnyRow]:
+def _ok_rows(state: State, stage: str, item: Item, row_type: type[Row]) -> dict[str, Row]:
     table = state.table(stage, item)
     assert table is not None, "the run is complete"
     return {row.key: row for row in state.ledger.read(table, row_type) if row.status == "ok"}
 
 
 def _statuses(state: State) -> dict[str, int]:
-    """Images by status of the last unit stage."""
+    """Images by status of the last stage before the export."""
     counts: Counter[str] = Counter()
-    for _, table in state.current_tables("hard_negative"):
+    last = [node.name for node in state.graph if node.name != "export"][-1]
+    for _, table in state.current_tables(last):
         assert table is not None, "the run is complete"
         counts.update(state.ledger.summary(table).statuses)
     return dict(sorted(counts.items()))

@@ -1,36 +1,62 @@
 """Holds the committed tables of a demo run against the scenes' ground truth. Formulas beside each figure; no model, no Ray."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.demo.corpus import scene_of
-from pipeline.demo.world import BACKGROUNDS, COLOURS, MATERIALS, NOUNS, NUMBERS, PATTERNS, POSITIONS, SIDE_PX, SIZES_PX, Scene, Toy
-from schemas.boxes import area, iou_matrix
-from schemas.rows import CaptionRow, HardNegativeRow, RegionCaptionRow, SelectRow
+from pipeline.demo.truth import caption_slots, fact_is_true, is_false, mentioned, owners
+from pipeline.demo.world import SIDE_PX, Scene, Toy
+from schemas.boxes import area
+from schemas.rows import CAPTION, BalanceRow, CaptionRow, HardNegativeRow, MineRow, RegionCaptionRow, RegionNegatives, SelectRow, VerifyRow
 
-_VALUES: dict[str, Sequence[str]] = {
-    "size": tuple(SIZES_PX),
-    "colour": COLOURS,
-    "pattern": PATTERNS,
-    "material": MATERIALS,
-    "noun": NOUNS,
-}
 _SMALL = 0.01 * SIDE_PX * SIDE_PX
-_LATER = "measured by the data-quality stages, which this run does not have"
+_ABSENT = "the run has no stage that measures it"
 
 
 @dataclass(frozen=True)
 class Told:
-    """The rows of one image that are scored; None where the stage was not ok."""
+    """The rows of one image that are scored; None where the stage was not ok or the run has no such stage."""
 
     key: str
-    caption: CaptionRow | None
-    select: SelectRow | None
-    regions: RegionCaptionRow | None
-    negatives: HardNegativeRow | None
+    caption: CaptionRow | None = None
+    select: SelectRow | None = None
+    regions: RegionCaptionRow | None = None
+    negatives: HardNegativeRow | None = None
+    mined: MineRow | None = None
+    verified: VerifyRow | None = None
+    released: BalanceRow | None = None
+
+
+@dataclass
+class Negatives:
+    """The negatives of one step of the way, by type, and how many are false by ground truth."""
+
+    num: Counter[str] = field(default_factory=Counter)
+    false: Counter[str] = field(default_factory=Counter)
+    by_origin: Counter[str] = field(default_factory=Counter)
+    num_single: int = 0
+    num_of_regions: int = 0
+
+    def add(self, groups: Sequence[RegionNegatives], owner: Mapping[int, Toy], scene: Scene) -> None:
+        """Count the negatives of one image."""
+        for group in groups:
+            of_caption = group.region == CAPTION
+            for negative in group.negatives:
+                self.num[negative.type] += 1
+                self.false[negative.type] += is_false(negative, group, owner, scene)
+                self.by_origin[f"{negative.source} {'caption' if of_caption else 'region'} level {negative.level}"] += 1
+                self.num_single += not of_caption and negative.level == 1 and negative.source == "written"
+                self.num_of_regions += not of_caption
+
+    def rate(self) -> float | None:
+        """Share that is false."""
+        return _rate(self.false.total(), self.num.total())
+
+    def rate_by_type(self) -> dict[str, float | None]:
+        """The same, by type."""
+        return {kind: _rate(self.false[kind], self.num[kind]) for kind in sorted(self.num)}
 
 
 @dataclass
@@ -44,20 +70,26 @@ class _Tally:
     small_right: int = 0
     small: int = 0
     bound_right: int = 0
-    slots_right: int = 0
-    slots: int = 0
+    slots_right: Counter[str] = field(default_factory=Counter)
+    slots: Counter[str] = field(default_factory=Counter)
     num_regions: int = 0
-    false_by_type: Counter[str] = field(default_factory=Counter)
-    by_type: Counter[str] = field(default_factory=Counter)
+    judged: Counter[tuple[bool, str]] = field(default_factory=Counter)
+    proposed: Negatives = field(default_factory=Negatives)
+    released: Negatives = field(default_factory=Negatives)
+    has_judge: bool = False
+    has_balance: bool = False
 
 
 def score(images: Iterable[Told], statuses: Mapping[str, int], engine: str, seconds: float) -> dict[str, Any]:
-    """The figures of score.json; rates 0..1."""
+    """The figures of score.json that rest on ground truth; rates 0..1.
+
+    negatives_false_rate is of the released negatives where the run balances them, else of the proposed ones.
+    """
     tally = _Tally()
     for image in images:
         _add(tally, image)
-    num_negatives = tally.by_type.total()
-    figures: dict[str, Any] = {
+    final = tally.released if tally.has_balance else tally.proposed
+    return {
         "images_in": sum(statuses.values()),
         "statuses": dict(statuses),
         "caption_attribute_precision": _rate(tally.right, tally.stated),
@@ -66,28 +98,39 @@ def score(images: Iterable[Told], statuses: Mapping[str, int], engine: str, seco
         "box_precision_iou50": _rate(tally.boxes_right, tally.boxes),
         "box_recall_iou50_small": _rate(tally.small_right, tally.small),
         "box_phrase_accuracy": _rate(tally.bound_right, tally.boxes_right),
-        "region_attribute_accuracy": _rate(tally.slots_right, tally.slots),
-        "negatives_false_rate": _rate(tally.false_by_type.total(), num_negatives),
-        "negatives_false_rate_by_type": {kind: _rate(tally.false_by_type[kind], tally.by_type[kind]) for kind in sorted(tally.by_type)},
-        "negatives_per_region": _rate(num_negatives, tally.num_regions),
+        "region_attribute_accuracy": _rate(tally.slots_right.total(), tally.slots.total()),
+        "region_attribute_accuracy_by_type": {kind: _rate(tally.slots_right[kind], tally.slots[kind]) for kind in sorted(tally.slots)},
+        "negatives_false_rate": final.rate(),
+        "negatives_false_rate_by_type": final.rate_by_type(),
+        "negatives_per_region": _rate(tally.proposed.num_single, tally.num_regions),
+        "proposed_false_rate": tally.proposed.rate(),
+        "proposed_false_rate_by_type": tally.proposed.rate_by_type(),
+        "proposed_by_origin": dict(sorted(tally.proposed.by_origin.items())),
+        "released_by_origin": dict(sorted(tally.released.by_origin.items())),
         "regions": tally.num_regions,
         "engine": engine,
         "seconds": round(seconds, 1),
+        **_measured(
+            "released_negatives_per_region", _rate(tally.released.num_of_regions, tally.num_regions) if tally.has_balance else None
+        ),
+        **_judge(tally),
     }
-    for name in ("region_leakage_rate", "released_negatives_per_region", "blind_top1_noun_disjoint", "blind_top1_noun_disjoint_high"):
-        figures |= {name: None, f"{name}_why": _LATER}
-    return figures | {"blind_chance": None, "blind_chance_why": _LATER, "judge_error_rate": None, "judge_error_rate_why": _LATER}
 
 
-def mentioned(text: str) -> dict[str, str]:
-    """Slot -> value of the world's words that a phrase uses; the first of a slot counts."""
-    words = re.findall(r"[a-z]+", text.lower())
-    found = {}
-    for slot, values in _VALUES.items():
-        value = next((word for word in words if word in values), None)
-        if value is not None:
-            found[slot] = value
-    return found
+def _judge(tally: _Tally) -> dict[str, Any]:
+    """Of the values that the judge decided, how many it decided wrongly; and how often it would not decide a true or a false one."""
+    wrong = tally.judged[True, "false"] + tally.judged[False, "true"]
+    decided = wrong + tally.judged[True, "true"] + tally.judged[False, "false"]
+    return {
+        **_measured("judge_error_rate", _rate(wrong, decided) if tally.has_judge else None),
+        "judged_values": {
+            f"{'true' if is_true else 'false'} called {verdict}": n for (is_true, verdict), n in sorted(tally.judged.items())
+        },
+    }
+
+
+def _measured(name: str, value: float | None) -> dict[str, Any]:
+    return {name: value} if value is not None else {name: None, f"{name}_why": _ABSENT}
 
 
 def _add(tally: _Tally, image: Told) -> None:
@@ -96,57 +139,36 @@ def _add(tally: _Tally, image: Told) -> None:
     tally.toys += len(scene.toys)
     tally.small += sum(area(toy.xyxy) < _SMALL for toy in scene.toys)
     if image.caption is not None and image.caption.long is not None:
-        right, stated = _caption(image.caption.long, scene)
+        right, stated = caption_slots(image.caption.long, scene)
         tally.right += right
         tally.stated += stated
     if image.select is None:
         return
-    owner = _owners(image.select, scene)
+    owner = owners([region.xyxy for region in image.select.regions], scene)
     _boxes(tally, image.select, owner)
+    _regions(tally, image, owner)
+    for row in (image.negatives, image.mined):
+        tally.proposed.add(row.regions if row else (), owner, scene)
+    if image.verified is not None:
+        tally.has_judge = True
+        known = ((fact_is_true(fact, owner), fact.verdict) for fact in image.verified.facts)
+        tally.judged.update((is_true, verdict) for is_true, verdict in known if is_true is not None)
+    if image.released is not None:
+        tally.has_balance = True
+        tally.released.add(image.released.regions, owner, scene)
+
+
+def _regions(tally: _Tally, image: Told, owner: Mapping[int, Toy]) -> None:
     for region in image.regions.regions if image.regions else ():
-        if region.short is not None:
-            tally.num_regions += 1
-            toy = owner.get(region.region)
-            if toy is not None:
-                said = mentioned(region.short)
-                tally.slots += 3
-                tally.slots_right += sum(said.get(slot) == getattr(toy, slot) for slot in ("colour", "pattern", "material"))
-    for group in image.negatives.regions if image.negatives else ():
-        for negative in group.negatives:
-            tally.by_type[negative.type] += 1
-            tally.false_by_type[negative.type] += _is_false(negative.text, owner.get(group.region))
-
-
-def _caption(text: str, scene: Scene) -> tuple[int, int]:
-    """Slots stated rightly, and slots stated. A sentence speaks of the toy at its place; the first of count and background."""
-    lines = re.split(r"(?<=\.)\s+", text.strip())
-    first = re.findall(r"[a-z]+", lines[0].lower()) if lines else []
-    count = next((NUMBERS.index(word) for word in first if word in NUMBERS), None)
-    background = next((name for name in BACKGROUNDS if name in lines[0].lower()), None) if lines else None
-    right = int(count == len(scene.toys)) + int(background == scene.background)
-    stated = int(count is not None) + int(background is not None)
-    at_place = {toy.position: toy for toy in scene.toys}
-    for line in lines[1:]:
-        place = next((position for position in POSITIONS if position in line.lower()), None)
-        said = mentioned(line)
-        toy = at_place.pop(place, None) if place else None
-        stated += len(said) + (place is not None)
+        if region.short is None:
+            continue
+        tally.num_regions += 1
+        toy = owner.get(region.region)
         if toy is not None:
-            right += 1 + sum(getattr(toy, slot) == value for slot, value in said.items())
-    return right, stated
-
-
-def _owners(select: SelectRow, scene: Scene) -> dict[int, Toy]:
-    """Region index -> the toy it boxes: pairs at IoU 0.5 or more, best first, each region and toy once."""
-    overlap = iou_matrix([region.xyxy for region in select.regions], [toy.xyxy for toy in scene.toys])
-    pairs = sorted(
-        ((overlap[i, j], i, j) for i in range(overlap.shape[0]) for j in range(overlap.shape[1])), key=lambda p: (-p[0], p[1], p[2])
-    )
-    owner: dict[int, int] = {}
-    for value, i, j in pairs:
-        if value >= 0.5 and i not in owner and j not in owner.values():
-            owner[i] = j
-    return {i: scene.toys[j] for i, j in owner.items()}
+            said = mentioned(region.short)
+            for slot in ("colour", "pattern", "material"):
+                tally.slots[slot] += 1
+                tally.slots_right[slot] += said.get(slot) == getattr(toy, slot)
 
 
 def _boxes(tally: _Tally, select: SelectRow, owner: Mapping[int, Toy]) -> None:
@@ -155,11 +177,6 @@ def _boxes(tally: _Tally, select: SelectRow, owner: Mapping[int, Toy]) -> None:
     tally.small_right += sum(area(toy.xyxy) < _SMALL for toy in owner.values())
     for i, toy in owner.items():
         tally.bound_right += all(getattr(toy, slot) == value for slot, value in mentioned(select.regions[i].phrase).items())
-
-
-def _is_false(text: str, toy: Toy | None) -> bool:
-    """Whether some stated slot differs from the toy's. Of a box that holds no toy nothing can be said: not false."""
-    return toy is not None and any(getattr(toy, slot) != value for slot, value in mentioned(text).items())
 
 
 def _rate(part: float, whole: float) -> float | None:

@@ -1,0 +1,61 @@
+"""The demo's ground truth: what it calls false must be false, and nothing else."""
+
+import pytest
+
+from pipeline.demo.truth import caption_slots, fact_is_true, is_false
+from pipeline.demo.world import Scene, Toy
+from schemas.rows import CAPTION, Edit, Fact, Negative, RegionNegatives
+
+CAR = Toy("car", "red", "striped", "metal", "large", "top left", (0, 0, 60, 40))
+MUG = Toy("mug", "blue", "plain", "rubber", "small", "bottom right", (180, 180, 200, 198))
+SCENE = Scene(5000, 0, "tiled floor", (CAR, MUG))
+
+
+def _edited(positive: str, old: str, new: str) -> Negative:
+    start = positive.index(old)
+    edit = Edit(type="colour", start=start, end=start + len(old), old=old, new=new)
+    return Negative(text=positive.replace(old, new, 1), edits=[edit], type="colour")
+
+
+@pytest.mark.parametrize("new, false", [("blue", True), ("red", False)])
+def test_a_region_negative_is_false_where_a_stated_slot_differs(new: str, false: bool) -> None:
+    of = RegionNegatives(region=0, positive="a green striped metal car")
+    assert is_false(_edited(of.positive, "green", new), of, {0: CAR}, SCENE) is false
+
+
+def test_of_a_box_that_holds_no_toy_nothing_is_false() -> None:
+    of = RegionNegatives(region=3, positive="a red striped metal car")
+    assert not is_false(_edited(of.positive, "red", "blue"), of, {0: CAR}, SCENE)
+
+
+@pytest.mark.parametrize(
+    "old, new, false",
+    [
+        ("Two", "Three", True),
+        ("tiled floor", "sandy beach", True),
+        ("top left", "top right", True),
+        ("red", "green", True),
+        ("rubber mug", "rubber mug", False),
+        ("small blue", "blue", False),
+    ],
+)
+def test_a_caption_negative_is_judged_by_the_sentence_that_was_edited(old: str, new: str, false: bool) -> None:
+    of = RegionNegatives(region=CAPTION, positive=SCENE.long_caption)
+    assert is_false(_edited(of.positive, old, new), of, {}, SCENE) is false
+
+
+def test_an_untrue_sentence_that_was_not_edited_makes_no_negative() -> None:
+    wrong = SCENE.long_caption.replace("blue", "white")
+    of = RegionNegatives(region=CAPTION, positive=wrong)
+    assert not is_false(_edited(wrong, "large red", "red"), of, {}, SCENE)
+
+
+def test_a_fact_is_held_against_the_toy_that_its_box_holds() -> None:
+    said = Fact(region=0, type="material", value="metal", verdict="true")
+    assert fact_is_true(said, {0: CAR}) is True
+    assert fact_is_true(said.model_copy(update={"value": "rubber"}), {0: CAR}) is False
+    assert fact_is_true(said.model_copy(update={"region": 1}), {0: CAR}) is None
+
+
+def test_a_true_caption_states_every_slot_rightly() -> None:
+    assert caption_slots(SCENE.long_caption, SCENE) == (14, 14)

@@ -33,16 +33,17 @@ POSITION_WORDS = frozenset("top bottom left right center centre middle upper low
 
 _COLOURS = (
     "red orange yellow green blue purple pink brown black white grey gray beige tan cream golden gold silver bronze maroon "
-    "navy teal turquoise cyan magenta violet lavender olive khaki crimson scarlet burgundy ivory charcoal"
+    "navy teal turquoise cyan magenta violet lavender olive khaki crimson scarlet burgundy ivory charcoal "
+    "indigo fuchsia off-white greyish reddish bluish greenish brownish yellowish pinkish purplish"
 )
 _MATERIALS = (
     "wooden wood metal metallic plastic glass ceramic leather fabric cloth cotton wool woolen woollen silk denim paper "
     "cardboard stone marble concrete brick rubber rattan wicker velvet suede steel iron brass copper aluminium aluminum "
-    "porcelain clay straw bamboo vinyl foam fur"
+    "porcelain clay straw bamboo vinyl foam fur crochet linen canvas granite"
 )
 _PATTERNS = (
-    "plain striped spotted dotted checkered checked plaid floral patterned printed polka-dotted zigzag solid speckled woven "
-    "perforated logo camouflage gingham tartan"
+    "plain striped stripy stripey spotted dotted checkered checked plaid floral patterned printed polka-dotted zigzag solid speckled woven "
+    "perforated studded textured logo camouflage gingham tartan"
 )
 _SIZES = "small medium large big tiny huge little tall short long wide narrow thick thin miniature giant medium-sized"
 _TRANSPARENCIES = "transparent translucent opaque clear see-through frosted"

@@ -1,0 +1,315 @@
+"""The word lists behind the ambiguity guard: synonyms, broader words, neighbours, scales. Data only."""
+
+# Each line is one group: the first word stands for the others.
+_SYNONYMS: dict[str, str] = {
+    "colour": """
+        grey gray greyish grayish
+        gold golden
+        silver silvery
+        cream creamy off-white ivory
+        violet lavender lilac mauve
+        cyan aqua
+        maroon burgundy wine
+        navy indigo
+        tan khaki sand
+        red reddish
+        green greenish
+        blue bluish
+        yellow yellowish
+        brown brownish
+        purple purplish
+        pink pinkish rose
+        white whitish
+        black blackish
+        orange orangish
+        crimson scarlet
+    """,
+    "material": """
+        wood wooden
+        metal metallic
+        fabric cloth textile fabrics
+        wool woolen woollen
+        aluminium aluminum
+        glass glassy crystal
+        gold golden
+        silver silvery
+        straw wicker
+        ceramic ceramics
+        plastic plastics
+        fur furry
+        crochet crocheted knit knitted
+    """,
+    "pattern": """
+        striped stripy stripey stripes stripe
+        spotted dotted dots spots polka-dotted polka-dot speckled
+        checkered checked chequered check
+        plain solid solid-colored unpatterned uniform
+        floral flowered flowery
+        zigzag chevron
+        printed patterned print pattern
+        text lettered lettering letters
+        perforated holed
+    """,
+    "transparency": """
+        transparent clear see-through
+        translucent frosted semi-transparent
+    """,
+    "size": """
+        large big huge giant enormous massive oversized
+        small little tiny miniature mini
+        medium medium-sized mid-sized
+    """,
+    "state": """
+        broken damaged cracked
+        empty unfilled
+        full filled
+        clean spotless
+        dirty stained muddy soiled
+        old aged worn
+        lit illuminated
+        closed shut
+        open opened
+        whole intact
+        cut sliced
+    """,
+    "shape": """
+        round circular rounded
+        square squared
+        rectangular oblong rectangle
+        spherical ball-shaped
+        cylindrical tubular
+        triangular triangle
+        oval elliptical
+    """,
+    "object": """
+        sofa couch settee
+        mug cup
+        bicycle bike cycle
+        motorcycle motorbike
+        airplane aeroplane plane aircraft jet
+        television tv telly
+        telephone phone cellphone smartphone mobile
+        car automobile auto sedan
+        truck lorry
+        bin trashcan dustbin
+        purse handbag
+        rug carpet
+        hat cap
+        man guy gentleman
+        woman lady
+        boy lad
+        girl lass
+        child kid toddler
+        baby infant
+        dog puppy hound
+        cat kitten kitty
+        picture painting artwork poster
+        shoe sneaker boot
+        trousers pants jeans
+        sweater jumper pullover
+        ship boat vessel
+        rock stone boulder
+        road street
+        tap faucet
+        lamp light
+        desk table
+        cupboard cabinet closet
+        notebook laptop
+        monitor screen
+        glass tumbler
+        jar pot
+        stool chair
+        house building home
+        bucket pail
+        backpack rucksack
+        flower blossom bloom
+        eyeglasses spectacles
+    """,
+}
+# The first word is broader than, or hard to tell from, each of the others; the others are not thereby related.
+_NEIGHBOURS: dict[str, str] = {
+    "colour": """
+        red orange maroon crimson rust coral
+        orange coral peach rust bronze copper amber brown gold
+        pink purple magenta fuchsia coral peach salmon violet
+        purple violet magenta plum
+        brown grey tan bronze maroon rust copper beige chocolate
+        grey silver charcoal
+        black navy charcoal
+        white cream silver
+        cream beige tan peach
+        beige tan white gold
+        gold yellow bronze mustard tan copper
+        yellow mustard cream amber lime
+        green teal olive lime mint turquoise cyan
+        blue navy teal turquoise cyan azure
+        teal turquoise cyan
+        turquoise cyan
+        violet blue navy
+        olive tan brown
+        magenta red fuchsia crimson
+        maroon crimson purple plum
+        coral salmon peach
+        bronze copper silver
+    """,
+    "material": """
+        metal steel iron aluminium brass copper bronze tin chrome gold silver stainless
+        steel iron aluminium tin chrome
+        brass bronze copper gold
+        fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace
+        wool crochet felt fur cotton
+        stone marble granite concrete brick slate clay ceramic
+        ceramic porcelain clay terracotta china glass
+        straw rattan bamboo wood reed
+        rattan bamboo wood
+        wood bamboo cork plywood
+        leather suede vinyl
+        plastic vinyl rubber foam acrylic nylon polyester silicone
+        rubber foam vinyl silicone
+        paper cardboard
+        concrete brick plaster
+        glass acrylic
+        cotton linen denim canvas silk polyester
+        porcelain china
+    """,
+    "pattern": """
+        checkered plaid gingham tartan
+        plaid gingham tartan
+        printed floral text logo camouflage zigzag plaid checkered striped spotted
+        text logo
+        spotted perforated
+        striped zigzag
+    """,
+    "transparency": """
+        translucent transparent opaque
+    """,
+    "state": """
+        old rusty dirty broken
+        full whole
+    """,
+    "shape": """
+        round oval spherical cylindrical curved
+        square rectangular
+        spherical cylindrical
+        oval curved
+    """,
+    "object": """
+        person man woman boy girl child baby player rider
+        man boy
+        woman girl
+        child boy girl baby
+        animal dog cat horse cow sheep bird fish bear elephant zebra giraffe
+        vehicle car truck bus van bicycle motorcycle train taxi
+        car taxi van
+        furniture sofa chair table stool bench bed
+        toy car fish house mug mushroom star doll bear boat train
+        container box basket bin bucket bottle jar bowl
+        box crate
+        bag purse backpack
+        food fruit bread cake pizza sandwich
+        fruit apple orange banana
+        plant flower tree bush
+        bowl dish plate
+        plate dish
+        bottle jar
+        mug glass
+        bird duck chicken
+        clothing shirt sweater dress coat jacket
+        coat jacket
+        shirt blouse
+        boat ship
+    """,
+}
+# Words of two scales, or of a scale and something else, may both be true; those of one scale may not.
+_SCALES: dict[str, str] = {
+    "size": """
+        large small medium
+        tall
+        long
+        short
+        wide narrow
+        thick thin
+    """,
+    "state": """
+        open closed
+        wet dry
+        broken whole
+        empty full
+        clean dirty
+        new old
+        rusty
+        folded unfolded
+        lit unlit
+        ripe unripe
+        cut
+    """,
+    "shape": """
+        round square rectangular oval triangular spherical cylindrical star-shaped heart-shaped
+        flat
+        pointed
+        curved
+    """,
+}
+# Short opposes both tall and long; a cut thing is not whole.
+_OPPOSED: dict[str, tuple[tuple[str, str], ...]] = {
+    "size": (("tall", "short"), ("long", "short")),
+    "state": (("cut", "whole"), ("rusty", "clean")),
+    "shape": (("flat", "spherical"),),
+}
+# Patterns that go with any other.
+MIXING: dict[str, frozenset[str]] = {
+    "pattern": frozenset("woven perforated textured studded embroidered logo text printed quilted ribbed".split()),
+}
+# What a shade of a colour is also called.
+SHADED: dict[str, tuple[str, ...]] = {
+    "light red": ("pink", "coral", "salmon"),
+    "light brown": ("tan", "beige"),
+    "light orange": ("peach", "tan", "yellow"),
+    "light yellow": ("cream", "beige"),
+    "light purple": ("violet", "pink"),
+    "light blue": ("turquoise", "cyan", "azure"),
+    "light green": ("mint", "lime", "turquoise"),
+    "light grey": ("silver", "white"),
+    "light pink": ("cream", "peach"),
+    "dark red": ("maroon", "crimson", "brown"),
+    "dark blue": ("navy",),
+    "dark grey": ("charcoal",),
+    "dark orange": ("brown", "rust"),
+    "dark yellow": ("gold", "mustard", "olive", "tan"),
+    "dark green": ("olive", "teal"),
+    "dark purple": ("plum", "maroon", "navy"),
+    "dark pink": ("magenta", "red", "purple", "fuchsia"),
+}
+
+
+def _canonical(groups: str) -> dict[str, str]:
+    table: dict[str, str] = {}
+    for group in groups.strip().splitlines():
+        first, *others = group.split()
+        for word in others:
+            assert word not in table, f"{word} has two synonyms"
+            table[word] = first
+    return table
+
+
+CANONICAL: dict[str, dict[str, str]] = {kind: _canonical(groups) for kind, groups in _SYNONYMS.items()}
+
+
+def _pairs(kind: str, groups: str) -> frozenset[frozenset[str]]:
+    canonical = CANONICAL.get(kind, {})
+    pairs = set()
+    for group in groups.strip().splitlines():
+        first, *others = (canonical.get(word, word) for word in group.split())
+        pairs |= {frozenset((first, word)) for word in others if word != first}
+    return frozenset(pairs)
+
+
+RELATED: dict[str, frozenset[frozenset[str]]] = {kind: _pairs(kind, groups) for kind, groups in _NEIGHBOURS.items()}
+
+
+def _axes(kind: str) -> dict[str, int]:
+    return {word: i for i, scale in enumerate(_SCALES[kind].strip().splitlines()) for word in scale.split()}
+
+
+AXES: dict[str, dict[str, int]] = {kind: _axes(kind) for kind in _SCALES}
+OPPOSED: dict[str, frozenset[frozenset[str]]] = {kind: frozenset(map(frozenset, pairs)) for kind, pairs in _OPPOSED.items()}

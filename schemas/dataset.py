@@ -12,14 +12,14 @@ _SHORT_INDEX, _LONG_INDEX = 4, 9
 class ExportRegion(Record):
     """A region of an image with all that the run said of it; what a stage did not say is null or empty."""
 
-    xyxy: Box = Field(description="Pixels of the upright image.")
+    xyxy: Box | None = Field(None, description="Pixels of the upright image; null where phrases were given without boxes.")
     bbox: Box | None = Field(
         None, description="xyxy in shares of the upright image's sides, clipped to 0..1; null where nothing is inside."
     )
     score: float | None = Field(None, description="The detector's, 0..1; null for given boxes.")
-    phrase: str = Field(description="`long[start:end]`, the words of the long caption that name it.")
-    start: int
-    end: int
+    phrase: str = Field(description="`long[start:end]`, the words of the long caption that name it; else a given name.")
+    start: int | None = Field(None, description="Null, as `end`, where the phrase is a given name and no span of the long caption.")
+    end: int | None = None
     head: str
     short: str | None = Field(None, description="Short expression: the positive of the negatives.")
     long: str | None = None

@@ -12,7 +12,7 @@ STATUSES: tuple[Status, ...] = ("ok", "filtered", "failed", "quarantined", "skip
 AttributeType = Literal["colour", "material", "pattern", "transparency", "size", "state", "shape"]
 EditType = Literal[
     "colour", "material", "pattern", "transparency", "size", "state", "shape",
-    "object", "part", "relation", "position", "count", "existence", "swap",
+    "object", "part", "relation", "position", "count", "existence", "swap", "untyped",
 ]  # fmt: skip
 Verdict = Literal["false", "true", "unsure", "unverified"]
 CAPTION = -1  # in place of a region's index: the long caption of the whole image
@@ -32,6 +32,15 @@ class Row(Record):
     status: Status = "ok"
     reason: str | None = Field(None, description="Why the status is not ok; a word from docs/formats.md.")
     detail: str | None = Field(None, description="The error's own message, shortened.")
+
+
+class GivableRow(Row):
+    """A row that a stage computes, or that the user gave. Refusals are counted here, never repaired."""
+
+    origin: Literal["computed", "given"] = Field("computed", description="`given`: taken from the user's own data, not from an engine.")
+    given_rejects: dict[str, int] = Field(
+        default_factory=dict, description="Boxes, expressions and negatives of a given row that were refused, by reason."
+    )
 
 
 class Usage(Record):
@@ -61,7 +70,7 @@ class CorpusRow(Row):
     version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
 
 
-class CaptionRow(Row):
+class CaptionRow(GivableRow):
     long: str | None = None
     short: str | None = None
     alt: str | None = None
@@ -75,11 +84,11 @@ class CaptionRow(Row):
 
 
 class Phrase(Record):
-    """A verbatim span of the long caption: `long[start:end] == text`."""
+    """A verbatim span of the long caption: `long[start:end] == text`. A given name that is no span of it has neither."""
 
     text: str
-    start: int
-    end: int
+    start: int | None
+    end: int | None
     head: str = Field(description="Head noun, lower case, singular where the reader can tell.")
     sentence: int
     mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun.")
@@ -94,7 +103,7 @@ class Detection(Record):
     score_max: float | None = Field(None, description="0..1, maximum over the phrase's tokens (text mode's score).")
 
 
-class GroundRow(Row):
+class GroundRow(GivableRow):
     width: int | None = None
     height: int | None = None
     phrases: list[Phrase] = Field(default_factory=list)
@@ -108,8 +117,8 @@ class Region(Record):
     xyxy: Box
     score: float | None = None
     phrase: str
-    start: int
-    end: int
+    start: int | None
+    end: int | None
     head: str
     num_boxes: int = Field(1, description="How many boxes its phrase kept: more than one for a group or an ambiguous phrase.")
 
@@ -131,7 +140,7 @@ class RegionCaption(Record):
     """`region` is an index into the select row's regions. A region without expressions says why in `reason`."""
 
     region: int
-    xyxy: Box
+    xyxy: Box | None = Field(None, description="Null where phrases alone were given, without boxes.")
     head: str
     short: str | None = None
     long: str | None = None
@@ -139,7 +148,7 @@ class RegionCaption(Record):
     reason: str | None = None
 
 
-class RegionCaptionRow(Row):
+class RegionCaptionRow(GivableRow):
     regions: list[RegionCaption] = Field(default_factory=list)
     usage: Usage = Usage()
 
@@ -179,7 +188,7 @@ class RegionNegatives(Record):
     )
 
 
-class HardNegativeRow(Row):
+class HardNegativeRow(GivableRow):
     """Candidates that were written or computed from boxes."""
 
     regions: list[RegionNegatives] = Field(default_factory=list)

@@ -66,7 +66,7 @@ def given_phrases(text: str, proposals: Sequence[tuple[str, str]]) -> tuple[list
         taken.add(span)
         number = next((i for i, (left, right) in enumerate(borders) if left <= span[0] < right), 0)
         phrases.append(_phrase(text, *span, number, singular(head.lower())))
-    return sorted(phrases, key=lambda phrase: (phrase.start, phrase.end)), rejected
+    return sorted(phrases, key=lambda phrase: (phrase.start or 0, phrase.end or 0)), rejected
 
 
 def singular(noun: str) -> str:

@@ -25,7 +25,10 @@ class SelectParams(StageParams):
 
 
 class Select(Stage[SelectParams, SelectRow]):
-    """Keep the detections that are regions. Writes regions: xyxy, pixels of the upright image, best score first."""
+    """Keep the detections that are regions. Writes regions: xyxy, pixels of the upright image, best score first.
+
+    A given box, which has no score, is kept whatever it is; it is nobody's place here to overrule who drew it.
+    """
 
     name = "select"
     version = 1
@@ -47,7 +50,9 @@ class Select(Stage[SelectParams, SelectRow]):
         )
 
     def _refusal(self, box: Detection, ground: GroundRow, threshold: float) -> str | None:
-        if box.score is not None and box.score < threshold:
+        if box.score is None:
+            return None
+        if box.score < threshold:
             return "below_threshold"
         if min(box.xyxy[2] - box.xyxy[0], box.xyxy[3] - box.xyxy[1]) < self.params.min_side_px:
             return "too_small"
@@ -57,15 +62,15 @@ class Select(Stage[SelectParams, SelectRow]):
         return None
 
     def _without_overlaps(self, boxes: list[Detection], ground: GroundRow, rejects: Counter[str]) -> list[Detection]:
-        by_head: dict[str, list[Detection]] = {}
-        for box in boxes:
-            by_head.setdefault(ground.phrases[box.phrase].head, []).append(box)
-        kept = []
+        by_head: dict[str, list[int]] = {}
+        for position, box in enumerate(boxes):
+            by_head.setdefault(ground.phrases[box.phrase].head, []).append(position)
+        kept = {position for position, box in enumerate(boxes) if box.score is None}
         for group in by_head.values():
-            survivors = keep_by_nms([box.xyxy for box in group], [_rank(box) for box in group], self.params.max_iou)
-            rejects["overlap"] += len(group) - len(survivors)
-            kept += [group[i] for i in survivors]
-        return sorted(kept, key=lambda box: (-_rank(box), box.phrase, box.xyxy))
+            survivors = keep_by_nms([boxes[i].xyxy for i in group], [_rank(boxes[i]) for i in group], self.params.max_iou)
+            kept |= {group[i] for i in survivors}
+        rejects["overlap"] += len(boxes) - len(kept)
+        return sorted((boxes[i] for i in sorted(kept)), key=_order)
 
     def _within_limits(self, boxes: list[Detection], ground: GroundRow, rejects: Counter[str]) -> list[Detection]:
         seen: Counter[int] = Counter()
@@ -90,6 +95,11 @@ def _count(reason: str | None, rejects: Counter[str]) -> bool:
 def _rank(box: Detection) -> float:
     """Given boxes, which carry no score, come before all that were detected."""
     return 2.0 if box.score is None else box.score
+
+
+def _order(box: Detection) -> tuple[float, int, Box]:
+    """Best first; given boxes stay in the order in which they were given."""
+    return (-_rank(box), 0, (0, 0, 0, 0)) if box.score is None else (-box.score, box.phrase, box.xyxy)
 
 
 def _region(box: Detection, ground: GroundRow, num_boxes: int) -> Region:

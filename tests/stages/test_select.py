@@ -35,6 +35,14 @@ def test_a_given_box_without_a_score_passes_and_comes_first() -> None:
     assert [(region.phrase, region.score) for region in row.regions] == [("a tree", None), ("a red car", 0.9)]
 
 
+def test_given_boxes_are_all_kept_in_their_order_and_oust_what_was_detected() -> None:
+    given = [(40.0, 40.0, 80.0, 80.0), (0.0, 0.0, 100.0, 100.0), (41.0, 40.0, 80.0, 80.0), (0.0, 0.0, 2.0, 50.0)]
+    boxes = [Detection(phrase=0, xyxy=(40, 41, 80, 80), score=0.9), *(Detection(phrase=0, xyxy=box) for box in given)]
+    row = _select(boxes, [CAR])
+    assert [region.xyxy for region in row.regions] == given
+    assert row.rejects == {"overlap": 1}
+
+
 def test_overlaps_are_resolved_within_a_noun_only() -> None:
     blue = _phrase("a blue car", "car")
     boxes = [

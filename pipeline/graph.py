@@ -45,7 +45,8 @@ def build_graph(config: Config) -> list[Node]:
 def _reads(config: Config, name: str) -> tuple[str, ...]:
     if name == Export.name:
         return tuple(stage for stage in Export.may_read if stage in config.stages)
-    return UNIT_STAGES[name].reads
+    stage = UNIT_STAGES[name]
+    return (*stage.reads, *(other for other in stage.may_read if other in config.stages))
 
 
 def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:

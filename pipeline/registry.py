@@ -14,14 +14,15 @@ from stages.ground import Ground
 from stages.hard_negative import HardNegatives
 from stages.region_caption import RegionCaptioning
 from stages.select import Select
+from stages.verify import Verify
 
-_UNIT_STAGES: tuple[type[Stage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives)
+_UNIT_STAGES: tuple[type[Stage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Verify)
 UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {stage.name: stage for stage in _UNIT_STAGES}
 assert len(UNIT_STAGES) == len(_UNIT_STAGES), "two stages share a name"
 STAGE_NAMES = (*UNIT_STAGES, Export.name)
 
 DETECTOR_ROLES = ("detector",)
-GENERATOR_ROLES = ("captioner", "writer", "reader")
+GENERATOR_ROLES = ("captioner", "writer", "reader", "judge")
 ROLES = (*GENERATOR_ROLES, *DETECTOR_ROLES)
 
 # kind -> (module, class, what answers are a function of: the unit alone, or of what else is in flight)

@@ -76,6 +76,7 @@ class Stage(ABC, Generic[ParamsT, RowT]):
     name: ClassVar[str]
     version: ClassVar[int]
     reads: ClassVar[tuple[str, ...]] = ()
+    may_read: ClassVar[tuple[str, ...]] = ()
     needs_pixels: ClassVar[bool] = False
     generator_roles: ClassVar[tuple[str, ...]] = ()
     detector_roles: ClassVar[tuple[str, ...]] = ()

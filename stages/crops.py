@@ -25,3 +25,12 @@ def focal_box(
 def focal_crop(image: Image.Image, xyxy: tuple[float, float, float, float], *, scale: float = 3.0, min_side_px: int = 48) -> Image.Image:
     """The pixels of `focal_box`."""
     return image.crop(focal_box(xyxy, image.width, image.height, scale=scale, min_side_px=min_side_px))
+
+
+def upscaled(crop: Image.Image, min_side_px: int | None) -> Image.Image:
+    """The crop enlarged so that its shorter side has `min_side_px`; as it is where it has them, or None is given."""
+    shorter = min(crop.size)
+    if min_side_px is None or shorter >= min_side_px:
+        return crop
+    factor = min_side_px / shorter
+    return crop.resize((round(crop.width * factor), round(crop.height * factor)), Image.Resampling.BICUBIC)

@@ -127,12 +127,13 @@ def _breaks_type(kind: str, positive: str, old: str, new: str, head: str, edits:
     return None
 
 
+def noun_spans(text: str, head: str) -> list[tuple[int, int]]:
+    """Where the head noun stands in a text, in the singular or a plural, in order."""
+    return sorted(span for form in (head, f"{head}s", f"{head}es") for span in occurrences(text.lower(), form))
+
+
 def _covers_head(edit: Edit, positive: str, head: str) -> bool:
-    return any(
-        start < edit.end and edit.start < end
-        for form in (head, f"{head}s", f"{head}es")
-        for start, end in occurrences(positive.lower(), form)
-    )
+    return any(start < edit.end and edit.start < end for start, end in noun_spans(positive, head))
 
 
 def _with_article(before: str, new: str) -> str:

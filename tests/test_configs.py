@@ -109,7 +109,7 @@ def test_the_options_are_those_that_were_agreed_on() -> None:
 def test_a_misspelt_key_is_refused_and_the_closest_named(block: str, key: str, meant: str, tmp_path: Path) -> None:
     def misspell(content: dict[str, Any]) -> None:
         for part in block.split(".") if block else []:
-            content = content[part]
+            content = content.setdefault(part, {})
         content[key] = {}
 
     place = f"{block}.{key}" if block else key

@@ -17,6 +17,7 @@ from schemas.rows import (
     CorpusRow,
     Detection,
     ExportRow,
+    Fact,
     GroundRow,
     HardNegativeRow,
     Negative,
@@ -27,6 +28,7 @@ from schemas.rows import (
     RegionNegatives,
     SelectRow,
     Usage,
+    VerifyRow,
 )
 from stages.engines.base import ErrorKind
 
@@ -34,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 MODELS: tuple[type[BaseModel], ...] = (
-    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, ExportRow, Phrase, Detection, Region,
+    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, VerifyRow, Fact, ExportRow, Phrase, Detection, Region,
     RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion, ShardStats, ShardEntry, Totals, Manifest,
     FineHardRecord, FineHardBox,
 )  # fmt: skip

@@ -74,7 +74,8 @@ class RehearsalGenerator:
         if _share(f"error/{question}") < self._spec.error_rate:
             return Answer(error="bad_request", detail="rehearsed error", prompt_tokens=words)
         sampled = f"/{request.seed}" if request.decoding.temperature > 0 else ""
-        text = write_answer(request.answer_schema, request.user, random.Random(question + sampled))
+        shown = f"{self._spec.seed}/{request.image_ids[0]}" if request.image_ids else ""
+        text = write_answer(request.answer_schema, request.user, random.Random(question + sampled), shown)
         if _share(f"bad_json/{request.seed}/{question}") < self._spec.bad_json_rate:
             text = text[:-1] + ","
         pieces = text.split(" ")
@@ -115,18 +116,21 @@ class RehearsalDetector:
         return found
 
 
-def write_answer(schema: Mapping[str, Any] | None, user: str, rng: random.Random) -> str:
-    """A small instance of the schema as JSON with json.dumps' separators; two sentences where there is no schema."""
+def write_answer(schema: Mapping[str, Any] | None, user: str, rng: random.Random, shown: str = "") -> str:
+    """A small instance of the schema as JSON with json.dumps' separators; two sentences where there is no schema.
+
+    `shown` names what the image shows, so that whoever describes it and whoever judges it agree; after "@" its noun.
+    """
     if schema is None:
         return _captions(rng)["long"]
-    return json.dumps(_Writer(schema, user, rng).write(schema))
+    return json.dumps(_Writer(schema, user, rng, shown).write(schema))
 
 
 class _Writer:
     """Walks one JSON schema. Fields whose names it knows get words that fit the question; the others get any words."""
 
-    def __init__(self, root: Mapping[str, Any], user: str, rng: random.Random) -> None:
-        self._root, self._rng = root, rng
+    def __init__(self, root: Mapping[str, Any], user: str, rng: random.Random, shown: str) -> None:
+        self._root, self._rng, self._user, self._shown = root, rng, user, shown
         quoted = re.findall(r'"([^"\n]+)"', user)
         self._attributes: list[tuple[str, str]] = [("colour", "red")]
         self._phrase = user.rpartition("Edit: ")[2].strip() if "Edit: " in user else (quoted or [user])[0]
@@ -203,6 +207,8 @@ class _Writer:
             return hints | {"type": slot, "value": value}
         if "attributes" in properties:
             return hints | self._region()
+        if "answer" in properties:
+            return hints | {"answer": _judgement(self._shown, self._user)}
         return hints | _captions(self._rng) if "long" in properties else hints
 
     def _region(self) -> dict[str, Any]:
@@ -210,9 +216,29 @@ class _Writer:
         if self._named:
             words = [self._named.group(1)]
         nouns = [word for word in words if word in _SLOTS["object"]] or words or ["toy"]
-        self._attributes = [(slot, self._rng.choice(_SLOTS[slot])) for slot in ("colour", "pattern", "material")]
+        self._attributes = [(slot, _looks(self._shown, slot, self._rng)) for slot in ("colour", "pattern", "material")]
         short = f"a {' '.join(value for _, value in self._attributes)} {nouns[-1]}"
         return {"short": short, "long": f"{short} with a round base"}
+
+
+def _looks(shown: str, slot: str, rng: random.Random) -> str:
+    """The value that whatever is shown has in a slot; drawn where nothing is named."""
+    thing = shown.partition("@")[0]
+    return (random.Random(f"{thing}/{slot}") if thing else rng).choice(_SLOTS[slot])
+
+
+def _judgement(shown: str, user: str) -> str:
+    """Yes where all that is asked fits what is shown; now and then cannot_tell, or the option that stands first."""
+    asked = (re.findall(r"\bIs [^?]*\?", user) or [user])[0]
+    whim = _share(f"{shown}/{asked}")
+    if whim < 0.08:
+        return "cannot_tell" if whim < 0.03 else "no" if "no, yes" in user else "yes"
+    noun = shown.partition("@")[2]
+    words = [word for word in re.findall(r"[a-z]+", asked) if word in _SLOT_OF]
+    fits = [
+        word == (noun or word) if _SLOT_OF[word] == "object" else word == _looks(shown, _SLOT_OF[word], random.Random(0)) for word in words
+    ]
+    return "yes" if words and all(fits) else "no"
 
 
 def _toy(rng: random.Random) -> str:

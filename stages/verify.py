@@ -1,0 +1,181 @@
+"""verify: a judge looks at each region and answers, once for each value that any candidate claims of it. Drops nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from PIL import Image as PillowImage
+from pydantic import BaseModel, Field
+
+from schemas.rows import (
+    CAPTION,
+    Fact,
+    HardNegativeRow,
+    MineRow,
+    Negative,
+    RegionCaptionRow,
+    RegionNegatives,
+    Row,
+    SelectRow,
+    Usage,
+    Verdict,
+    VerifyRow,
+)
+from stages.answers import Outcome, ask, question, total_usage
+from stages.base import Image, Stage, StageParams, seed_of
+from stages.crops import focal_crop, upscaled
+from stages.engines.base import Request
+from stages.verdicts import (
+    Charge,
+    Claim,
+    charges_of,
+    others_of_noun,
+    positive_claims,
+    targets_of,
+    verdict_of_answers,
+    verdict_of_negative,
+    verdict_of_positive,
+)
+
+OPTIONS = ("yes, no or cannot_tell", "no, yes or cannot_tell")
+
+
+class VerifyParams(StageParams):
+    prompt: str = Field("v1", description="Version of the prompt for the task verify. What it renders as nothing is not asked: unverified.")
+    attempts: int = Field(3, ge=1, description="Times a question is asked before its value is unsure.")
+    crop_scale: float = Field(3.0, ge=1, description="Sides of the judge's crop as multiples of the box's.")
+    crop_min_side_px: int = Field(48, ge=1, description="Smallest side of the judge's crop, pixels of the upright image.")
+    upscale_side_px: int | None = Field(None, gt=0, description="A crop with a shorter side is enlarged to it; null: sent as cut.")
+
+
+class JudgeAnswer(BaseModel):
+    """What the answer schema of the task verify holds."""
+
+    answer: Literal["yes", "no", "cannot_tell"]
+
+
+class Verify(Stage[VerifyParams, VerifyRow]):
+    """Ask the judge, in both orders of the options, and set the verdict of every candidate and of every positive.
+
+    What the boxes refute keeps its verdict and costs no question. Where an image has no pixels all stays unverified.
+    """
+
+    name = "verify"
+    version = 1
+    reads = ("select", "region_caption", "hard_negative")
+    may_read = ("mine",)
+    needs_pixels = True
+    generator_roles = ("judge",)
+
+    @classmethod
+    def prompt_names(cls, params: VerifyParams) -> dict[str, str]:
+        return {"verify": params.prompt}
+
+    async def run(self, unit: Sequence[Image], attempt: int) -> list[VerifyRow]:
+        cases = [_Case(image) for image in unit]
+        asked: list[tuple[int, Claim]] = []
+        questions: list[Request] = []
+        for i, case in enumerate(cases):
+            crops: dict[int, PillowImage.Image] = {}
+            for claim in case.claims:
+                pair = self._questions(case, claim, crops, attempt)
+                questions += pair
+                asked += [(i, claim)] * len(pair)
+        outcomes = await ask(self.context.generators["judge"], questions, _parse, self.params.attempts)
+        said: list[dict[Claim, list[Outcome[str]]]] = [{} for _ in cases]
+        for (i, claim), outcome in zip(asked, outcomes, strict=True):
+            said[i].setdefault(claim, []).append(outcome)
+        return [case.row(answers) for case, answers in zip(cases, said, strict=True)]
+
+    def _questions(self, case: "_Case", claim: Claim, crops: dict[int, PillowImage.Image], attempt: int) -> list[Request]:
+        """Two requests, one an order of the options, on the region's crop; none where the prompt has no question for this."""
+        prompt, key = self.context.prompts["verify"], case.image.key
+        noun = case.regions[claim.region].head
+        variables = {"noun": noun, "type": claim.type, "value": "" if claim.is_text else claim.value, "text": claim.value}
+        if not prompt.render({**variables, "options": OPTIONS[0]})[1]:
+            return []
+        if claim.region not in crops:
+            crops[claim.region] = self._crop(case, claim.region)
+        seed = seed_of(self.context.fingerprint, f"{key}/{claim.region}/{claim.type}/{claim.value}", attempt)
+        images, ids = (crops[claim.region],), (f"{key}/{claim.region}@{noun}",)
+        return [question(prompt, {**variables, "options": options}, seed=seed, images=images, image_ids=ids) for options in OPTIONS]
+
+    def _crop(self, case: "_Case", region: int) -> PillowImage.Image:
+        xyxy = case.regions[region].xyxy
+        crop = focal_crop(case.image.rgb, xyxy, scale=self.params.crop_scale, min_side_px=self.params.crop_min_side_px)
+        return upscaled(crop, self.params.upscale_side_px)
+
+    def _settle(self, image: Image) -> Row | None:
+        """An image without pixels is no error here: its candidates are passed on as they are."""
+        row = super()._settle(image)
+        if row is not None and row.reason == "no_image" and image.problem is not None:
+            return _Case(image).row({})
+        return row
+
+
+class _Case:
+    """One image's candidates, what is to be asked about them, and what the answers make of them."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.regions = image.row(SelectRow).regions
+        mined = image.upstream.get(MineRow)
+        self.groups = [*image.row(HardNegativeRow).regions, *(mined.regions if isinstance(mined, MineRow) else ())]
+        attributes = {one.region: one.attributes for one in image.row(RegionCaptionRow).regions}
+        same_noun = others_of_noun(self.regions)
+        self.charges: list[list[list[Charge] | None]] = []
+        self.own: list[list[Claim]] = []
+        for group in self.groups:
+            targets = targets_of(group.region, group.positive, self.regions)
+            others = same_noun if group.region == CAPTION else {}
+            charged = [None if _is_settled(one) else charges_of(one, group.positive, targets, others) for one in group.negatives]
+            touched = {charge.own.region for charges in charged if charges for charge in charges}
+            self.charges.append(charged)
+            self.own.append(
+                [
+                    claim
+                    for target in targets
+                    if group.negatives and (group.region != CAPTION or target.region in touched)
+                    for claim in positive_claims(group.positive, target, attributes.get(target.region, ()))
+                ]
+            )
+        own = {claim for claims in self.own for claim in claims}
+        alleged = [c for charged in self.charges for charges in charged for charge in charges or () for c in (charge.own, *charge.others)]
+        self.positive_claims = own
+        # A region's questions stand together: its crop's tokens are then found in the engine's cache.
+        self.claims = sorted({*own, *alleged})
+
+    def row(self, said: Mapping[Claim, Sequence[Outcome[str]]]) -> VerifyRow:
+        """The row that these answers make; without any, every verdict that the boxes did not settle is unverified."""
+        facts = [self._fact(claim, said[claim]) for claim in self.claims if claim in said]
+        verdicts = {claim: fact.verdict for claim, fact in zip([c for c in self.claims if c in said], facts, strict=True)}
+        outcomes = [outcome for answers in said.values() for outcome in answers]
+        usage = total_usage([outcome.usage for outcome in outcomes]) if outcomes else Usage()
+        groups = [self._judged(i, verdicts) for i in range(len(self.groups))]
+        if outcomes and all(outcome.error for outcome in outcomes):
+            return VerifyRow(key=self.image.key, status="failed", reason=outcomes[0].error, regions=groups, facts=facts, usage=usage)
+        return VerifyRow(key=self.image.key, facts=facts, regions=groups, usage=usage)
+
+    def _fact(self, claim: Claim, outcomes: Sequence[Outcome[str]]) -> Fact:
+        answers = [outcome.value or outcome.error or "invalid_output" for outcome in outcomes]
+        is_positive = claim in self.positive_claims
+        verdict = verdict_of_answers(answers)
+        return Fact(region=claim.region, type=claim.type, value=claim.value, is_positive=is_positive, verdict=verdict, answers=answers)
+
+    def _judged(self, index: int, verdicts: Mapping[Claim, Verdict]) -> RegionNegatives:
+        group = self.groups[index]
+        negatives = [
+            one if charges is None else one.model_copy(update={"verdict": verdict_of_negative(charges, verdicts)})
+            for one, charges in zip(group.negatives, self.charges[index], strict=True)
+        ]
+        positive = verdict_of_positive(self.own[index], verdicts)
+        judged: RegionNegatives = group.model_copy(update={"negatives": negatives, "positive_verdict": positive})
+        return judged
+
+
+def _is_settled(negative: Negative) -> bool:
+    """What the boxes refute, and what was judged before it was given, is asked of nobody."""
+    return negative.verdict != "unverified"
+
+
+def _parse(content: dict[str, Any]) -> str:
+    return JudgeAnswer.model_validate(content).answer

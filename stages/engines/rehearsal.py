@@ -227,6 +227,11 @@ def _looks(shown: str, slot: str, rng: random.Random) -> str:
     return (random.Random(f"{thing}/{slot}") if thing else rng).choice(_SLOTS[slot])
 
 
+def _fits(shown: str, noun: str, word: str) -> bool:
+    slot = _SLOT_OF.get(word, "object")
+    return word == (noun or word) if slot == "object" else word == _looks(shown, slot, random.Random(0))
+
+
 def _judgement(shown: str, user: str) -> str:
     """Yes where all that is asked fits what is shown; now and then cannot_tell, or the option that stands first."""
     asked = (re.findall(r"\bIs [^?]*\?", user) or [user])[0]
@@ -234,10 +239,8 @@ def _judgement(shown: str, user: str) -> str:
     if whim < 0.08:
         return "cannot_tell" if whim < 0.03 else "no" if "no, yes" in user else "yes"
     noun = shown.partition("@")[2]
-    words = [word for word in re.findall(r"[a-z]+", asked) if word in _SLOT_OF]
-    fits = [
-        word == (noun or word) if _SLOT_OF[word] == "object" else word == _looks(shown, _SLOT_OF[word], random.Random(0)) for word in words
-    ]
+    words = [word for word in re.findall(r"[a-z]+", asked) if word in _SLOT_OF or word == noun]
+    fits = [_fits(shown, noun, word) for word in words]
     return "yes" if words and all(fits) else "no"
 
 

@@ -22,6 +22,13 @@ def area(xyxy: Box) -> float:
     return max(0.0, xyxy[2] - xyxy[0]) * max(0.0, xyxy[3] - xyxy[1])
 
 
+def share_inside(part: Box, whole: Box) -> float:
+    """How much of `part` lies inside `whole`: 0..1 of its area."""
+    shared = (max(part[0], whole[0]), max(part[1], whole[1]), min(part[2], whole[2]), min(part[3], whole[3]))
+    is_apart = shared[2] <= shared[0] or shared[3] <= shared[1]
+    return 0.0 if is_apart or not area(part) else area(shared) / area(part)
+
+
 def iou_matrix(left: Sequence[Box], right: Sequence[Box]) -> Floats:
     """Intersection over union of each box of `left` with each of `right`: shape (len(left), len(right)), 0..1."""
     a = np.asarray(left, np.float64).reshape(-1, 4)

@@ -9,13 +9,14 @@ from schemas.boxes import Box
 Status = Literal["ok", "filtered", "failed", "quarantined", "skipped"]
 STATUSES: tuple[Status, ...] = ("ok", "filtered", "failed", "quarantined", "skipped")
 
-AttributeType = Literal["colour", "material", "pattern", "transparency", "size", "state", "shape"]
+AttributeType = Literal["colour", "material", "pattern", "transparency", "size", "state", "shape", "parts", "count", "text"]
 EditType = Literal[
     "colour", "material", "pattern", "transparency", "size", "state", "shape",
     "object", "part", "relation", "position", "count", "existence", "swap", "untyped",
 ]  # fmt: skip
 Verdict = Literal["false", "true", "unsure", "unverified"]
 CAPTION = -1  # in place of a region's index: the long caption of the whole image
+# The attribute types that are edit types too. A region's parts, count and text are described and not edited as attributes.
 ATTRIBUTE_TYPES: tuple[str, ...] = ("colour", "material", "pattern", "transparency", "size", "state", "shape")
 
 
@@ -145,7 +146,11 @@ class RegionCaption(Record):
     short: str | None = None
     long: str | None = None
     attributes: list[Attribute] = Field(default_factory=list)
-    reason: str | None = None
+    reason: str | None = Field(None, description="Why there are no expressions: what the short one was refused for, or an error.")
+    refused: dict[str, str] = Field(default_factory=dict, description="`short` or `long` -> the check that refused it.")
+    is_unique: bool | None = Field(None, description="No other region of the image with this noun has the same short expression.")
+    swapped: str | None = Field(None, description="Leakage probe: the short expression given for another region's crop; null: not probed.")
+    leaked: bool | None = Field(None, description="The probe's text is the region's own although the crop was another's.")
 
 
 class RegionCaptionRow(GivableRow):

@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.rows import Phrase
 from stages.lexicon import ABSTRACT_NOUNS, BOUNDARIES, DETERMINERS, POSITION_WORDS, PRONOUNS, SCENE_NOUNS, types_of
+from stages.nouns import singular
 
 _WORD = re.compile(r"[^\W\d_][\w'’-]*|\d+", re.UNICODE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
@@ -67,18 +68,6 @@ def given_phrases(text: str, proposals: Sequence[tuple[str, str]]) -> tuple[list
         number = next((i for i, (left, right) in enumerate(borders) if left <= span[0] < right), 0)
         phrases.append(_phrase(text, *span, number, singular(head.lower())))
     return sorted(phrases, key=lambda phrase: (phrase.start or 0, phrase.end or 0)), rejected
-
-
-def singular(noun: str) -> str:
-    """A noun's singular by rule; irregular nouns stay as they are."""
-    noun = noun.lower()
-    if len(noun) > 4 and noun.endswith("ies"):
-        return noun[:-3] + "y"
-    if len(noun) > 4 and re.search(r"(s|x|z|ch|sh)es$", noun):
-        return noun[:-2]
-    if len(noun) > 3 and noun.endswith("s") and not re.search(r"(ss|us|is)$", noun):
-        return noun[:-1]
-    return noun
 
 
 def is_plural(phrase: Phrase) -> bool:

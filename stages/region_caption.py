@@ -1,14 +1,24 @@
 """region_caption: a short and a long expression of each region and its attributes, from its focal crop and its noun."""
 
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from schemas.rows import Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow
+from schemas.boxes import Box, share_inside
+from schemas.rows import Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, seed_of
-from stages.crops import focal_crop
+from stages.engines.base import Request
+from stages.expressions import look, refusal
+from stages.focus import Focus
+from stages.leakage import Captioned, swaps
+
+# Of a region of another noun so much must lie inside this one's box to count as a part of it, worn or held.
+_PART_SHARE = 0.9
 
 
 class RegionCaptionParams(StageParams):
@@ -16,7 +26,14 @@ class RegionCaptionParams(StageParams):
     attempts: int = Field(3, ge=1, description="Times a question is asked before its region is given up.")
     crop_scale: float = Field(3.0, ge=1, description="Sides of the focal crop as multiples of the box's.")
     crop_min_side_px: int = Field(48, ge=1, description="Smallest side of the focal crop, pixels of the upright image.")
+    shown_side_px: int = Field(224, ge=1, description="A focal crop with a shorter side is enlarged to it before it is shown.")
+    min_shown_side_px: float = Field(
+        32, ge=0, description="A box whose shorter side has fewer pixels in the crop as shown is given up: too_small."
+    )
     max_regions: int = Field(20, ge=1, description="Regions captioned an image, best score first; the others say surplus.")
+    probe_share: float = Field(
+        0.05, ge=0, le=1, description="Share of the regions that are asked once more with another region's crop: the leakage probe."
+    )
 
 
 class Expressions(BaseModel):
@@ -27,11 +44,23 @@ class Expressions(BaseModel):
     attributes: list[Attribute]
 
 
+@dataclass
+class _Asked:
+    """One region that was asked about, and what became of it."""
+
+    position: int
+    index: int
+    region: Region
+    outcome: Outcome[Expressions] | None = None
+    caption: RegionCaption | None = None
+    probe_usage: Usage = field(default_factory=Usage)
+
+
 class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
-    """Ask the captioner about each region. An expression that lost the noun is refused, the region says why."""
+    """Ask the captioner about each region, refuse expressions that break a rule, ask a sample again with swapped crops."""
 
     name = "region_caption"
-    version = 1
+    version = 2
     reads = ("select",)
     needs_pixels = True
     generator_roles = ("captioner",)
@@ -41,61 +70,117 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         return {"region_caption": params.prompt}
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[RegionCaptionRow]:
-        asked = [(image, i, region) for image in unit for i, region in enumerate(self._regions(image))]
+        asked = [one for position, image in enumerate(unit) for one in self._asked(position, image)]
+        outcomes = await self._ask([self._question(unit, one, unit[one.position], one.region.xyxy, attempt) for one in asked])
+        for one, outcome in zip(asked, outcomes, strict=True):
+            one.outcome = outcome
+            one.caption = _caption(one.index, unit[one.position].row(SelectRow).regions, outcome)
+        await self._probe(unit, asked, attempt)
+        by_region = {(one.position, one.index): one for one in asked}
+        return [self._row(image, {i: one for (p, i), one in by_region.items() if p == position}) for position, image in enumerate(unit)]
+
+    @property
+    def _focus(self) -> Focus:
+        return Focus(self.params.crop_scale, self.params.crop_min_side_px, self.params.shown_side_px)
+
+    def _asked(self, position: int, image: Image) -> list[_Asked]:
+        regions = image.row(SelectRow).regions
+        large = [i for i, region in enumerate(regions) if not self._is_too_small(image, region)]
+        return [_Asked(position, i, regions[i]) for i in large[: self.params.max_regions]]
+
+    def _is_too_small(self, image: Image, region: Region) -> bool:
+        return self._focus.shown_side(region.xyxy, image.rgb.width, image.rgb.height) < self.params.min_shown_side_px
+
+    def _question(self, unit: Sequence[Image], one: _Asked, shown: Image, xyxy: Box, attempt: int, mark: str = "") -> Request:
+        """What is asked about a region, with the crop of `xyxy` of the image `shown`: its own, or the probe's."""
+        key = f"{unit[one.position].key}/{one.index}{mark}"
+        return question(
+            self.context.prompts["region_caption"],
+            {"noun": one.region.head, "phrase": one.region.phrase},
+            seed=seed_of(self.context.fingerprint, key, attempt),
+            images=(self._focus.crop(shown.rgb, xyxy),),
+            image_ids=(key,),
+        )
+
+    async def _ask(self, questions: Sequence[Request]) -> list[Outcome[Expressions]]:
+        return await ask(self.context.generators["captioner"], questions, _parse, self.params.attempts)
+
+    async def _probe(self, unit: Sequence[Image], asked: Sequence[_Asked], attempt: int) -> None:
+        """Asks a sample again with another region's crop, and notes whether the text stayed."""
+        captioned = {
+            (one.position, one.index): Captioned(one.position, unit[one.position].key, one.caption)
+            for one in asked
+            if one.caption and one.caption.short
+        }
+        by_region = {(one.position, one.index): one for one in asked}
+        pairs = list(swaps(list(captioned.values()), self.params.probe_share))
+        probed = [by_region[own.position, own.region.region] for own, _ in pairs]
         questions = [
-            question(
-                self.context.prompts["region_caption"],
-                {"noun": region.head, "phrase": region.phrase},
-                seed=seed_of(self.context.fingerprint, f"{image.key}/{i}", attempt),
-                images=(focal_crop(image.rgb, region.xyxy, scale=self.params.crop_scale, min_side_px=self.params.crop_min_side_px),),
-                image_ids=(f"{image.key}/{i}",),
-            )
-            for image, i, region in asked
+            self._question(unit, one, unit[other.position], by_region[other.position, other.region.region].region.xyxy, attempt, "/swapped")
+            for one, (_, other) in zip(probed, pairs, strict=True)
         ]
-        outcomes = await ask(self.context.generators["captioner"], questions, _parse, self.params.attempts)
-        answers = {(image.key, i): outcome for (image, i, _), outcome in zip(asked, outcomes, strict=True)}
-        return [self._row(image, answers) for image in unit]
+        for one, (own, _), outcome in zip(probed, pairs, await self._ask(questions), strict=True):
+            one.probe_usage = outcome.usage
+            if outcome.value is not None and one.caption is not None:
+                said = outcome.value.short.strip()
+                swapped = dataclasses.replace(own, region=own.region.model_copy(update={"short": said}))
+                one.caption = one.caption.model_copy(update={"swapped": said, "leaked": swapped.look == own.look})
 
-    def _regions(self, image: Image) -> list[Region]:
-        return image.row(SelectRow).regions[: self.params.max_regions]
-
-    def _row(self, image: Image, answers: dict[tuple[str, int], Outcome[Expressions]]) -> RegionCaptionRow:
-        regions, usages, errors = [], [], []
+    def _row(self, image: Image, asked: dict[int, _Asked]) -> RegionCaptionRow:
+        regions = []
         for i, region in enumerate(image.row(SelectRow).regions):
-            outcome = answers.get((image.key, i))
-            if outcome is None:
-                regions.append(RegionCaption(region=i, xyxy=region.xyxy, head=region.head, reason="surplus"))
-                continue
-            usages.append(outcome.usage)
-            errors.append(outcome.error)
-            regions.append(_caption(i, region, outcome))
-        usage = total_usage(usages)
+            caption = asked[i].caption if i in asked else None
+            bare = RegionCaption(
+                region=i, xyxy=region.xyxy, head=region.head, reason="too_small" if self._is_too_small(image, region) else "surplus"
+            )
+            regions.append(caption or bare)
+        usage = total_usage([part for one in asked.values() if one.outcome for part in (one.outcome.usage, one.probe_usage)])
+        errors = [one.outcome.error for one in asked.values() if one.outcome]
         if errors and all(errors):
             return RegionCaptionRow(key=image.key, status="failed", reason=errors[0], regions=regions, usage=usage)
-        return RegionCaptionRow(key=image.key, regions=regions, usage=usage)
+        return RegionCaptionRow(key=image.key, regions=_with_uniqueness(regions), usage=usage)
 
 
 def _parse(content: dict[str, Any]) -> Expressions:
     return Expressions.model_validate(content)
 
 
-def _caption(index: int, region: Region, outcome: Outcome[Expressions]) -> RegionCaption:
+def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions]) -> RegionCaption:
+    """The region's texts, or why it has none. A refused long expression alone leaves the short one standing."""
+    region = regions[index]
+    bare = RegionCaption(region=index, xyxy=region.xyxy, head=region.head)
     if outcome.value is None:
-        return RegionCaption(region=index, xyxy=region.xyxy, head=region.head, reason=outcome.error)
+        return bare.model_copy(update={"reason": outcome.error})
     said = outcome.value
-    if any(not names_head(text, region.head) for text in (said.short, said.long)):
-        return RegionCaption(region=index, xyxy=region.xyxy, head=region.head, reason="noun_lost")
-    return RegionCaption(
-        region=index,
-        xyxy=region.xyxy,
-        head=region.head,
-        short=said.short.strip(),
-        long=said.long.strip(),
-        attributes=said.attributes,
-    )
+    attributes = _attributes(said.attributes)
+    read_on_it = [attribute.value for attribute in attributes if attribute.type == "text"]
+    others = [other for i, other in enumerate(regions) if i != index]
+    outside = [other.head for other in others if share_inside(other.xyxy, region.xyxy) < _PART_SHARE]
+    verdicts = {
+        "short": refusal(said.short, region.head, [other.head for other in others], read_on_it),
+        "long": refusal(said.long, region.head, outside, read_on_it),
+    }
+    refused = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
+    if "short" in refused:
+        return bare.model_copy(update={"reason": refused["short"], "refused": refused})
+    long = None if "long" in refused else said.long.strip()
+    return bare.model_copy(update={"short": said.short.strip(), "long": long, "attributes": attributes, "refused": refused})
 
 
-def names_head(text: str, head: str) -> bool:
-    """Whether the text holds the head noun as a word, in the singular or a plural."""
-    words = [word.strip(".,;:!?\"'()") for word in text.lower().split()]
-    return any(word in (head, f"{head}s", f"{head}es") or (head.endswith("y") and word == f"{head[:-1]}ies") for word in words)
+def _attributes(said: Sequence[Attribute]) -> list[Attribute]:
+    """Without empty values and doubles, in the answer's order."""
+    kept: dict[tuple[str, str], Attribute] = {}
+    for one in said:
+        if value := one.value.strip():
+            kept.setdefault((one.type, value.lower()), Attribute(type=one.type, value=value))
+    return list(kept.values())
+
+
+def _with_uniqueness(regions: Sequence[RegionCaption]) -> list[RegionCaption]:
+    """Marks each captioned region by whether its short expression names it alone among the image's regions of its noun."""
+    looks = [(region.head, look(region.short, region.head)) if region.short else None for region in regions]
+    names = Counter(name for name in looks if name is not None)
+    return [
+        region if name is None else region.model_copy(update={"is_unique": names[name] == 1})
+        for region, name in zip(regions, looks, strict=True)
+    ]

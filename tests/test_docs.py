@@ -31,6 +31,7 @@ from schemas.rows import (
     VerifyRow,
 )
 from stages.engines.base import ErrorKind
+from stages.expressions import Refusal
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -69,7 +70,7 @@ def test_formats_explains_every_field(model: type[BaseModel]) -> None:
 def test_formats_explains_every_reason() -> None:
     reasons = {reason for reason in written_reasons() if re.fullmatch(r"[a-z]+(_[a-z]+)*", reason)}
     assert {"unreadable", "stage_error", "source_gone", "surplus"} <= reasons  # else the search has gone blind
-    assert (reasons | set(typing.get_args(ErrorKind)) | set(REASONS)) - words_of(FORMATS) == set()
+    assert (reasons | set(typing.get_args(ErrorKind)) | set(typing.get_args(Refusal)) | set(REASONS)) - words_of(FORMATS) == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

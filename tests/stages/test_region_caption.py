@@ -1,0 +1,167 @@
+"""Region captions: what is asked and shown, what is refused, and the leakage probe. The engine here answers from pixels."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from PIL import Image as PillowImage
+
+from prompts.loader import load_prompt
+from schemas.arrow import from_table, to_table
+from schemas.rows import Region, RegionCaptionRow, SelectRow
+from stages.base import Image, StageContext
+from stages.engines.base import Answer, Request
+from stages.leakage import leakage_of
+from stages.region_caption import RegionCaptioning, RegionCaptionParams
+
+COLOURS = {(255, 0, 0): "red", (0, 0, 255): "blue", (0, 128, 0): "green", (0, 0, 0): "black", (255, 255, 255): "white"}
+Say = Callable[[str, str], dict[str, Any]]
+
+
+class Eye:
+    """Answers with the colour in the middle of the crop, through `say(noun, colour)`."""
+
+    reproducible: ClassVar[bool] = True
+
+    def __init__(self, say: Say) -> None:
+        self.say, self.asked = say, list[Request]()
+
+    async def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        self.asked += requests
+        return [Answer(json.dumps(self.say(_noun(one), _colour(one.images[0])))) for one in requests]
+
+    async def close(self) -> None:
+        return None
+
+
+def _noun(request: Request) -> str:
+    return request.user.removeprefix("Describe the ").removesuffix(".")
+
+
+def _colour(crop: PillowImage.Image) -> str:
+    pixel = crop.getpixel((crop.width // 2, crop.height // 2))
+    assert isinstance(pixel, tuple)
+    return COLOURS[pixel[0], pixel[1], pixel[2]]
+
+
+def honest(noun: str, colour: str) -> dict[str, Any]:
+    return {"short": f"a {colour} {noun}", "long": f"a {colour} {noun} with a lid", "attributes": [{"type": "colour", "value": colour}]}
+
+
+def _image(key: str, *things: tuple[str, str], side: float = 20) -> Image:
+    """A white image with a coloured square of `side` pixels for each (noun, colour)."""
+    picture = PillowImage.new("RGB", (400, 100), "white")
+    regions = []
+    for i, (noun, colour) in enumerate(things):
+        xyxy = (100.0 * i + 40, 40.0, 100.0 * i + 40 + side, 40.0 + side)
+        picture.paste(colour, (round(xyxy[0]), round(xyxy[1]), round(xyxy[2]), round(xyxy[3])))
+        regions.append(Region(xyxy=xyxy, score=0.9, phrase=f"a {colour} {noun}", start=0, end=5, head=noun))
+    select = SelectRow(key=key, width=400, height=100, regions=regions)
+    return Image(key=key, width=400, height=100, pixels=picture, upstream={SelectRow: select})
+
+
+def _caption(unit: Sequence[Image], say: Say, **params: Any) -> tuple[list[RegionCaptionRow], Eye]:
+    eye = Eye(say)
+    context = StageContext("f", {"region_caption": load_prompt("region_caption", "demo")}, {"captioner": eye})
+    stage = RegionCaptioning(RegionCaptionParams(prompt="demo", **{"probe_share": 0.0, **params}), context)
+    rows = asyncio.run(stage.process(unit))
+    assert all(isinstance(row, RegionCaptionRow) for row in rows)
+    return [row for row in rows if isinstance(row, RegionCaptionRow)], eye
+
+
+def test_a_refused_short_expression_gives_the_region_up_and_a_refused_long_one_alone_does_not() -> None:
+    def say(noun: str, colour: str) -> dict[str, Any]:
+        long = f"a {colour} {noun} that seems new" if noun == "mug" else f"a {colour} {noun}"
+        return honest(noun, colour) | {"short": "a blue thing" if noun == "car" else f"a {colour} {noun}", "long": long}
+
+    ((row,), _) = _caption([_image("k", ("mug", "red"), ("car", "blue"))], say)
+    mug, car = row.regions
+    assert (mug.short, mug.long, mug.reason, mug.refused) == ("a red mug", None, None, {"long": "hedge"})
+    assert (car.short, car.long, car.reason, car.refused) == (None, None, "noun_lost", {"short": "noun_lost"})
+    assert row.status == "ok"
+
+
+def test_the_noun_of_another_region_is_refused_unless_it_lies_inside() -> None:
+    def say(noun: str, colour: str) -> dict[str, Any]:
+        return honest(noun, colour) | {"long": f"a {colour} {noun} with a button and a dog"}
+
+    image = _image("k", ("coat", "red"), ("hat", "blue"))
+    inside = Region(xyxy=(45, 45, 55, 55), score=0.5, phrase="a button", start=0, end=5, head="button")
+    outside = Region(xyxy=(300, 40, 320, 60), score=0.5, phrase="a dog", start=0, end=5, head="dog")
+    for other, refused in ((inside, {}), (outside, {"long": "other_noun"})):
+        select = image.row(SelectRow)
+        changed = Image(
+            "k", 400, 100, pixels=image.rgb, upstream={SelectRow: select.model_copy(update={"regions": [select.regions[0], other]})}
+        )
+        ((row,), _) = _caption([changed], lambda noun, _: say(noun, "red") if noun == "coat" else honest(noun, "red"), min_shown_side_px=0)
+        assert row.regions[0].refused == refused
+
+
+def test_attributes_of_every_type_are_kept_without_doubles() -> None:
+    told = [("colour", "red"), ("parts", "a lid"), ("count", "two"), ("text", "MAYBE LEFT"), ("colour", "Red "), ("material", " ")]
+
+    def say(noun: str, colour: str) -> dict[str, Any]:
+        return honest(noun, colour) | {"attributes": [{"type": kind, "value": value} for kind, value in told]}
+
+    context = StageContext("f", {"region_caption": load_prompt("region_caption", "v1")}, {"captioner": Eye(lambda *_: say("mug", "red"))})
+    (row,) = asyncio.run(RegionCaptioning(RegionCaptionParams(probe_share=0), context).process([_image("k", ("mug", "red"))]))
+    assert isinstance(row, RegionCaptionRow)
+    assert [(one.type, one.value) for one in row.regions[0].attributes] == told[:4]
+
+
+def test_a_small_crop_is_enlarged_and_what_stays_too_small_is_not_asked() -> None:
+    ((small, tiny), eye) = _caption([_image("k", ("mug", "red"), side=10), _image("t", ("mug", "red"), side=3)], honest)
+    assert small.regions[0].short == "a red mug"
+    assert (tiny.regions[0].short, tiny.regions[0].reason) == (None, "too_small")
+    assert [one.images[0].size for one in eye.asked] == [(224, 224)]
+
+
+def test_a_large_crop_is_shown_as_it_is() -> None:
+    (_, eye) = _caption([_image("k", ("mug", "red"), side=20)], honest, shown_side_px=60, min_shown_side_px=20)
+    assert [one.images[0].size for one in eye.asked] == [(60, 60)]
+
+
+def test_two_regions_of_one_noun_and_one_text_are_not_unique() -> None:
+    ((row,), _) = _caption([_image("k", ("mug", "red"), ("mug", "red"), ("mug", "blue"), ("car", "red"))], honest)
+    assert [region.is_unique for region in row.regions] == [False, False, True, True]
+
+
+UNIT = [_image("a", ("mug", "red"), ("car", "blue")), _image("b", ("mug", "blue"), ("mug", "green")), _image("c", ("car", "black"))]
+
+
+def test_a_captioner_that_reads_the_crop_does_not_leak_and_one_that_does_not_does() -> None:
+    (seen, _) = _caption(UNIT, honest, probe_share=1)
+    assert (leakage_of(seen).probed, leakage_of(seen).rate) == (5, 0.0)
+    assert [region.swapped for region in seen[0].regions] != [region.short for region in seen[0].regions]
+    # It answers from the question alone, but for the first time it is asked about each image.
+    told: dict[str, str] = {}
+    (blind, _) = _caption(UNIT, lambda noun, colour: honest(noun, told.setdefault(noun, colour)), probe_share=1)
+    assert leakage_of(blind).rate == 1.0
+
+
+def test_a_partner_shows_the_same_noun_and_another_look_where_the_unit_has_one() -> None:
+    (rows, _) = _caption(UNIT, honest, probe_share=1)
+    swapped = {region.short: region.swapped for row in rows for region in row.regions}
+    assert swapped["a red mug"] in ("a blue mug", "a green mug")
+    assert swapped["a blue car"] == "a black car"
+
+
+def test_without_a_partner_of_another_look_nothing_is_probed() -> None:
+    (rows, eye) = _caption([_image("a", ("mug", "red")), _image("b", ("car", "red"))], honest, probe_share=1)
+    assert leakage_of(rows).rate is None
+    assert len(eye.asked) == 2
+
+
+def test_the_sample_and_the_texts_do_not_depend_on_the_share() -> None:
+    unit = [_image(f"k{i}", ("mug", "red"), ("mug", "blue"), ("car", "green")) for i in range(20)]
+    (few, eye), (all_rows, _) = _caption(unit, honest, probe_share=0.1), _caption(unit, honest, probe_share=1)
+    texts = [[region.short for region in row.regions] for row in few]
+    assert texts == [[region.short for region in row.regions] for row in all_rows]
+    assert len(eye.asked) == 60 + leakage_of(few).probed
+    assert 0 < leakage_of(few).probed < 20
+
+
+def test_rows_come_back_from_their_table_as_they_were() -> None:
+    (rows, _) = _caption(UNIT, honest, probe_share=1)
+    assert from_table(to_table(rows, RegionCaptionRow), RegionCaptionRow) == rows

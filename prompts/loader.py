@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,19 @@ class Prompt(BaseModel):
         Raises: PromptError where the template names a variable that the stage does not give.
         """
         try:
-            system = _ENVIRONMENT.from_string(self.system).render(variables) if self.system else None
-            return system, _ENVIRONMENT.from_string(self.user).render(variables).strip()
+            system = _template(self.system).render(variables) if self.system else None
+            return system, _template(self.user).render(variables).strip()
         except jinja2.UndefinedError as error:
             raise PromptError(f"prompt {self.task}/{self.version}: {error}; known here: {', '.join(sorted(variables))}") from error
 
 
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # plain text, not HTML
+
+
+@lru_cache(maxsize=64)
+def _template(text: str) -> jinja2.Template:
+    """Compiled once: a judge's prompt is rendered tens of times an image, and compiling took longer than all else."""
+    return _ENVIRONMENT.from_string(text)
 
 
 def load_prompt(task: str, version: str, prompts_dir: Path | None = None) -> Prompt:

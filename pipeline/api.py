@@ -12,6 +12,7 @@ from pipeline.cluster import connected
 from pipeline.config import Config, ConfigError, load_config
 from pipeline.corpus.update import MapShards, thread_map, update_index
 from pipeline.dataset import ask_for_lost_shards, write_dataset_files
+from pipeline.given.matching import Matched, match_given
 from pipeline.graph import Node, build_graph
 from pipeline.ledger import Ledger
 from pipeline.plan import State
@@ -39,7 +40,12 @@ class Job:
             units = update_index(self.config.corpus, self.ledger.workdir, map_shards)
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise StorageError(f"{error.filename or self.config.workdir} cannot be read or written: {error.strerror}") from error
-        return State(self.graph, units, self.ledger)
+        given = {
+            node.name: match_given(node.name, self.config.given[node.name], units, self.ledger.workdir)
+            for node in self.graph
+            if node.name in self.config.given
+        }
+        return State(self.graph, units, self.ledger, given)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Outcome:
     seconds: float
     run_id: str | None
     logs: str | None
+    given: Sequence[Matched] = ()
 
 
 def open_job(path: Any, until: str | None = None) -> Job:
@@ -124,7 +131,7 @@ def _refuse(failed: list[Check]) -> None:
 def _outcome(state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None) -> Outcome:
     num_failed = sum(stage.images.get("failed", 0) for stage in count_statuses(state))
     num_images = sum(item.num_images for item in state.items(state.graph[0].name))
-    return Outcome(figures, num_images, num_failed, time.monotonic() - started, run_id, logs)
+    return Outcome(figures, num_images, num_failed, time.monotonic() - started, run_id, logs, list(state.given.values()))
 
 
 def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:

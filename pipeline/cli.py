@@ -67,8 +67,10 @@ def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> No
     from pipeline.api import open_job
 
     with _user_errors(f"fgdata plan {config}"):
-        plans = open_job(config, until).state().plan()
-        _say(as_json, {"stages": [stage.as_json() for stage in plans]}, _plan_table(plans))
+        state = open_job(config, until).state()
+        plans, given = state.plan(), list(state.given.values())
+        content = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
+        _say(as_json, content, "\n".join([*(matched.line() for matched in given), _plan_table(plans)]))
 
 
 @app.command()
@@ -185,6 +187,7 @@ def demo(
 def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None:
     content: dict[str, Any] = {
         "run": outcome.run_id,
+        "given": [matched.as_json() for matched in outcome.given],
         "images": outcome.num_images,
         "failed": outcome.num_failed,
         "seconds": round(outcome.seconds, 3),
@@ -197,15 +200,16 @@ def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None
 
 
 def _outcome_line(outcome: "Outcome") -> str:
+    given = [matched.line() for matched in outcome.given]
     if outcome.run_id is None:
-        return f"nothing to be done: all stages hold all {outcome.num_images} images"
+        return "\n".join([*given, f"nothing to be done: all stages hold all {outcome.num_images} images"])
     lines = [
         f"{name:<15} {figures.images:>7} images  {figures.wall_s:8.1f} s  {figures.tokens:>9} tokens  "
         + ", ".join(f"{count} {word}" for word, count in sorted(figures.statuses.items()))
         for name, figures in outcome.figures.items()
     ]
     end = f"done in {outcome.seconds:.0f} s; {outcome.num_failed} failed rows; Ray's logs: {outcome.logs}"
-    return "\n".join([*lines, end])
+    return "\n".join([*given, *lines, end])
 
 
 def _plan_table(plans: "list[StagePlan]") -> str:

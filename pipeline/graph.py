@@ -46,13 +46,15 @@ def _reads(config: Config, name: str) -> tuple[str, ...]:
     if name == Export.name:
         return tuple(stage for stage in Export.may_read if stage in config.stages)
     stage = UNIT_STAGES[name]
+    if not config.is_computed(name):
+        return tuple(other for other in stage.reads if other in config.stages)
     return (*stage.reads, *(other for other in stage.may_read if other in config.stages))
 
 
 def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:
     is_export = name == Export.name
     reads = _reads(config, name)
-    names = {} if is_export else UNIT_STAGES[name].prompt_names(config.stages[name])
+    names = {} if is_export or not config.is_computed(name) else UNIT_STAGES[name].prompt_names(config.stages[name])
     try:
         prompts = {task: load_prompt(task, version, config.prompts_dir) for task, version in names.items()}
     except PromptError as error:
@@ -64,5 +66,6 @@ def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:
         prompts,
         config.specs(name),
         {upstream: nodes[upstream].fingerprint for upstream in reads},
+        config.given.get(name),
     )
     return Node(name, "shard" if is_export else "unit", reads, fingerprint_of(description), description, prompts)

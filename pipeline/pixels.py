@@ -64,6 +64,12 @@ def probe(data: bytes, max_pixels: int) -> Header | Problem:
     return Header(height, width, str(opened.format)) if turned else Header(width, height, str(opened.format))
 
 
+def stored_orientation(data: bytes) -> int:
+    """EXIF orientation of the stored pixels, 1 to 8; 1 where the file has none or cannot be read."""
+    opened = _opened(data, MAX_FILE_BYTES)
+    return 1 if isinstance(opened, Problem) else _orientation(opened, data)
+
+
 def decode(data: bytes, max_pixels: int) -> Image.Image | Problem:
     """The image as upright RGB at full size, or why there is none: `empty`, `too_large`, `truncated_image`, `unreadable`.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.corpus.index import Unit
+from pipeline.given.matching import NOTHING, Matched
 from pipeline.graph import Node
 from pipeline.ledger import Ledger, Table, inputs_digest
 
@@ -51,10 +52,11 @@ class _Listed:
 class State:
     """The ledger's listing of a graph over the units of a corpus; a run keeps it current with `add`."""
 
-    def __init__(self, graph: Sequence[Node], units: Sequence[Unit], ledger: Ledger) -> None:
+    def __init__(self, graph: Sequence[Node], units: Sequence[Unit], ledger: Ledger, given: Mapping[str, Matched] | None = None) -> None:
         self.graph = list(graph)
         self.nodes = {node.name: node for node in graph}
         self.ledger = ledger
+        self.given = given or {}
         self._items = {node.name: _items(node, units) for node in graph}
         self._item_of = {name: {unit.id: item for item in items for unit in item.units} for name, items in self._items.items()}
         self._listed = {
@@ -107,7 +109,15 @@ class State:
                     return None
                 found.append(table.content)
         rows_digest = None if node.reads else "/".join(unit.rows_digest for unit in item.units)
-        return inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
+        digest = inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
+        return f"{digest}-{self._given_digest(stage, item)}" if stage in self.given else digest
+
+    def _given_digest(self, stage: str, item: Item) -> str:
+        return self.given[stage].digests.get(item.id, NOTHING)
+
+    def given_path(self, stage: str, item: Item) -> str | None:
+        """Where a worker finds which given rows are the item's; None where nothing is given to this stage."""
+        return self.given[stage].pointers.get(item.id) if stage in self.given else None
 
     def label(self, stage: str, item: Item) -> str:
         """Names what the item's output is a function of: the fingerprint and the inputs, whatever the retry."""
@@ -163,8 +173,13 @@ class State:
         if retry and self.inputs(node.name, item) and self.table(node.name, item, retry=retry - 1) is not None:
             return "retry"
         if self.has_any(node.name, item):
-            return "upstream_changed"
+            return "given_changed" if self._has_other_given(node.name, item) else "upstream_changed"
         return earlier.why(item)
+
+    def _has_other_given(self, stage: str, item: Item) -> bool:
+        """Whether the item has a table that differs in the given rows alone: they are the second half of its inputs' name."""
+        read = (self.inputs(stage, item) or "").partition("-")
+        return bool(read[2]) and any(inputs.partition("-")[0] == read[0] for inputs in self._listed[stage].tables[item.id])
 
 
 class _Earlier:
@@ -185,6 +200,7 @@ class _Earlier:
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     for part, reason in (
+        ("given", "given_changed"),
         ("version", "version_changed"),
         ("prompts", "prompt_changed"),
         ("params", "params_changed"),

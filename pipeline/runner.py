@@ -113,6 +113,7 @@ class Runner:
             workdir=self.config.workdir,
             corpus=self.config.corpus,
             export_to=self.config.export_to,
+            given=self.config.given.get(node.name),
         )
 
     def _offer(self, lane: _Lane, item: Item) -> None:
@@ -151,7 +152,8 @@ class Runner:
             tables = [self.state.table(name, Item(unit.id, (unit,))) for unit in item.units]
             upstream[name] = [table for table in tables if table is not None]
         previous = self.state.table(node.name, item, retry=retry - 1) if retry else None
-        return Task(item, inputs, self.state.label(node.name, item), upstream, retry, previous)
+        given = self.state.given_path(node.name, item)
+        return Task(item, inputs, self.state.label(node.name, item), upstream, retry, previous, given=given)
 
     def _settle(self, ref: Any) -> None:
         lane = next((lane for lane in self._lanes.values() if ref in list(lane.pool.refs())), None)

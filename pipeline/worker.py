@@ -15,6 +15,8 @@ from typing import Any
 from pipeline.code_digest import code_digest
 from pipeline.corpus.params import CorpusParams
 from pipeline.corpus.update import read_rows
+from pipeline.given.params import GivenParams
+from pipeline.given.unit import GivenTable
 from pipeline.images import load_images, read_bytes
 from pipeline.ledger import Ledger, Table
 from pipeline.plan import Item
@@ -43,6 +45,7 @@ class StageJob:
     workdir: str
     corpus: CorpusParams
     export_to: str | None
+    given: GivenParams | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Task:
     """One item to carry through: a few hundred bytes a unit. `upstream`: stage -> its tables, in unit order.
 
     `previous` is the item's table before a retry: its rows that were ok are copied over. `label` names what an exported
-    shard comes from: the fingerprint and the inputs, whatever the retry.
+    shard comes from: the fingerprint and the inputs, whatever the retry. `given` is the path of the shard's given rows.
     """
 
     item: Item
@@ -59,6 +62,7 @@ class Task:
     upstream: Mapping[str, Sequence[Table]]
     retry: int = 0
     previous: Table | None = None
+    given: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,21 @@ class StageWorker:
         return [previous[image.key] if image.key in previous else next(fresh) for image in images]
 
     def _previous(self, task: Task) -> dict[str, Row]:
-        """Rows that a retry copies over, by key."""
+        """Rows that are not computed, by key: those that were given, and those that a retry copies over."""
+        given = self._given(task)
         if task.previous is None:
-            return {}
+            return given
         rows = self.ledger.read(task.previous, row_type(self.job.stage))
-        return {row.key: row for row in rows if row.status == "ok"}
+        return {**given, **{row.key: row for row in rows if row.status == "ok"}}
+
+    def _given(self, task: Task) -> dict[str, Row]:
+        if self.job.given is None or task.given is None:
+            return {}
+        (unit,) = task.item.units
+        members, upstream = read_rows(self.workdir, unit), self._upstream(task, 0)
+        images = [_image(member, [rows[i] for rows in upstream.values()]) for i, member in enumerate(members)]
+        table = GivenTable(self.job.stage, self.job.given, self.job.corpus, self.workdir)
+        return dict(table.rows(task.given, unit, members, images))
 
     def _images(self, task: Task, settled: set[str]) -> list[Image]:
         (unit,) = task.item.units

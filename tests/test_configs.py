@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from pipeline.config import _KINDS, ConfigError, ExportTo, Placement, load_config
 from pipeline.corpus.params import CorpusParams
+from pipeline.given.params import GivenParams
 from pipeline.graph import build_graph
 from pipeline.registry import STAGE_NAMES, params_type
 from pipeline.templates import KINDS, write_template
@@ -40,6 +41,7 @@ def all_keys() -> list[str]:
     fields: dict[str, type[BaseModel]] = {
         "corpus": CorpusParams,
         "export": ExportTo,
+        "given.*": GivenParams,
         "placement": Placement,
         "placement.stages.*": Resources,
     }

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from pipeline.given.checks import REASONS as GIVEN_REASONS
+from pipeline.given.params import GivenParams
 from pipeline.plan import REASONS
 from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, ShardStats, Totals
 from schemas.finehard import FineHardBox, FineHardRecord
@@ -71,6 +73,12 @@ def test_formats_explains_every_reason() -> None:
     reasons = {reason for reason in written_reasons() if re.fullmatch(r"[a-z]+(_[a-z]+)*", reason)}
     assert {"unreadable", "stage_error", "source_gone", "surplus"} <= reasons  # else the search has gone blind
     assert (reasons | set(typing.get_args(ErrorKind)) | set(typing.get_args(Refusal)) | set(REASONS)) - words_of(FORMATS) == set()
+
+
+def test_every_reason_of_a_given_row_is_explained_where_given_tables_are() -> None:
+    page = (ROOT / "docs" / "bring-your-own.md").read_text(encoding="utf-8")
+    assert len(GIVEN_REASONS) >= 20
+    assert {*GIVEN_REASONS, "not_given", "no_image", *GivenParams.model_fields} - words_of(page) == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

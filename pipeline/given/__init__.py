@@ -1,0 +1,1 @@
+"""Given tables: a stage's rows taken from data that the user already holds, matched to images, checked, never repaired."""

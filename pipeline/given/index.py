@@ -1,0 +1,111 @@
+"""Reads each file of a given source once into the workdir: `given/<stage>/<reading>/rows/<file>.parquet`. Matches nothing.
+
+A row keeps the name of its image, a hash of it, its content as JSON, a digest of that, and its place in the source.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.corpus.params import digest
+from pipeline.given.coco import read_coco
+from pipeline.given.finehard import read_finehard
+from pipeline.given.jsonl import read_jsonl
+from pipeline.given.params import GivenParams
+from pipeline.given.parquet import read_parquet
+from pipeline.given.records import GivenRecord, Raw, encoded, projected
+from pipeline.given.source import source_files, source_storage
+from pipeline.given.webdataset import read_webdataset
+from pipeline.storage import Entry, Storage
+
+_ROWS_IN_GROUP = 256  # a worker reads a row group for each row that it wants, if the source is in another order than the corpus
+ROWS_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("hash", pa.uint64()),
+        ("digest", pa.string()),
+        ("content", pa.string()),
+        ("place", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+def place_of(stage: str, params: GivenParams) -> str:
+    """Where the index of a stage's source lies in the workdir."""
+    return f"given/{stage}/{params.reading_digest(stage)}"
+
+
+def rows_path(stage: str, params: GivenParams, file_id: str) -> str:
+    """Where the rows of one source file lie in the workdir."""
+    return f"{place_of(stage, params)}/rows/{file_id}.parquet"
+
+
+def read_source(stage: str, params: GivenParams, workdir: Storage) -> list[str]:
+    """The ids of the source's files, all of them read; a file is read again only where its version changed.
+
+    Raises: GivenError where there is no file.
+    """
+    storage, entries = source_storage(params), source_files(stage, params)
+    known = {entry.path.rsplit("/", 1)[-1].removesuffix(".parquet") for entry in workdir.files(f"{place_of(stage, params)}/rows")}
+    ids = {digest([entry.path, entry.version]): entry for entry in entries}
+    for file_id, entry in ids.items():
+        if file_id not in known:
+            _read_file(stage, params, storage, entry, workdir, rows_path(stage, params, file_id))
+    return sorted(ids)
+
+
+def name_hash(name: str) -> int:
+    """64 bits: of 12 million names two share one with probability 4e-6."""
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _read_file(stage: str, params: GivenParams, storage: Storage, entry: Entry, workdir: Storage, target: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="fgdata-given-") as folder:
+        path = Path(folder) / "rows"
+        with pq.ParquetWriter(path, ROWS_SCHEMA, compression="zstd") as writer:
+            waiting: list[dict[str, object]] = []
+            for raw in _records(stage, params, storage, entry):
+                waiting.append(_indexed(projected(stage, params, raw)))
+                if len(waiting) == _ROWS_IN_GROUP:
+                    writer.write_table(pa.Table.from_pylist(waiting, ROWS_SCHEMA))
+                    waiting = []
+            if waiting:
+                writer.write_table(pa.Table.from_pylist(waiting, ROWS_SCHEMA))
+        workdir.write_file(target, path)
+
+
+def _records(stage: str, params: GivenParams, storage: Storage, entry: Entry) -> Iterator[Raw]:
+    if params.format == "jsonl":
+        return read_jsonl(storage, entry)
+    if params.format == "parquet":
+        return read_parquet(storage, entry)
+    if params.format == "webdataset-json":
+        return read_webdataset(storage, entry, params)
+    if params.format == "coco":
+        return read_coco(storage, entry)
+    return read_finehard(stage, storage, entry)
+
+
+def _indexed(record: GivenRecord) -> dict[str, object]:
+    content = encoded(record.content)
+    mark = f"{content}\0{record.reason}\0{record.detail}"
+    return {
+        "name": _storable(record.name),
+        "hash": None if record.name is None else name_hash(record.name),
+        "digest": hashlib.sha256(mark.encode()).hexdigest()[:16],
+        "content": content,
+        "place": record.place,
+        "reason": record.reason,
+        "detail": _storable(record.detail),
+    }
+
+
+def _storable(text: str | None) -> str | None:
+    """Lone surrogates, which JSON can hold and UTF-8 cannot, are written as escapes."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()

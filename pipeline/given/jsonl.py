@@ -1,0 +1,33 @@
+"""Importer of JSON lines: one object a line, UTF-8."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.given.records import Raw
+from pipeline.storage import Entry, Storage
+
+MAX_LINE_BYTES = 16 * 2**20
+
+
+def read_jsonl(storage: Storage, entry: Entry) -> Iterator[Raw]:
+    """A record for each line that is not blank; a line that cannot be read is a record with its reason."""
+    with storage.open(entry.path) as file:
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES):
+            number += 1
+            if line.strip():
+                yield parse_object(line, f"{entry.path}:{number}")
+
+
+def parse_object(data: bytes, place: str) -> Raw:
+    """Bytes of one JSON value as a record."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return Raw(place, reason="wrong_encoding", detail=f"not UTF-8: {error.reason} at byte {error.start}")
+    try:
+        record: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Raw(place, reason="malformed_json", detail=str(error)[:200])
+    return Raw(place, record)

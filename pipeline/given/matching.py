@@ -1,0 +1,212 @@
+"""Which given rows are whose: for each shard a table of pointers into the source's rows, and a digest of each unit's rows.
+
+Done by the driver, once for each (source as it is now, shard as it is now); what is there is read off footers. A worker gets
+the path of its shard's pointers and reads the rows that they name, and no others.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.corpus.index import Unit
+from pipeline.corpus.params import digest
+from pipeline.corpus.update import index_path
+from pipeline.given.index import name_hash, place_of, read_source, rows_path
+from pipeline.given.params import GivenParams
+from pipeline.storage import Storage
+from schemas.dataset import image_key
+
+_READERS = 16
+_FOOTER = b"fgdata.given"
+_POINTERS = pa.schema([("row", pa.int64()), ("file", pa.string()), ("at", pa.int64())])
+_ROWS_IN_GROUP = 1024
+NOTHING = "0" * 12  # the digest of a unit without a given row
+
+
+@dataclass(frozen=True)
+class Matched:
+    """One stage's given rows over a corpus: a digest and a place for each unit, and what became of the source's rows."""
+
+    stage: str
+    digests: Mapping[str, str]
+    pointers: Mapping[str, str]
+    num_rows: int
+    num_matched: int
+    reasons: Mapping[str, int]
+    num_images: int
+    num_images_with_row: int
+    unmatched: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "rows": self.num_rows,
+            "matched": self.num_matched,
+            "unmatched": dict(self.reasons),
+            "images": self.num_images,
+            "images_with_row": self.num_images_with_row,
+        }
+
+    def line(self) -> str:
+        """What a user is told of it."""
+        rest = self.num_rows - self.num_matched
+        why = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items())
+        unmatched = f"; {rest} did not ({why}: see {self.unmatched})" if rest else ""
+        return (
+            f"given {self.stage}: {self.num_matched} of {self.num_rows} rows matched an image{unmatched}; "
+            f"{self.num_images_with_row} of {self.num_images} images have one"
+        )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a source in memory, 24 bytes each and their digests: sorted by the hash of their names."""
+
+    hashes: npt.NDArray[np.uint64]
+    files: npt.NDArray[np.int32]
+    places: npt.NDArray[np.int64]
+    digests: npt.NDArray[np.uint64]
+
+    def of(self, name: str) -> Iterator[tuple[int, int, int]]:
+        """(file, place in it, digest) of each row of this name."""
+        wanted = np.uint64(name_hash(name))
+        for i in range(int(np.searchsorted(self.hashes, wanted, "left")), int(np.searchsorted(self.hashes, wanted, "right"))):
+            yield int(self.files[i]), int(self.places[i]), int(self.digests[i])
+
+
+def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir: Storage) -> Matched:
+    """The source's rows matched with the images of these units; reads what is new of either.
+
+    Raises: GivenError where the source is not there.
+    """
+    files = read_source(stage, params, workdir)
+    folder = f"{place_of(stage, params)}/{digest(files)}"
+    shards = _by_shard(units)
+    names = {f"{shard_id}.{digest([unit.id for unit in part])}.parquet": part for shard_id, part in shards.items()}
+    known = {entry.path.rsplit("/", 1)[-1] for entry in workdir.files(folder)}
+    missing = [name for name in names if name not in known]
+    if missing:
+        rows = _load(stage, params, files, workdir)
+        for name in missing:
+            workdir.write(f"{folder}/{name}", _matched_shard(params, files, rows, names[name], workdir))
+    summary_path = f"{folder}/summary-{digest(sorted(names))}.json"
+    if not workdir.exists(summary_path):
+        summary = _summarise(stage, params, files, [f"{folder}/{name}" for name in names], workdir, f"{folder}/unmatched.parquet")
+        workdir.write(summary_path, json.dumps(summary, sort_keys=True).encode())
+    summary = json.loads(workdir.read(summary_path))
+    with ThreadPoolExecutor(_READERS) as pool:
+        footers = list(pool.map(lambda name: _footer(workdir, f"{folder}/{name}"), names))
+    return Matched(
+        stage=stage,
+        digests={unit_id: mark for footer in footers for unit_id, mark in footer.items()},
+        pointers={unit.id: f"{folder}/{name}" for name, part in names.items() for unit in part},
+        num_rows=summary["rows"],
+        num_matched=summary["matched"],
+        reasons=summary["reasons"],
+        num_images=sum(unit.num_rows for unit in units),
+        num_images_with_row=summary["images_with_row"],
+        unmatched=workdir.url(f"{folder}/unmatched.parquet"),
+    )
+
+
+def _by_shard(units: Sequence[Unit]) -> dict[str, list[Unit]]:
+    shards: dict[str, list[Unit]] = {}
+    for unit in units:
+        shards.setdefault(unit.shard_id, []).append(unit)
+    return shards
+
+
+def _load(stage: str, params: GivenParams, files: Sequence[str], workdir: Storage) -> _Rows:
+    hashes, numbers, places, digests = [], [], [], []
+    for number, file_id in enumerate(files):
+        with workdir.open(rows_path(stage, params, file_id)) as file:
+            table = pq.read_table(file, columns=["hash", "digest"])
+        named = np.flatnonzero(np.asarray(table.column("hash").is_valid()))
+        hashes.append(table.column("hash").take(pa.array(named)).to_numpy().astype(np.uint64))
+        marks = table.column("digest").take(pa.array(named)).to_pylist()
+        digests.append(np.array([int(mark, 16) for mark in marks], np.uint64))
+        places.append(named.astype(np.int64))
+        numbers.append(np.full(len(named), number, np.int32))
+    joined = np.concatenate(hashes)
+    order = np.argsort(joined, kind="stable")
+    return _Rows(joined[order], np.concatenate(numbers)[order], np.concatenate(places)[order], np.concatenate(digests)[order])
+
+
+def _matched_shard(params: GivenParams, files: Sequence[str], rows: _Rows, units: Sequence[Unit], workdir: Storage) -> bytes:
+    """The pointers of one shard, by row of its index; the digest of each unit's rows in the footer."""
+    records, marks = [], {}
+    names = _image_names(params, units, workdir)
+    for unit in units:
+        found = [
+            (row - unit.first_row, mark, file, at)
+            for row in range(unit.first_row, unit.first_row + unit.num_rows)
+            for file, at, mark in rows.of(names[row])
+        ]
+        records += [{"row": unit.first_row + row, "file": files[file], "at": at} for row, _, file, at in found]
+        content = sorted((row, mark) for row, mark, _, _ in found)
+        marks[unit.id] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12] if content else NOTHING
+    table = pa.Table.from_pylist(records, _POINTERS).replace_schema_metadata({_FOOTER: json.dumps(marks).encode()})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=_ROWS_IN_GROUP)
+    return sink.getvalue()
+
+
+def _image_names(params: GivenParams, units: Sequence[Unit], workdir: Storage) -> list[str]:
+    """What each image of a shard is called, for this way of matching, by row of the shard's index."""
+    shard_id, number = units[0].shard_id, units[0].shard_number
+    with workdir.open(index_path(shard_id)) as file:
+        records = pq.read_table(file, columns=["key", "path", "member", "version"]).to_pylist()
+    if params.matched_by == "export":
+        return [image_key(number, row) for row in range(len(records))]
+    if params.matched_by == "shard_key":
+        return [f"{PurePosixPath(record['path']).stem}/{record['key']}" for record in records]
+    if params.matched_by == "path":
+        return [(record["path"] if record["version"] else record["member"]) or record["key"] for record in records]
+    if params.matched_by == "file":
+        return [(record["member"] or record["key"]).rsplit("/", 1)[-1] for record in records]
+    return [record["key"] for record in records]
+
+
+def _footer(workdir: Storage, path: str) -> dict[str, str]:
+    with workdir.open(path) as file:
+        marks: dict[str, str] = json.loads(pq.read_schema(file).metadata[_FOOTER])
+    return marks
+
+
+def _summarise(
+    stage: str, params: GivenParams, files: Sequence[str], pointers: Sequence[str], workdir: Storage, unmatched: str
+) -> dict[str, object]:
+    """Counts of a source's rows by what became of them; those of no image are listed in a table of their own."""
+    used: dict[str, set[int]] = {file_id: set() for file_id in files}
+    images = 0
+    for path in pointers:
+        with workdir.open(path) as file:
+            table = pq.read_table(file).to_pydict()
+        images += len(set(table["row"]))
+        for file_id, at in zip(table["file"], table["at"], strict=True):
+            used[file_id].add(at)
+    total, rest = 0, []
+    for file_id in files:
+        with workdir.open(rows_path(stage, params, file_id)) as file:
+            table = pq.read_table(file, columns=["name", "place", "reason", "detail"])
+        total += len(table)
+        alone = np.setdiff1d(np.arange(len(table)), np.fromiter(used[file_id], np.int64, len(used[file_id])))
+        rest.append(table.take(pa.array(alone)))
+    listed = pa.concat_tables(rest)
+    reasons = [reason or "no_such_image" for reason in listed.column("reason").to_pylist()]
+    listed = listed.set_column(2, "reason", pa.array(reasons, pa.string()))
+    sink = io.BytesIO()
+    pq.write_table(listed, sink, compression="zstd")
+    workdir.write(unmatched, sink.getvalue())
+    counts = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+    return {"rows": total, "matched": total - len(reasons), "reasons": counts, "images_with_row": images}

@@ -1,0 +1,135 @@
+"""On a worker: the given rows of one unit, read by its shard's pointers and made into rows of their stage."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.corpus.index import Unit
+from pipeline.corpus.params import CorpusParams
+from pipeline.given.boxes import Frame
+from pipeline.given.caption_rows import caption_row
+from pipeline.given.checks import Refused, number_of
+from pipeline.given.ground_rows import ground_row
+from pipeline.given.index import rows_path
+from pipeline.given.negative_rows import hard_negative_row
+from pipeline.given.params import GivenParams
+from pipeline.given.records import decoded
+from pipeline.given.region_rows import region_caption_row
+from pipeline.images import read_bytes
+from pipeline.pixels import stored_orientation
+from pipeline.storage import Storage
+from schemas.rows import CaptionRow, CorpusRow, GivableRow, GroundRow, HardNegativeRow, RegionCaptionRow
+from stages.base import Image
+
+_ROW_TYPES: Mapping[str, type[GivableRow]] = {
+    "caption": CaptionRow,
+    "ground": GroundRow,
+    "region_caption": RegionCaptionRow,
+    "hard_negative": HardNegativeRow,
+}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One indexed row of the source."""
+
+    place: str
+    content: str
+    reason: str | None
+    detail: str | None
+
+
+class GivenTable:
+    """The given rows of one stage, unit by unit."""
+
+    def __init__(self, stage: str, params: GivenParams, corpus: CorpusParams, workdir: Storage) -> None:
+        self._stage, self._params, self._corpus, self._workdir = stage, params, corpus, workdir
+
+    def rows(self, pointers: str, unit: Unit, members: Sequence[CorpusRow], images: Sequence[Image]) -> dict[str, GivableRow]:
+        """The row of each image that has a given one, by key; of the others, where none is to be computed, that it has not.
+
+        Images that the corpus or a stage upstream has stopped are left to the stage, as if nothing were given.
+        """
+        found = self._read(pointers, unit)
+        rows = {}
+        for position, (member, image) in enumerate(zip(members, images, strict=True)):
+            if member.status != "ok" or any(row.status != "ok" for row in image.upstream.values()):
+                continue
+            if position in found:
+                rows[image.key] = self._row(image, found[position], partial(self._orientation, member))
+            elif self._params.missing == "skip":
+                rows[image.key] = self._settled(image.key, "skipped", "not_given", None)
+        return rows
+
+    def _orientation(self, member: CorpusRow) -> int:
+        (data,) = read_bytes(self._corpus, [member])
+        return stored_orientation(data or b"")
+
+    def _read(self, pointers: str, unit: Unit) -> dict[int, list[_Found]]:
+        """Position in the unit -> the source's rows for it."""
+        last = unit.first_row + unit.num_rows
+        with self._workdir.open(pointers) as file:
+            wanted = pq.read_table(file, filters=[("row", ">=", unit.first_row), ("row", "<", last)]).to_pylist()
+        by_file: dict[str, dict[int, _Found]] = {}
+        for file_id in dict.fromkeys(pointer["file"] for pointer in wanted):
+            places = sorted({pointer["at"] for pointer in wanted if pointer["file"] == file_id})
+            by_file[file_id] = self._read_rows(file_id, places)
+        found: dict[int, list[_Found]] = {}
+        for pointer in wanted:
+            found.setdefault(pointer["row"] - unit.first_row, []).append(by_file[pointer["file"]][pointer["at"]])
+        return found
+
+    def _read_rows(self, file_id: str, places: Sequence[int]) -> dict[int, _Found]:
+        """Rows of one source file by their place in it; only the row groups that hold one are read."""
+        found = {}
+        with self._workdir.open(rows_path(self._stage, self._params, file_id)) as file:
+            table = pq.ParquetFile(file)
+            first = 0
+            for group in range(table.num_row_groups):
+                size = table.metadata.row_group(group).num_rows
+                here = [place for place in places if first <= place < first + size]
+                if here:
+                    columns = table.read_row_group(group, columns=["place", "content", "reason", "detail"])
+                    taken = columns.take([place - first for place in here]).to_pylist()
+                    found.update({place: _Found(**record) for place, record in zip(here, taken, strict=True)})
+                first += size
+        return found
+
+    def _row(self, image: Image, found: Sequence[_Found], orientation: Callable[[], int]) -> GivableRow:
+        try:
+            if len(found) > 1:
+                raise Refused("duplicate_row", ", ".join(record.place for record in found))
+            (record,) = found
+            if record.reason is not None:
+                raise Refused(record.reason, record.detail or "")
+            return self._built(image, decoded(record.content), orientation)
+        except Refused as refused:
+            return self._settled(image.key, "failed", refused.reason, f"{found[0].place}: {refused.detail}"[:300])
+
+    def _built(self, image: Image, content: Mapping[str, Any], orientation: Callable[[], int]) -> GivableRow:
+        frame = _frame(image, content, orientation)
+        if self._stage == "caption":
+            return caption_row(image, content)
+        if self._stage == "region_caption":
+            return region_caption_row(image, content, self._params, frame)
+        if self._stage == "hard_negative":
+            return hard_negative_row(image, content, self._params, frame)
+        if frame is None:
+            return self._settled(image.key, "skipped", "no_image", "boxes without an image need 'width' and 'height'")
+        return ground_row(image, content, self._params, frame)
+
+    def _settled(self, key: str, status: Any, reason: str, detail: str | None) -> GivableRow:
+        return _ROW_TYPES[self._stage](key=key, status=status, reason=reason, detail=detail, origin="given")
+
+
+def _frame(image: Image, content: Mapping[str, Any], orientation: Callable[[], int]) -> Frame | None:
+    """The image's own size; where no pixels are at hand, the size that the row gives."""
+    if image.width and image.height:
+        return Frame(image.width, image.height, orientation)
+    if content.get("width") is None or content.get("height") is None:
+        return None
+    width, height = number_of(content["width"], "'width'"), number_of(content["height"], "'height'")
+    return Frame(int(width), int(height)) if width >= 1 and height >= 1 else None

@@ -142,7 +142,7 @@ def _windows(positive: str, text: str, words: Sequence[tuple[int, int]], others:
 
 
 def _type(old: str, new: str, head: str) -> EditType:
-    if singular(old) == head and " " not in old:
+    if singular(old) == head and singular(new) != head and len(f"{old} {new}".split()) == 2:
         return "object"
     common = [kind for kind in ATTRIBUTE_TYPES if kind in types_of(old) and kind in types_of(new)]
     return common[0] if common else "untyped"  # type: ignore[return-value]  # ATTRIBUTE_TYPES are edit types

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,4 +147,4 @@ def write_dataset(folder: Path, shards: Sequence[Sequence[ExportRecord]], pictur
 def toys(num_images: int, num_shards: int = 1) -> list[list[ExportRecord]]:
     """Records of `num_images` toys in all, spread over the shards as evenly as it goes."""
     bounds = [num_images * shard // num_shards for shard in range(num_shards + 1)]
-    return [[record(number, shard) for number in range(last - first)] for shard, (first, last) in enumerate(zip(bounds, bounds[1:]))]
+    return [[record(number, shard) for number in range(last - first)] for shard, (first, last) in enumerate(pairwise(bounds))]

@@ -77,7 +77,14 @@ def contrastive_loss(
     return torch.where(is_valid_B, loss_B, 0.0).sum() / num_valid * gather.num_processes
 
 
-def hard_loss(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
+def hard_logits(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
+    """Scaled similarities of each box with its texts, plus the log of the texts' weights: -inf where a text weighs 0."""
+    similarity_HM = torch.einsum("hd,hmd->hm", region_HD.float(), text_HMD.float())
+    # masked, not added: the gradient of 0 * inf is no number
+    return (scale * similarity_HM + weight_HM.clamp(min=1e-30).log()).masked_fill(weight_HM <= 0, float("-inf"))
+
+
+def hard_loss(logits_HM: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of each box's own expression among itself and its negatives: the mean over boxes of
     -log(e^s0 / (e^s0 + sum_m w_m e^sm)), with s the scaled similarities and w the negatives' weights.
 
@@ -86,17 +93,9 @@ def hard_loss(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tens
 
     Source: FG-CLIP (arXiv 2505.05071) section 3.3.
     """
-    logits_HM = hard_logits(region_HD, text_HMD, scale, weight_HM)
-    has_any_H = (weight_HM[:, 1:] > 0).any(1)
+    has_any_H = torch.isfinite(logits_HM[:, 1:]).any(1)
     loss_H = torch.where(has_any_H, _first_of(logits_HM), 0.0)
-    return loss_H.sum() / has_any_H.sum().clamp(min=1) + scale * 0
-
-
-def hard_logits(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
-    """Scaled similarities plus the log of the weights: -inf where a text weighs 0."""
-    similarity_HM = torch.einsum("hd,hmd->hm", region_HD.float(), text_HMD.float())
-    # masked, not added: the gradient of 0 * inf is no number
-    return (scale * similarity_HM + weight_HM.clamp(min=1e-30).log()).masked_fill(weight_HM <= 0, float("-inf"))
+    return loss_H.sum() / has_any_H.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)

@@ -165,15 +165,30 @@ def load_model(place: str, revision: str | None = None, from_scratch: bool = Fal
         raise TrainError(f"model {place}: its tokenizer has no end token; texts are read at theirs")
     if from_scratch:
         clip.config.text_config.eos_token_id = clip.text_model.eos_token_id = tokenizer.eos_token_id
-    model = FgClip(clip, *_pixel_statistics(Path(place) / _PIXELS_FILE))
-    extra = Path(place) / _EXTRA_FILE
-    if extra.is_file() and not from_scratch:
+    model = FgClip(clip, *_pixel_statistics(_found(place, _PIXELS_FILE, revision)))
+    extra = None if from_scratch else _found(place, _EXTRA_FILE, revision)
+    if extra is not None:
         from safetensors.torch import load_file
 
         missing, unexpected = model.load_state_dict(load_file(extra), strict=False)
         if unexpected or any(not name.startswith("clip.") for name in missing):
             raise TrainError(f"model {place}: {_EXTRA_FILE} does not fit its config.json")
     return model, tokenizer
+
+
+def _found(place: str, name: str, revision: str | None) -> Path | None:
+    """A file of the folder or hub model; None where it has none."""
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        place,
+        name,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return Path(path) if path else None
 
 
 def stretched(short_LE: torch.Tensor) -> torch.Tensor:
@@ -203,8 +218,8 @@ def _clamped(log_scale: torch.Tensor) -> torch.Tensor:
     return log_scale.exp().clamp(max=MAX_SCALE)
 
 
-def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if not path.is_file():
+def _pixel_statistics(path: Path | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if path is None:
         return _MEAN, _STD
     content = json.loads(path.read_text(encoding="utf-8"))
     return tuple(content.get("image_mean", _MEAN)), tuple(content.get("image_std", _STD))

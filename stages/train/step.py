@@ -19,21 +19,26 @@ from stages.train.texts import PackedTexts
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted sum, its terms unweighted, and how the hard loss does by edit type."""
+    """The weighted sum, its terms unweighted, and the scores of the hard loss where it is on."""
 
     total: torch.Tensor
     terms: dict[str, torch.Tensor]
-    types: dict[str, TypeFigures]
+    hard_logits_HM: torch.Tensor | None
+    hard_type_HM: torch.Tensor
 
     def values(self) -> dict[str, float]:
         return {"loss": float(self.total.detach()), **{f"loss_{name}": float(term.detach()) for name, term in self.terms.items()}}
+
+    def by_type(self) -> dict[str, TypeFigures]:
+        """How the hard loss does by edit type."""
+        return {} if self.hard_logits_HM is None else by_type(self.hard_logits_HM, self.hard_type_HM, TYPE_NAMES)
 
 
 class TrainingStep:
     """Losses of a batch and their gradients, for one stage's parameters."""
 
-    def __init__(self, model: FgClip, params: StageTraining, gather: Gather, with_types: bool = True) -> None:
-        self.model, self.params, self.gather, self.with_types = model, params, gather, with_types
+    def __init__(self, model: FgClip, params: StageTraining, gather: Gather) -> None:
+        self.model, self.params, self.gather = model, params, gather
 
     def backward(self, batch: Batch) -> Losses:
         """Add the batch's gradients to the parameters'. With `chunks` the towers see parts of the batch, the losses all of it."""
@@ -51,7 +56,7 @@ class TrainingStep:
 
     def losses(self, batch: Batch, image_BD: torch.Tensor, region_BRD: torch.Tensor, text_ND: torch.Tensor) -> Losses:
         """The stage's losses on features."""
-        params, terms, types = self.params, {}, {}
+        params, terms, logits_HM = self.params, {}, None
         scale, regional_scale, hard_scale = self.model.scales()
         weights = {"long": params.weight_long, "short": params.weight_short}
         for name, text_B in (("long", batch.long_B), ("short", batch.short_B)):
@@ -67,16 +72,12 @@ class TrainingStep:
             )
         if params.weight_hard:
             weights["hard"] = params.weight_hard
-            hard_text_HMD = _rows(text_ND, batch.hard_text_HM)
-            hard_region_HD = region_D[batch.hard_box_H]
-            terms["hard"] = hard_loss(hard_region_HD, hard_text_HMD, hard_scale, batch.hard_weight_HM)
-            if self.with_types:
-                logits_HM = hard_logits(hard_region_HD, hard_text_HMD, hard_scale, batch.hard_weight_HM)
-                types = by_type(logits_HM, batch.hard_type_HM, TYPE_NAMES)
+            logits_HM = hard_logits(region_D[batch.hard_box_H], _rows(text_ND, batch.hard_text_HM), hard_scale, batch.hard_weight_HM)
+            terms["hard"] = hard_loss(logits_HM)
         # Each feature and scale takes part, with weight 0 where no loss reads it: every step has a graph on every process.
         idle = (image_BD.sum() + region_BRD.sum() + text_ND.sum()) * 0
         total = sum((weights[name] * term for name, term in terms.items()), start=idle)
-        return Losses(total, terms, types)
+        return Losses(total, terms, None if logits_HM is None else logits_HM.detach(), batch.hard_type_HM)
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[None]:
         if self.params.precision != "bf16":

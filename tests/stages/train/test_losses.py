@@ -7,11 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.train.losses import by_type, contrastive_loss, hard_logits, hard_loss
+from stages.train.losses import by_type, contrastive_loss, hard_logits
+from stages.train.losses import hard_loss as loss_of_logits
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def hard_loss(region: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return loss_of_logits(hard_logits(region, texts, scale, weights))
 
 
 def value(loss: torch.Tensor) -> float:
@@ -76,7 +81,9 @@ def test_weight_two_counts_a_negative_twice() -> None:
     doubled = torch.cat([texts, texts[:, 1:2]], 1)
     weights = torch.ones(3, 4)
     weights[:, 1] = 2
-    assert value(hard_loss(region, texts, scale, weights)) == pytest.approx(value(hard_loss(region, doubled, scale, torch.ones(3, 5))), abs=1e-5)
+    assert value(hard_loss(region, texts, scale, weights)) == pytest.approx(
+        value(hard_loss(region, doubled, scale, torch.ones(3, 5))), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("num_rows", [0, 1])

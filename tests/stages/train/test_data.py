@@ -1,0 +1,153 @@
+import itertools
+from pathlib import Path
+
+import fsspec
+import pytest
+import torch
+
+from schemas.rows import Negative
+from stages.train.batch import NONE, Batch, collate
+from stages.train.config import Stage2, TrainError
+from stages.train.data import Source, batches, steps_per_epoch
+from stages.train.model import load_model
+from stages.train.samples import SampleMaker
+from stages.train.shards import ExportedDataset
+from stages.train.texts import TextPacker
+from tests.training_data import negative, picture, record, region, toys, write_dataset
+
+
+def source_of(root: str, tiny_clip: Path, **params: object) -> Source:
+    model, tokenizer = load_model(str(tiny_clip))
+    settings = Stage2.model_validate({"batch_size": 4, "workers": 0, "shuffle_buffer": 8, **params})
+    return Source(ExportedDataset(root), SampleMaker(settings, model.image_size), TextPacker(tokenizer, *model.num_positions))
+
+
+def taken(source: Source, num_steps: int, **where: int) -> list[Batch]:
+    return list(itertools.islice(batches(source, **where), num_steps))
+
+
+def same(left: Batch, right: Batch) -> bool:
+    return (
+        left.keys == right.keys
+        and left.pixels_BCHW.equal(right.pixels_BCHW)
+        and left.texts.ids_PL.equal(right.texts.ids_PL)
+        and left.hard_text_HM.equal(right.hard_text_HM)
+        and left.expression_K.equal(right.expression_K)
+    )
+
+
+def test_a_later_start_gives_exactly_the_batches_that_were_left(tmp_path: Path, tiny_clip: Path) -> None:
+    source = source_of(str(write_dataset(tmp_path, toys(30, 4))), tiny_clip)
+    whole = taken(source, 17)  # two epochs and a bit: 7 batches each
+    assert steps_per_epoch(source.dataset, source.params, 1) == 7
+    for first in (1, 6, 7, 10):
+        rest = taken(source, 17 - first, first_step=first)
+        assert all(same(a, b) for a, b in zip(whole[first:], rest, strict=True))
+
+
+def test_reader_processes_give_the_same_batches_after_a_restart(tmp_path: Path, tiny_clip: Path) -> None:
+    source = source_of(str(write_dataset(tmp_path, toys(40, 3))), tiny_clip, workers=2)
+    whole = taken(source, 8)
+    rest = taken(source, 5, first_step=3)
+    assert all(same(a, b) for a, b in zip(whole[3:], rest, strict=True))
+    assert len({key for batch in whole for key in batch.keys}) == 32
+
+
+def test_an_epoch_reads_each_image_once_on_all_processes_together(tmp_path: Path, tiny_clip: Path) -> None:
+    source = source_of(str(write_dataset(tmp_path, toys(33, 2))), tiny_clip)
+    keys = [key for rank in range(2) for batch in taken(source, 4, rank=rank, num_processes=2) for key in batch.keys]
+    assert len(keys) == len(set(keys)) == 32
+
+
+def test_shards_are_read_from_s3(s3_bucket: str, tmp_path: Path, tiny_clip: Path) -> None:
+    local = write_dataset(tmp_path, toys(20, 2))
+    remote = f"{s3_bucket}/trainer-shards"
+    fsspec.filesystem("s3").put(str(local), remote, recursive=True)
+    here, there = (taken(source_of(root, tiny_clip), 4) for root in (str(local), remote))
+    assert all(same(a, b) for a, b in zip(here, there, strict=True))
+
+
+def test_only_what_the_manifest_names_is_read(tmp_path: Path, tiny_clip: Path) -> None:
+    root = write_dataset(tmp_path, toys(16, 2))
+    (root / "00002.tar").write_bytes(b"not of this data set")
+    (root / "00001_stats.json").write_bytes(b"nor read")
+    assert len(taken(source_of(str(root), tiny_clip), 8)) == 8
+
+
+def test_a_tar_with_fewer_images_than_the_manifest_says_is_named(tmp_path: Path, tiny_clip: Path) -> None:
+    root = write_dataset(tmp_path, toys(16, 2))
+    (root / "00001.tar").write_bytes((write_dataset(tmp_path / "other", toys(4)) / "00000.tar").read_bytes())
+    with pytest.raises(TrainError, match=r"00001\.tar: has no image"):
+        taken(source_of(str(root), tiny_clip), 4)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"no exported data set there"):
+        ExportedDataset(str(tmp_path))
+
+
+def test_an_unreadable_image_keeps_its_place_without_texts_and_regions(tmp_path: Path, tiny_clip: Path) -> None:
+    """The published trainer dies of one."""
+    records = toys(4)
+    root = write_dataset(tmp_path, records, {records[0][1].key: b"no picture"})
+    (batch,) = taken(source_of(str(root), tiny_clip), 1)
+    broken = batch.keys.index(records[0][1].key)
+    assert batch.long_B[broken] == batch.short_B[broken] == NONE
+    assert len(batch.box_K) == 3
+
+
+def test_boxes_that_are_no_area_inside_the_image_are_left_out(tiny_clip: Path) -> None:
+    """Zero area, pixels instead of shares, xywh with a side beyond the image, null: NaN or an exception in the published trainer."""
+    wrong = [(0.2, 0.2, 0.2, 0.8), (3.0, 4.0, 20.0, 30.0), (0.8, 0.1, 0.3, 0.5), None]
+    boxes = [region("red", "car", bbox=box) for box in wrong] + [region("blue", "mug")]
+    sample = SampleMaker(Stage2(), 32).sample(picture(record(0)), record(0, regions=boxes), 0)
+    assert [box.positive for box in sample.regions] == ["a blue mug"]
+
+
+def test_negatives_vary_in_number_and_weigh_by_verdict_and_type(tiny_clip: Path) -> None:
+    verdicts = ["false", "true", "unsure", "unverified"]
+    negatives = [negative("a red car", "colour", "red", f"green{i}", verdict) for i, verdict in enumerate(verdicts)]
+    many = [negative("a red car", "object", "car", f"mug{i}") for i in range(13)]
+    maker = SampleMaker(Stage2.model_validate({"type_weights": {"object": 0.5}, "unverified_weight": 0.25, "seed": 1}), 32)
+    few, lots = (
+        maker.sample(picture(record(0)), record(0, regions=[region("red", "car", negatives=kept)]), 0).regions[0].negatives
+        for kept in (negatives, many)
+    )
+    assert few == (("a green0 car", "colour", 1.0), ("a green3 car", "colour", 0.25))
+    assert len(lots) == 10
+    assert {weight for _, _, weight in lots} == {0.5}
+    again = maker.sample(picture(record(0)), record(0, regions=[region("red", "car", negatives=many)]), 1).regions[0].negatives
+    assert set(lots) != set(again)  # another epoch draws others
+
+
+def test_at_most_four_boxes_and_those_with_negatives_first(tiny_clip: Path) -> None:
+    boxes = [region("red", "car", num_negatives=0) for _ in range(5)] + [region("blue", "mug")]
+    sample = SampleMaker(Stage2(), 32).sample(picture(record(0)), record(0, regions=boxes), 0)
+    assert [box.positive for box in sample.regions] == ["a blue mug", "a red car", "a red car", "a red car"]
+
+
+def test_texts_that_images_share_are_encoded_once(tiny_clip: Path) -> None:
+    _, tokenizer = load_model(str(tiny_clip))
+    maker = SampleMaker(Stage2(region_text="short", short_prefix=""), 32)
+    samples = [maker.sample(picture(record(number)), record(number, short="a toy"), 0) for number in (0, 9, 1)]
+    batch = collate(samples, TextPacker(tokenizer, 77, 248))
+    # 3 long, 1 short, "a red car" and "a green car" with their negatives, which are each other and "a blue car"
+    assert len(batch.texts) == 3 + 1 + 3
+    assert batch.short_B[0] == batch.short_B[1] == batch.short_B[2]
+    assert batch.hard_text_HM[0].equal(batch.hard_text_HM[1])
+    assert batch.text_key_N.unique().numel() == 7
+
+
+def test_a_batch_without_regions_has_no_boxes(tiny_clip: Path) -> None:
+    _, tokenizer = load_model(str(tiny_clip))
+    samples = [SampleMaker(Stage2(), 32).sample(picture(record(number)), record(number, regions=[]), 0) for number in range(2)]
+    batch = collate(samples, TextPacker(tokenizer, 77, 248))
+    assert batch.boxes_BR4.shape == (2, 0, 4)
+    assert len(batch.box_K) == len(batch.hard_box_H) == 0
+    assert torch.equal(batch.long_B >= 0, torch.tensor([True, True]))
+
+
+def test_a_negative_that_reads_like_its_positive_is_none(tiny_clip: Path) -> None:
+    same_text = Negative(text="A RED car", edits=[], type="colour", verdict="false")
+    sample = SampleMaker(Stage2(), 32).sample(picture(record(0)), record(0, regions=[region("red", "car", negatives=[same_text])]), 0)
+    assert sample.regions[0].negatives == ()

@@ -1,0 +1,86 @@
+"""Two processes over gloo beside one process on the joined batch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from schemas.dataset import ExportRecord
+from stages.train.batch import Batch
+from stages.train.config import Stage2
+from stages.train.losses import Alone, contrastive_loss
+from stages.train.model import load_model
+from stages.train.step import TrainingStep
+from tests.training_data import record, region, write_dataset
+from tests.two_processes import features, first_batch, run
+
+PARAMS = Stage2.model_validate({"batch_size": 4, "workers": 0, "precision": "fp32", "keep_groups": False})
+
+
+def records() -> list[ExportRecord]:
+    """Eight images, of which some have no region: one process may have none at all."""
+    kinds = [region("red", "car"), region("blue", "mug", "right", num_negatives=4)]
+    return [record(number, regions=kinds[: number % 3]) for number in range(8)]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_dataset(tmp_path_factory.mktemp("eight"), [records()]))
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory, root: str, tiny_clip: Path) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("two")
+    torch.multiprocessing.spawn(run, (str(folder), str(tiny_clip), root), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+def test_the_gathered_loss_equals_one_process_on_the_joined_batch(processes: list[dict[str, Any]]) -> None:
+    rows = features()
+    for name in ("image", "text", "scale"):
+        rows[name].requires_grad_()
+    loss = contrastive_loss(rows["image"], rows["text"], rows["scale"], rows["is_valid"], rows["keys"])
+    loss.backward()
+    torch.testing.assert_close((processes[0]["loss"] + processes[1]["loss"]) / 2, loss.detach(), atol=1e-5, rtol=0)
+    for name in ("image", "text"):  # a process's loss counts for half in the mean over processes
+        joined = torch.cat([process[f"{name}_grad"] for process in processes]) / 2
+        torch.testing.assert_close(joined, rows[name].grad, atol=1e-5, rtol=0)
+    scale = (processes[0]["scale_grad"] + processes[1]["scale_grad"]) / 2
+    torch.testing.assert_close(scale, rows["scale"].grad, atol=1e-5, rtol=0)
+
+
+def test_a_step_of_two_processes_has_the_gradients_of_one(processes: list[dict[str, Any]], root: str, tiny_clip: Path) -> None:
+    """Global losses over the joined batch; regional and hard losses as the mean over the processes' own."""
+    model, _ = load_model(str(tiny_clip))
+    step = TrainingStep(model, PARAMS, Alone())
+    parts: list[Batch] = [first_batch(str(tiny_clip), root, PARAMS, rank) for rank in range(2)]
+    seen = [step.features(part) for part in parts]
+    local = [step.losses(part, *found) for part, found in zip(parts, seen, strict=True)]
+    scale = model.scales()[0]
+    total = torch.zeros(())
+    for name in ("long", "short"):
+        texts = [getattr(part, f"{name}_B") for part in parts]
+        text = torch.cat([found[2][index] for found, index in zip(seen, texts, strict=True)])
+        keys = torch.cat([part.text_key_N[index] for part, index in zip(parts, texts, strict=True)])
+        joined = contrastive_loss(torch.cat([found[0] for found in seen]), text, scale, text_key_B=keys)
+        mean = sum(process["values"][f"loss_{name}"] for process in processes) / 2
+        assert mean == pytest.approx(float(joined.detach()), abs=1e-5)
+        total = total + joined
+    for name, weight in (("regional", 0.1), ("hard", 0.5)):
+        for losses, process in zip(local, processes, strict=True):
+            assert process["values"][f"loss_{name}"] == pytest.approx(float(losses.terms[name].detach()), abs=1e-5)
+        total = total + weight * (local[0].terms[name] + local[1].terms[name]) / 2
+    total.backward()
+    for name, parameter in model.named_parameters():
+        expected = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        for process in processes:
+            torch.testing.assert_close(process["gradients"][name], expected, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_two_processes_stay_equal_and_resume_to_identical_losses(processes: list[dict[str, Any]]) -> None:
+    for name, value in processes[0]["weights"].items():
+        assert torch.equal(value, processes[1]["weights"][name]), name
+    trained, resumed = processes[0]["trained"]
+    assert len(trained) == 6
+    assert resumed == trained[3:]

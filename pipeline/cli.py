@@ -124,6 +124,22 @@ def status(config: ConfigPath, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def report(
+    config: ConfigPath,
+    against: Annotated[Path | None, typer.Option("--against", metavar="CONFIG", help="Another run, shown beside it.")] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path("report-out"),
+    sample: Annotated[int, typer.Option("--sample", min=0, help="Images in the sample browser.")] = 200,
+    figures_from: Annotated[int, typer.Option("--figures-from", min=1, help="Images whose texts and boxes are counted.")] = 200_000,
+    as_json: AsJson = False,
+) -> None:
+    """Write a folder of static pages: where images were lost, what was made, samples to look at."""
+    from pipeline.report.command import report as write
+
+    with _user_errors(f"fgdata report {config}"):
+        _say(as_json, *write(config, against, out, sample, figures_from))
+
+
+@app.command()
 def retry(
     config: ConfigPath,
     only: Annotated[str, typer.Option("--only", help="Which rows: failed.")] = "failed",

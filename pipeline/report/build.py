@@ -1,0 +1,192 @@
+"""`fgdata report`: reads one run or two and writes the folder. The order of work; what is counted and drawn is elsewhere."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import ConfigError
+from pipeline.report.blocks import Panel
+from pipeline.report.captions_panel import CaptionsPanel
+from pipeline.report.choose import Chooser, Chosen
+from pipeline.report.difference import differences
+from pipeline.report.funnel import SHOWN, Funnel, count_funnel
+from pipeline.report.gather import Counting, gather
+from pipeline.report.grounding_panel import GroundingPanel
+from pipeline.report.negatives_panel import NegativesPanel
+from pipeline.report.pictures import pictures
+from pipeline.report.regions_panel import RegionsPanel
+from pipeline.report.render import assets, paired, render, script
+from pipeline.report.run_tables import Coverage, RunTables, open_run
+from pipeline.report.same_images import Identity, find_images
+from pipeline.report.speed_panel import SpeedPanel
+from pipeline.report.unit_rows import rows_of
+from pipeline.report.views import View, view
+from schemas.rows import Row
+
+RECORD = "report.json"
+SAMPLES_A_FILE = 50
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One run with its figures."""
+
+    label: str
+    run: RunTables
+    funnel: Funnel
+    panels: Sequence[Panel]
+    coverage: dict[str, Coverage]
+
+
+def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_images: int, now: datetime) -> dict[str, Any]:
+    """Write the report of one configuration, or of two side by side, into `out`; returns what report.json holds.
+
+    Raises: ConfigError where `out` holds something else; whatever opening a run raises.
+    """
+    earlier = _earlier_files(out)
+    counted = [_count(label, path, max_images) for label, path in zip("AB", configs, strict=False)]
+    files = assets()
+    samples, drawn = _samples(counted, num_samples)
+    files |= drawn
+    scripts = []
+    for start in range(0, len(samples), SAMPLES_A_FILE):
+        scripts.append(f"data/samples-{start // SAMPLES_A_FILE:04d}.js")
+        files[scripts[-1]] = script("fgdata.add", samples[start : start + SAMPLES_A_FILE]).encode()
+    content = _page_content(counted, samples, now)
+    files["index.html"] = render("index.html.j2", **content).encode()
+    files["samples.html"] = render("samples.html.j2", scripts=scripts, **content).encode()
+    record = _record(counted, samples, [*files, RECORD], now)
+    _write(out, files | {RECORD: json.dumps(record, indent=1, sort_keys=True).encode()}, earlier)
+    return record
+
+
+def _count(label: str, path: Path, max_images: int) -> Counted:
+    run = open_run(path)
+    panels: list[Counting] = [CaptionsPanel(), GroundingPanel(), RegionsPanel(), NegativesPanel(), SpeedPanel(run)]
+    funnel = count_funnel(run)
+    coverage = gather(run, panels, max_images)
+    return Counted(label, run, funnel, [panel.panel() for panel in panels], coverage)
+
+
+def _samples(counted: Sequence[Counted], num: int) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """The browser's records, and the picture files that they name."""
+    choosers = [Chooser(each.run, each.funnel) for each in counted]
+    chosen: dict[Identity, Chosen] = {}
+    origin: dict[Identity, int] = {}
+    for number, chooser in enumerate(choosers):
+        for image in chooser.choose(num // len(choosers)):
+            if image.identity not in chosen:
+                chosen[image.identity], origin[image.identity] = image, number
+    sides = [find_images(chooser, list(chosen.values())) for chooser in choosers]
+    drawn, paths = {}, {}
+    for number, each in enumerate(counted):
+        own = [image for identity, image in chosen.items() if origin[identity] == number]
+        for image, content in pictures(each.run, own):
+            if isinstance(content, bytes):
+                paths[image.identity] = f"images/{hashlib.sha256('/'.join(image.identity).encode()).hexdigest()[:20]}.webp"
+                drawn[paths[image.identity]] = content
+    views = [_views(each.run, side) for each, side in zip(counted, sides, strict=True)]
+    records = []
+    for number, (identity, image) in enumerate(chosen.items()):
+        records.append(_sample(number, image, paths.get(identity), [view.get(identity) for view in views]))
+    return records, drawn
+
+
+def _views(run: RunTables, side: dict[Identity, Chosen]) -> dict[Identity, View]:
+    """Of each image found in the run what is to be shown of it; one unit's rows in memory at a time."""
+    found: dict[Identity, View] = {}
+    by_unit: dict[str, list[tuple[Identity, Chosen]]] = {}
+    for identity, image in side.items():
+        by_unit.setdefault(image.unit.id, []).append((identity, image))
+    for members in by_unit.values():
+        unit = members[0][1].unit
+        rows = {stage: rows_of(run, stage, unit) for stage in run.stages}
+        for identity, image in members:
+            own: dict[str, Row] = {stage: table[image.position] for stage, table in rows.items() if table is not None}
+            found[identity] = view(image.steps, own)
+    return found
+
+
+def _sample(number: int, image: Chosen, picture: str | None, views: Sequence[View | None]) -> dict[str, Any]:
+    row = image.row
+    return {
+        "id": number,
+        "key": row.key,
+        "path": row.member or row.path.rsplit("/", 1)[-1],
+        "width": row.width,
+        "height": row.height,
+        "alt": row.alt,
+        "picture": picture,
+        "runs": [None if each is None else each.model_dump(mode="json") for each in views],
+    }
+
+
+def _page_content(counted: Sequence[Counted], samples: Sequence[dict[str, Any]], now: datetime) -> dict[str, Any]:
+    is_pair = len(counted) == 2
+    return {
+        "runs": counted,
+        "is_pair": is_pair,
+        "statuses": SHOWN,
+        "panels": paired([each.panels for each in counted]),
+        "differences": differences(counted[0].run, counted[1].run) if is_pair else [],
+        "num_samples": len(samples),
+        "num_shared": sum(all(sample["runs"]) for sample in samples),
+        "written": now.strftime("%Y-%m-%d %H:%M %Z").strip(),
+    }
+
+
+def _record(counted: Sequence[Counted], samples: Sequence[dict[str, Any]], files: Sequence[str], now: datetime) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "written": now.isoformat(timespec="seconds"),
+        "samples": len(samples),
+        "runs": [
+            {
+                "config": str(each.run.path),
+                "images_in": each.funnel.images_in,
+                "ok": each.funnel.num_ok,
+                "lost": each.funnel.num_lost,
+                "pending": each.funnel.num_pending,
+                "is_conserved": each.funnel.is_conserved,
+                "stages": [
+                    {
+                        "name": stage.name,
+                        "images": {status: stage.statuses[status] for status in SHOWN},
+                        "lost": [{"status": s, "reason": r, "images": count} for (s, r), count in sorted(stage.lost.items())],
+                    }
+                    for stage in each.funnel.stages
+                ],
+                "figures_from": {stage: vars(coverage) for stage, coverage in each.coverage.items()},
+            }
+            for each in counted
+        ],
+        "files": sorted(files),
+    }
+
+
+def _earlier_files(out: Path) -> list[str]:
+    """The files of an earlier report in the folder.
+
+    Raises: ConfigError where the folder holds something that no report wrote.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return []
+    try:
+        files = json.loads((out / RECORD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"--out {out}: the folder holds something else than a report; name an empty or a new one") from error
+    return [name for name in files if isinstance(name, str) and (out / name).resolve().is_relative_to(out.resolve())]
+
+
+def _write(out: Path, files: dict[str, bytes], earlier: Sequence[str]) -> None:
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for name in set(earlier) - set(files):
+        (out / name).unlink(missing_ok=True)

@@ -1,0 +1,18 @@
+"""The body of the command `fgdata report`."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.report.build import write_report
+
+
+def report(config: Path, against: Path | None, out: Path, num_samples: int, max_images: int) -> tuple[dict[str, Any], str]:
+    """Write the report; returns its record, and what to say."""
+    configs = [config] if against is None else [config, against]
+    record = write_report(configs, out, num_samples, max_images, datetime.now().astimezone())
+    lines = [f"wrote {out / 'index.html'}"]
+    for run in record["runs"]:
+        lines.append(f"  {run['config']}: {run['images_in']} images in, {run['ok']} ok, {run['lost']} lost, {run['pending']} pending")
+    lines.append(f"  {record['samples']} images to look at in {out / 'samples.html'}")
+    return record, "\n".join(lines)

@@ -1,0 +1,228 @@
+"""What the sample browser is told of one image in one run: the shape of its JSON, and how it is made from the rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.report.hygiene import flags
+from pipeline.report.unit_rows import Step, outcome
+from schemas.boxes import Box
+from schemas.rows import (
+    CAPTION,
+    BalanceRow,
+    CaptionRow,
+    Detection,
+    Edit,
+    Fact,
+    GroundRow,
+    HardNegativeRow,
+    MineRow,
+    Negative,
+    Record,
+    Region,
+    RegionCaption,
+    RegionCaptionRow,
+    RegionNegatives,
+    Row,
+    SelectRow,
+    VerifyRow,
+)
+
+MAX_DROPPED = 80
+Rows = Mapping[str, Row]
+
+
+class NegativeView(Record):
+    """A candidate. `released` is null where the run has no stage that releases."""
+
+    text: str
+    edits: list[Edit]
+    type: str
+    level: int
+    source: str
+    verdict: str
+    released: bool | None = None
+
+
+class TextView(Record):
+    """A positive with its candidates."""
+
+    positive: str
+    verdict: str
+    negatives: list[NegativeView]
+    proposed: int
+    rejects: dict[str, int]
+    group: str | None = None
+
+
+class RegionView(Record):
+    """A box with what was said of it. `about` holds whatever else select stored."""
+
+    xyxy: Box
+    phrase: str
+    start: int
+    end: int
+    head: str
+    score: float | None
+    about: dict[str, str]
+    short: str | None = None
+    long: str | None = None
+    attributes: list[tuple[str, str]] = Field(default_factory=list)
+    reason: str | None = None
+    facts: list[tuple[str, str, str]] = Field(default_factory=list)
+    texts: list[TextView] = Field(default_factory=list)
+
+
+class PhraseView(Record):
+    start: int
+    end: int
+    mark: str | None
+
+
+class DroppedView(Record):
+    """A detection that is no region."""
+
+    xyxy: Box
+    score: float | None
+    phrase: str
+
+
+class View(Record):
+    """All of it, for one image and run."""
+
+    status: str
+    stage: str
+    reason: str
+    steps: list[tuple[str, str, str, str]]
+    long: str | None = None
+    short: str | None = None
+    flags: list[str] = Field(default_factory=list)
+    phrases: list[PhraseView] = Field(default_factory=list)
+    regions: list[RegionView] = Field(default_factory=list)
+    texts: list[TextView] = Field(default_factory=list, description="Of the long caption.")
+    dropped: list[DroppedView] = Field(default_factory=list)
+
+
+def view(steps: Sequence[Step], rows: Rows) -> View:
+    """The view of an image from its steps and its rows by stage."""
+    end = outcome(steps)
+    caption, ground = rows.get("caption"), rows.get("ground")
+    long = caption.long if isinstance(caption, CaptionRow) else None
+    regions = _regions(rows)
+    return View(
+        status=end.status,
+        stage=end.stage,
+        reason=end.reason,
+        steps=[(step.stage, step.status, step.reason, step.detail) for step in steps],
+        long=long,
+        short=caption.short if isinstance(caption, CaptionRow) else None,
+        flags=flags(long) if long else [],
+        phrases=[PhraseView(start=p.start, end=p.end, mark=p.mark) for p in ground.phrases] if isinstance(ground, GroundRow) else [],
+        regions=regions,
+        texts=_texts(rows).get(CAPTION, []),
+        dropped=_dropped(ground, regions) if isinstance(ground, GroundRow) else [],
+    )
+
+
+def _regions(rows: Rows) -> list[RegionView]:
+    select, captions = rows.get("select"), rows.get("region_caption")
+    if not isinstance(select, SelectRow):
+        return []
+    said = {caption.region: caption for caption in captions.regions} if isinstance(captions, RegionCaptionRow) else {}
+    texts, facts = _texts(rows), _facts(rows)
+    return [_region(region, said.get(i), texts.get(i, []), facts.get(i, [])) for i, region in enumerate(select.regions)]
+
+
+def _region(region: Region, said: RegionCaption | None, texts: list[TextView], facts: list[Fact]) -> RegionView:
+    shown = {"xyxy", "score", "phrase", "start", "end", "head"}
+    others = {name: value for name, value in region.model_dump().items() if name not in shown and value is not None}
+    if region.num_boxes == 1:
+        del others["num_boxes"]
+    return RegionView(
+        **{name: getattr(region, name) for name in shown},
+        about={name: _word(value) for name, value in others.items()},
+        short=said.short if said else None,
+        long=said.long if said else None,
+        reason=said.reason if said else None,
+        attributes=[(attribute.type, attribute.value) for attribute in said.attributes] if said else [],
+        facts=[(fact.type, fact.value, fact.verdict) for fact in facts if fact.is_positive],
+        texts=texts,
+    )
+
+
+def _word(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _facts(rows: Rows) -> dict[int, list[Fact]]:
+    verify = rows.get("verify")
+    found: dict[int, list[Fact]] = {}
+    for fact in verify.facts if isinstance(verify, VerifyRow) else ():
+        found.setdefault(fact.region, []).append(fact)
+    return found
+
+
+def _texts(rows: Rows) -> dict[int, list[TextView]]:
+    """By region: all candidates as the furthest stage that holds them all knows them, with whether balance released them."""
+    verify, balance = rows.get("verify"), rows.get("balance")
+    candidates: list[RegionNegatives] = []
+    if isinstance(verify, VerifyRow) and verify.status == "ok":
+        candidates = verify.regions
+    else:
+        for row in (rows.get("hard_negative"), rows.get("mine")):
+            candidates = candidates + (row.regions if isinstance(row, HardNegativeRow | MineRow) else [])
+    released = _released(balance) if isinstance(balance, BalanceRow) and balance.status == "ok" else None
+    refused = _refused(balance) if released is not None and isinstance(balance, BalanceRow) else {}
+    found: dict[int, list[TextView]] = {}
+    for text in candidates:
+        found.setdefault(text.region, []).append(_text(text, released, refused))
+    return found
+
+
+def _identity(text: RegionNegatives, negative: Negative) -> tuple[object, ...]:
+    return text.region, text.group, text.positive, negative.source, negative.text
+
+
+def _released(balance: BalanceRow) -> set[tuple[object, ...]]:
+    return {_identity(text, negative) for text in balance.regions for negative in text.negatives}
+
+
+def _refused(balance: BalanceRow) -> dict[tuple[object, ...], dict[str, int]]:
+    return {(text.region, text.group, text.positive): text.rejects for text in balance.regions}
+
+
+def _text(
+    text: RegionNegatives, released: set[tuple[object, ...]] | None, refused: Mapping[tuple[object, ...], dict[str, int]]
+) -> TextView:
+    negatives = [
+        NegativeView(
+            text=negative.text,
+            edits=negative.edits,
+            type=negative.type,
+            level=negative.level,
+            source=negative.source,
+            verdict=negative.verdict,
+            released=None if released is None else _identity(text, negative) in released,
+        )
+        for negative in text.negatives
+    ]
+    return TextView(
+        positive=text.positive,
+        verdict=text.positive_verdict,
+        negatives=negatives,
+        proposed=text.num_proposed,
+        rejects={**text.rejects, **refused.get((text.region, text.group, text.positive), {})},
+        group=text.group,
+    )
+
+
+def _dropped(ground: GroundRow, regions: Sequence[RegionView]) -> list[DroppedView]:
+    kept = {(region.xyxy, region.start) for region in regions}
+    rest = [box for box in ground.detections if (box.xyxy, ground.phrases[box.phrase].start) not in kept]
+    rest.sort(key=_worst_last)
+    return [DroppedView(xyxy=box.xyxy, score=box.score, phrase=ground.phrases[box.phrase].text) for box in rest[:MAX_DROPPED]]
+
+
+def _worst_last(box: Detection) -> float:
+    return -(box.score or 0.0)

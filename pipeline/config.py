@@ -19,6 +19,8 @@ from stages.export import Export
 from stages.select import SelectParams
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+# What a stage whose rows are all given cannot do without: a negative is of an expression.
+_GIVEN_NEEDS: Mapping[str, tuple[str, ...]] = {"hard_negative": ("region_caption",)}
 _BLOCKS = ("workdir", "corpus", "given", "engines", "stages", "placement", "export", "prompts_dir")
 
 
@@ -199,7 +201,7 @@ class _Reader:
                 if config.export_to is None:
                     raise ConfigError("the block export is missing: `export: {to: ...}` says where the data set goes")
                 continue
-            for upstream in UNIT_STAGES[name].reads if config.is_computed(name) else ():
+            for upstream in UNIT_STAGES[name].reads if config.is_computed(name) else _GIVEN_NEEDS.get(name, ()):
                 if upstream not in config.stages:
                     raise ConfigError(f"stages.{name} reads {upstream}, which is not among the stages")
             for role in UNIT_STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():

@@ -37,6 +37,9 @@ def load_images(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[Loaded]
         if row.status != "ok":
             loaded.append(Loaded(row, problem=Row(key=row.key, status=row.status, reason=row.reason, detail=row.detail)))
             continue
+        if not row.has_pixels:
+            loaded.append(Loaded(row, problem=Row(key=row.key, status="skipped", reason="no_image")))
+            continue
         result = _checked(row, data) or decode(data or b"", params.max_pixels_limit)
         if isinstance(result, Problem):
             loaded.append(Loaded(row, problem=Row(key=row.key, status="failed", reason=result.reason, detail=result.detail)))
@@ -46,13 +49,13 @@ def load_images(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[Loaded]
 
 
 def read_bytes(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[bytes | None]:
-    """The source bytes of index rows, untouched and in order; None where the status is not ok or a folder's file is gone.
+    """The source bytes of index rows, untouched and in order; None where there are none to be had.
 
     Raises: FileNotFoundError where a tar or Parquet shard has gone.
     """
     storage = corpus_storage(params)
     found: list[bytes | None] = [None] * len(rows)
-    live = [(position, row) for position, row in enumerate(rows) if row.status == "ok"]
+    live = [(position, row) for position, row in enumerate(rows) if row.status == "ok" and row.has_pixels]
     whole = [(position, row) for position, row in live if row.version]
     for (position, _), data in zip(whole, storage.read_many([row.path for _, row in whole]), strict=True):
         found[position] = data

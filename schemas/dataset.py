@@ -33,7 +33,7 @@ class ExportRecord(Record):
     key: str = Field(description="Name of the image in the exported tar, without suffix.")
     source_key: str = Field(description="Name of the image in the corpus.")
     source_shard: str = Field(description="Where the bytes came from, relative to the corpus.")
-    sha256: str
+    sha256: str = Field(description="Of the image's bytes; empty where the corpus holds none.")
     width: int | None = Field(None, description="Pixels of the upright image.")
     height: int | None = None
     alt: str | None = None

@@ -15,6 +15,7 @@ EditType = Literal[
     "object", "part", "relation", "position", "count", "existence", "swap", "untyped",
 ]  # fmt: skip
 Verdict = Literal["false", "true", "unsure", "unverified"]
+TEXT_FORMAT = "text"  # in place of an image's format where a corpus names images and holds none
 CAPTION = -1  # in place of a region's index: the long caption of the whole image
 # The attribute types that are edit types too. A region's parts, count and text are described and not edited as attributes.
 ATTRIBUTE_TYPES: tuple[str, ...] = ("colour", "material", "pattern", "transparency", "size", "state", "shape")
@@ -63,12 +64,17 @@ class CorpusRow(Row):
     member: str = Field("", description="The member's name in its tar, or the file's name.")
     width: int | None = Field(None, description="Pixels of the upright image; null where no header could be read.")
     height: int | None = None
-    format: str | None = Field(None, description="Pillow's name of the format: JPEG, PNG, WEBP.")
+    format: str | None = Field(None, description="Pillow's name of the format: JPEG, PNG, WEBP; `text` where no pixels are at hand.")
     sha256: str | None = None
     alt: str | None = Field(None, description="Alt text that came with the image.")
     duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
     unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
     version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the corpus holds this image's bytes at all: a text corpus names images alone."""
+        return self.format != TEXT_FORMAT
 
 
 class CaptionRow(GivableRow):

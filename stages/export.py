@@ -101,16 +101,16 @@ class _Shard:
             self.tally.add(row, record)
 
     def _export(self, image: ExportImage, content: bytes | None) -> tuple[ExportRow, ExportRecord | None]:
-        """Write one image; its row, and its record unless its bytes are gone."""
+        """Write one image; its row, and its record unless its bytes are gone. Of a text corpus the record alone is written."""
         corpus = image.corpus
-        if content is None:
+        if content is None and corpus.has_pixels:
             return _failed(corpus, "source_gone", "has gone since it was indexed"), None
-        if corpus.sha256 and hashlib.sha256(content).hexdigest() != corpus.sha256:
+        if content is not None and corpus.sha256 and hashlib.sha256(content).hexdigest() != corpus.sha256:
             return _failed(corpus, "source_changed", "not the bytes that were indexed"), None
         record = export_record(corpus, image.rows, image_key(self.number, len(self.tally.rows)))
         suffix = extension(corpus.format)
         self.files.add(record, content, suffix)
-        if self.params.finehard:
+        if self.params.finehard and content is not None:
             self._add_finehard(record, content, suffix)
         num_negatives = sum(len(region.negatives) for region in record.regions)
         shard = shard_name(self.number)

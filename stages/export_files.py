@@ -101,10 +101,11 @@ class ShardFiles:
         self.parquet.close()
         self.finehard.close()
 
-    def add(self, record: ExportRecord, content: bytes, suffix: str) -> None:
-        """One image: its bytes as they are and its json into the tar, its row into the Parquet file."""
+    def add(self, record: ExportRecord, content: bytes | None, suffix: str) -> None:
+        """One image: its bytes as they are, if there are any, and its json into the tar, its row into the Parquet file."""
         text = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-        self._add_member(f"{record.key}.{suffix}", content)
+        if content is not None:
+            self._add_member(f"{record.key}.{suffix}", content)
         self._add_member(f"{record.key}.json", text.encode())
         self._waiting.append(record)
         if len(self._waiting) == _ROWS_PER_GROUP:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from schemas.boxes import clip_box, normalise
+from schemas.boxes import Box, clip_box, normalise
 from schemas.dataset import ExportRecord, ExportRegion
 from schemas.rows import CaptionRow, CorpusRow, HardNegativeRow, Negative, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
 
@@ -29,15 +29,36 @@ def _regions(corpus: CorpusRow, rows: Mapping[str, Row]) -> list[ExportRegion]:
     selected, captioned, denied = rows.get("select"), rows.get("region_caption"), rows.get("hard_negative")
     captions = {said.region: said for said in captioned.regions} if isinstance(captioned, RegionCaptionRow) else {}
     negatives = {said.region: said.negatives for said in denied.regions} if isinstance(denied, HardNegativeRow) else {}
-    regions = selected.regions if isinstance(selected, SelectRow) else []
-    return [_region(corpus, region, captions.get(i), negatives.get(i, [])) for i, region in enumerate(regions)]
+    if not isinstance(selected, SelectRow):
+        return [_given_region(corpus, said, negatives.get(i, [])) for i, said in captions.items()]
+    return [_region(corpus, region, captions.get(i), negatives.get(i, [])) for i, region in enumerate(selected.regions)]
+
+
+def _given_region(corpus: CorpusRow, caption: RegionCaption, negatives: list[Negative]) -> ExportRegion:
+    """Without select, the region captions were given, and what they are of is named by their own texts."""
+    return ExportRegion(
+        xyxy=caption.xyxy,
+        bbox=_bbox(corpus, caption.xyxy),
+        phrase=caption.short or caption.head,
+        head=caption.head,
+        short=caption.short,
+        long=caption.long,
+        attributes=caption.attributes,
+        negatives=negatives,
+    )
+
+
+def _bbox(corpus: CorpusRow, xyxy: Box | None) -> Box | None:
+    if xyxy is None or not corpus.width or not corpus.height:
+        return None
+    inside = clip_box(xyxy, corpus.width, corpus.height)
+    return normalise(inside, corpus.width, corpus.height) if inside else None
 
 
 def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, negatives: list[Negative]) -> ExportRegion:
-    inside = clip_box(region.xyxy, corpus.width, corpus.height) if corpus.width and corpus.height else None
     return ExportRegion(
         xyxy=region.xyxy,
-        bbox=normalise(inside, corpus.width, corpus.height) if inside and corpus.width and corpus.height else None,
+        bbox=_bbox(corpus, region.xyxy),
         score=region.score,
         phrase=region.phrase,
         start=region.start,

@@ -28,7 +28,8 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
 
     name = "hard_negative"
     version = 1
-    reads = ("select", "region_caption")
+    reads = ("region_caption",)
+    may_read = ("select",)  # not there where phrases alone were given
     generator_roles = ("writer",)
 
     @classmethod
@@ -68,7 +69,9 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
     ) -> RegionNegatives:
         if outcome.value is None:
             return RegionNegatives(region=region.region, positive=positive, rejects={outcome.error or "invalid_output": 1})
-        facts = [image.row(SelectRow).regions[region.region].phrase, region.long or "", *(a.value for a in region.attributes)]
+        select = image.upstream.get(SelectRow)
+        phrases = [select.regions[region.region].phrase] if isinstance(select, SelectRow) else []
+        facts = [*phrases, region.long or "", *(a.value for a in region.attributes)]
         # Not drawn by fingerprint: two engines that propose the same edits keep the same ones, and their tables can be compared.
         draw = rng(self.name, f"{image.key}/{region.region}", attempt)
         order = draw.sample(range(len(outcome.value)), len(outcome.value))

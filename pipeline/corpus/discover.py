@@ -21,7 +21,7 @@ SIDECAR_SUFFIXES = frozenset(("json", "txt"))
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "img")
 _SCRATCH = frozenset(("_tmp", "_temporary", "__MACOSX"))
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
-Kind = Literal["tar", "parquet", "folder"]
+Kind = Literal["tar", "parquet", "folder", "text"]
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +78,7 @@ def discover(params: CorpusParams) -> list[ShardFile]:
     return shards
 
 
-_WANTED = {"tar": "*.tar", "parquet": "*.parquet", "folder": f"image file ({', '.join(sorted(IMAGE_SUFFIXES))})"}
+_WANTED = {"tar": "*.tar", "parquet": "*.parquet", "text": "*.jsonl", "folder": f"image file ({', '.join(sorted(IMAGE_SUFFIXES))})"}
 
 
 def suffix_of(path: str) -> str:
@@ -118,7 +118,7 @@ def _finished(listing: Iterable[Entry]) -> set[str]:
 
 
 def _kind(params: CorpusParams, storage: Storage, chosen: list[Entry]) -> Kind:
-    fixed: dict[str, Kind] = {"webdataset": "tar", "parquet": "parquet", "folder": "folder"}
+    fixed: dict[str, Kind] = {"webdataset": "tar", "parquet": "parquet", "folder": "folder", "text": "text"}
     if params.format in fixed:
         return fixed[params.format]
     suffixes = {suffix_of(entry.path) for entry in chosen}
@@ -157,7 +157,8 @@ def _only_finished(params: CorpusParams, chosen: list[Entry], kind: Kind, finish
 def _shards(params: CorpusParams, kind: Kind, chosen: list[Entry], listing: list[Entry]) -> list[ShardFile]:
     if kind == "folder":
         return _groups(params, chosen, listing)
-    found = [entry for entry in chosen if suffix_of(entry.path) == kind]
+    suffix = "jsonl" if kind == "text" else kind
+    found = [entry for entry in chosen if suffix_of(entry.path) == suffix]
     return [ShardFile(kind, entry.path, entry.version, entry.size_bytes) for entry in sorted(found, key=lambda entry: entry.path)]
 
 

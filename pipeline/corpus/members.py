@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.discover import IMAGE_SUFFIXES, SIDECAR_SUFFIXES, FolderFile, ShardFile, find_image_column, suffix_of
+from pipeline.corpus.lines import text_rows
 from pipeline.corpus.params import CorpusError, CorpusParams, corpus_storage
 from pipeline.pixels import MAX_FILE_BYTES, Problem, probe
 from pipeline.storage import Storage
@@ -62,6 +63,8 @@ def read_members(params: CorpusParams, shard: ShardFile, skip: set[str]) -> list
     with storage.open(shard.location) as file:
         if shard.kind == "tar":
             return _tar_rows(params, shard, file)
+        if shard.kind == "text":
+            return text_rows(params, shard, file)
         return _parquet_rows(params, shard, file)
 
 

@@ -25,10 +25,11 @@ class CorpusParams(BaseModel):
     path: str = Field(
         description="Where the images lie: a folder, a file, a glob (`shards/*.tar`, `{00000..00123}.tar`), or any of these under s3://."
     )
-    format: Literal["auto", "webdataset", "parquet", "folder", "img2dataset"] = Field(
+    format: Literal["auto", "webdataset", "parquet", "folder", "img2dataset", "text"] = Field(
         "auto",
         description="auto looks: tars, else image files, else Parquet; img2dataset where `NNNNN_stats.json` files lie beside them, "
-        "and then shards without theirs are left alone, because they are still being written.",
+        "and then shards without theirs are left alone, because they are still being written. text: no pixels are at hand; a line of a "
+        ".jsonl file names an image by `key` (or `key_column`) and may hold its alt text (`alt_field`), `width` and `height`.",
     )
     unit_size: int = Field(
         64, ge=1, description="Images in a unit at most: what is scheduled, committed and resumed. Holds for new shards only."
@@ -43,7 +44,8 @@ class CorpusParams(BaseModel):
         None, description="Parquet column of the encoded bytes, or of structs with a field `bytes`; null: found by name."
     )
     key_column: str | None = Field(
-        None, description="Parquet column of the key; null: key or __key__ where there is one, else the row number."
+        None,
+        description="Parquet column, or field of a text corpus, that holds the key; null: key or __key__, else the row number.",
     )
     alt_column: str | None = Field(None, description="Parquet column of the alt text; null: caption, alt or text where there is one.")
     alt_field: str = Field(
@@ -77,7 +79,7 @@ def split_path(path: str) -> tuple[str, str | None]:
     first = next((number for number, part in enumerate(parts) if re.search(r"[*?\[{]", part)), None)
     if first is not None and (is_remote or not Path(path).exists()):
         return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(parts[first:])
-    if PurePosixPath(path).suffix in (".tar", ".parquet") if is_remote else Path(path).is_file():
+    if PurePosixPath(path).suffix in (".tar", ".parquet", ".jsonl") if is_remote else Path(path).is_file():
         folder, _, name = path.rpartition("/")
         return folder or ".", name
     return path, None

@@ -92,7 +92,8 @@ def _run_ray_data(job: Job, state: State, runner: Runner) -> None:
     (node,) = job.graph
     tasks = [runner._task(node, item) for item in state.items(node.name)]  # noqa: SLF001  # the very tasks that our loop sends
     for done in drive_ray_data(runner._job(node), tasks):  # noqa: SLF001
-        state.add(done.table)
+        for table in done.tables:
+            state.add(table)
 
 
 def _cpu_s() -> float:

@@ -45,7 +45,7 @@ class Job:
             for node in self.graph
             if node.name in self.config.given
         }
-        return State(self.graph, units, self.ledger, given)
+        return State(self.graph, units, self.ledger, given, self.config.corpus.block_images)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import FIELDS, GIVABLE, GivenParams
-from pipeline.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, UNIT_STAGES, model_path, params_type
+from pipeline.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, STAGES, model_path, params_type
 from stages.base import StageParams
 from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
 from stages.export import Export
@@ -75,7 +75,7 @@ class Config:
         """Role -> engine of the roles that a stage uses."""
         if stage == Export.name or not self.is_computed(stage):
             return {}
-        return {role: self.engines[role] for role in UNIT_STAGES[stage].roles(self.stages[stage])}
+        return {role: self.engines[role] for role in STAGES[stage].roles(self.stages[stage])}
 
 
 def load_config(path: Path) -> Config:
@@ -201,10 +201,10 @@ class _Reader:
                 if config.export_to is None:
                     raise ConfigError("the block export is missing: `export: {to: ...}` says where the data set goes")
                 continue
-            for upstream in UNIT_STAGES[name].reads if config.is_computed(name) else _GIVEN_NEEDS.get(name, ()):
+            for upstream in STAGES[name].reads if config.is_computed(name) else _GIVEN_NEEDS.get(name, ()):
                 if upstream not in config.stages:
                     raise ConfigError(f"stages.{name} reads {upstream}, which is not among the stages")
-            for role in UNIT_STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():
+            for role in STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():
                 if role not in config.engines:
                     raise ConfigError(f"stages.{name} needs the engine {role}: add the block engines.{role}")
 

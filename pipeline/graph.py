@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pipeline.config import Config, ConfigError
 from pipeline.fingerprint import describe_stage, fingerprint_of
-from pipeline.registry import UNIT_STAGES, row_type
+from pipeline.registry import BLOCK_STAGES, STAGES, row_type
 from prompts.loader import Prompt, PromptError, load_prompt
 from schemas.rows import Row
 from stages.export import Export
 
-Scope = Literal["unit", "shard"]
+Scope = Literal["unit", "block", "shard"]
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,34 @@ def build_graph(config: Config) -> list[Node]:
 
 def _reads(config: Config, name: str) -> tuple[str, ...]:
     if name == Export.name:
-        return tuple(stage for stage in Export.may_read if stage in config.stages)
-    stage = UNIT_STAGES[name]
+        return Export.reads_among(config.stages)
+    stage = STAGES[name]
     if not config.is_computed(name):
         return tuple(other for other in stage.reads if other in config.stages)
-    return (*stage.reads, *(other for other in stage.may_read if other in config.stages))
+    return stage.reads_among(config.stages)
+
+
+def _scope(name: str) -> Scope:
+    if name == Export.name:
+        return "shard"
+    return "block" if name in BLOCK_STAGES else "unit"
 
 
 def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:
     is_export = name == Export.name
     reads = _reads(config, name)
-    names = {} if is_export or not config.is_computed(name) else UNIT_STAGES[name].prompt_names(config.stages[name])
+    names = {} if is_export or not config.is_computed(name) else STAGES[name].prompt_names(config.stages[name])
     try:
         prompts = {task: load_prompt(task, version, config.prompts_dir) for task, version in names.items()}
     except PromptError as error:
         raise ConfigError(f"stages.{name}: {error}") from error
     description = describe_stage(
         name,
-        Export.version if is_export else UNIT_STAGES[name].version,
+        Export.version if is_export else STAGES[name].version,
         config.stages[name],
         prompts,
         config.specs(name),
         {upstream: nodes[upstream].fingerprint for upstream in reads},
         config.given.get(name),
     )
-    return Node(name, "shard" if is_export else "unit", reads, fingerprint_of(description), description, prompts)
+    return Node(name, _scope(name), reads, fingerprint_of(description), description, prompts)

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.blocks import Blocks
 from pipeline.corpus.index import Unit
+from pipeline.corpus.params import BLOCK_IMAGES
 from pipeline.given.matching import NOTHING, Matched
 from pipeline.graph import Node
 from pipeline.ledger import Ledger, Table, inputs_digest
@@ -15,7 +17,7 @@ REASONS = ("new", "version_changed", "prompt_changed", "params_changed", "model_
 
 @dataclass(frozen=True)
 class Item:
-    """What a stage commits at once: one unit, or all units of a shard."""
+    """What a stage is given at once: one unit, or all units of a shard or of a block. Of a block each unit has its own table."""
 
     id: str
     units: tuple[Unit, ...]
@@ -41,24 +43,40 @@ class StagePlan:
 
 @dataclass
 class _Listed:
-    """What the ledger lists for one node; `current` remembers the items whose current table has been found."""
+    """What the ledger lists for one node; `current` remembers the current tables that were found, `inputs` those of blocks."""
 
     tables: dict[str, dict[str, Table]]
     retries: dict[str, int]
     deaths: dict[tuple[str, int], int] = field(default_factory=dict)
     current: dict[str, Table] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 class State:
-    """The ledger's listing of a graph over the units of a corpus; a run keeps it current with `add`."""
+    """The ledger's listing of a graph over the units of a corpus; a run keeps it current with `add`.
 
-    def __init__(self, graph: Sequence[Node], units: Sequence[Unit], ledger: Ledger, given: Mapping[str, Matched] | None = None) -> None:
+
+    What is scheduled is an item of `items`. What has a table is an item of `current_tables`: the same but for a block, whose
+    units have a table each. Both kinds are understood wherever an item is asked about.
+    """
+
+    def __init__(
+        self,
+        graph: Sequence[Node],
+        units: Sequence[Unit],
+        ledger: Ledger,
+        given: Mapping[str, Matched] | None = None,
+        block_images: int = BLOCK_IMAGES,
+    ) -> None:
         self.graph = list(graph)
         self.nodes = {node.name: node for node in graph}
         self.ledger = ledger
         self.given = given or {}
-        self._items = {node.name: _items(node, units) for node in graph}
-        self._item_of = {name: {unit.id: item for item in items for unit in item.units} for name, items in self._items.items()}
+        self._blocks = Blocks(ledger.workdir, units, block_images) if any(node.scope == "block" for node in graph) else None
+        self._units = [Item(unit.id, (unit,)) for unit in units]
+        self._unit_items = {item.id: item for item in self._units}
+        self._shards = _shards(units)
+        self._shard_of = _by_unit(self._shards)
         self._listed = {
             node.name: _Listed(
                 ledger.tables(node.name, node.fingerprint),
@@ -67,18 +85,47 @@ class State:
             )
             for node in graph
         }
+        self._cut_blocks()
 
     def items(self, stage: str) -> list[Item]:
-        """All items of a stage, in order of shard and place."""
-        return self._items[stage]
+        """All items of a stage that are scheduled, in order of shard and place."""
+        return {"unit": self._units, "block": self._block_items, "shard": self._shards}[self.nodes[stage].scope]
 
     def item_of(self, stage: str, unit: Unit) -> Item:
-        """The item of a stage that holds a unit."""
-        return self._item_of[stage][unit.id]
+        """The scheduled item of a stage that holds a unit."""
+        return {"unit": self._unit_items, "block": self._block_of, "shard": self._shard_of}[self.nodes[stage].scope][unit.id]
+
+    def tabled(self, stage: str, item: Item) -> list[Item]:
+        """The items that have a table each: the units of a block, else the item itself."""
+        return [self._unit_items[unit.id] for unit in item.units] if self.nodes[stage].scope == "block" else [item]
+
+    def seal(self, item: Item) -> bool:
+        """Seal a block, before the first barrier stage runs on it.
+
+        False where another driver has sealed otherwise meanwhile: the items of all block stages are new ones then.
+        """
+        assert self._blocks is not None, "only a graph with a block stage has blocks"
+        if self._blocks.seal(item.id):
+            return True
+        self._cut_blocks()
+        self._forget()
+        return False
+
+    def _cut_blocks(self) -> None:
+        self._block_items = [Item(block.id, block.units) for block in self._blocks.all] if self._blocks else []
+        self._block_of = _by_unit(self._block_items)
+
+    def _forget(self) -> None:
+        for listed in self._listed.values():
+            listed.current.clear()
+            listed.inputs.clear()
+
+    def _scheduled(self, stage: str, item: Item) -> Item:
+        return self._block_of[item.units[0].id] if self.nodes[stage].scope == "block" else item
 
     def retry(self, stage: str, item: Item) -> int:
         """Number of the item's latest retry; 0: none was asked for."""
-        return self._listed[stage].retries.get(item.id, 0)
+        return self._listed[stage].retries.get(self._scheduled(stage, item).id, 0)
 
     def deaths(self, stage: str, item: Item) -> int:
         """How often a worker died with this item, at this retry, in flight."""
@@ -86,9 +133,9 @@ class State:
 
     def ask_retry(self, stage: str, item: Item) -> None:
         """Mark the item to be run again."""
+        item = self._scheduled(stage, item)
         self._listed[stage].retries[item.id] = self.ledger.ask_retry(stage, self.nodes[stage].fingerprint, item.id)
-        for listed in self._listed.values():
-            listed.current.clear()
+        self._forget()
 
     def note_death(self, stage: str, item: Item) -> int:
         """One more death; returns how many."""
@@ -99,18 +146,25 @@ class State:
 
     def inputs(self, stage: str, item: Item, *, retry: int | None = None) -> str | None:
         """Digest of what the item reads now; None while something upstream is not committed."""
-        node = self.nodes[stage]
+        node, item = self.nodes[stage], self._scheduled(stage, item)
+        remembered = self._listed[stage].inputs
+        if retry is None and item.id in remembered:
+            return remembered[item.id]
         contents: dict[str, list[str]] = {}
         for upstream in node.reads:
             current, found = self._listed[upstream].current, contents.setdefault(upstream, [])
             for unit in item.units:
-                table = current.get(unit.id) or self.table(upstream, Item(unit.id, (unit,)))
+                table = current.get(unit.id) or self.table(upstream, self._unit_items[unit.id])
                 if table is None:
                     return None
                 found.append(table.content)
         rows_digest = None if node.reads else "/".join(unit.rows_digest for unit in item.units)
-        digest = inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
-        return f"{digest}-{self._given_digest(stage, item)}" if stage in self.given else digest
+        inputs = inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
+        if stage in self.given:
+            inputs = f"{inputs}-{self._given_digest(stage, item)}"
+        if retry is None and node.scope == "block":
+            remembered[item.id] = inputs
+        return inputs
 
     def _given_digest(self, stage: str, item: Item) -> str:
         return self.given[stage].digests.get(item.id, NOTHING)
@@ -137,6 +191,11 @@ class State:
             listed.current[item.id] = table
         return table
 
+    def tables_of(self, stage: str, units: Sequence[Unit]) -> list[Table]:
+        """The current tables of units, in their order; of a stage that is read: not of one by shard."""
+        tables = [self.table(stage, self._unit_items[unit.id]) for unit in units]
+        return [table for table in tables if table is not None]
+
     def add(self, table: Table) -> None:
         """Enter a table that was just committed."""
         self._listed[table.stage].tables.setdefault(table.item, {})[table.inputs] = table
@@ -146,8 +205,12 @@ class State:
         return item.id in self._listed[stage].tables
 
     def current_tables(self, stage: str) -> list[tuple[Item, Table | None]]:
-        """Each item with its current table, None where pending."""
-        return [(item, self.table(stage, item)) for item in self.items(stage)]
+        """Each item that has a table of its own (of a block: each unit) with the current one, None where pending."""
+        return [(part, self.table(stage, part)) for item in self.items(stage) for part in self.tabled(stage, item)]
+
+    def is_done(self, stage: str, item: Item) -> bool:
+        """Whether a scheduled item has all of its tables."""
+        return all(self.table(stage, part) is not None for part in self.tabled(stage, item))
 
     def has_pending(self, stage: str) -> bool:
         """Whether some item of the stage has no current table."""
@@ -165,7 +228,7 @@ class State:
             assert earlier is not None
             why[self._why(node, item, earlier)] += len(item.units)
         num_pending = sum(len(item.units) for item in pending)
-        total = sum(len(item.units) for item in self.items(node.name))
+        total = len(self._units)
         return StagePlan(node.name, node.fingerprint, total - num_pending, num_pending, dict(sorted(why.items())))
 
     def _why(self, node: Node, item: Item, earlier: "_Earlier") -> str:
@@ -211,10 +274,12 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "upstream_changed"
 
 
-def _items(node: Node, units: Sequence[Unit]) -> list[Item]:
-    if node.scope == "unit":
-        return [Item(unit.id, (unit,)) for unit in units]
+def _shards(units: Sequence[Unit]) -> list[Item]:
     shards: dict[str, list[Unit]] = {}
     for unit in units:
         shards.setdefault(unit.shard_id, []).append(unit)
     return [Item(shard_id, tuple(members)) for shard_id, members in shards.items()]
+
+
+def _by_unit(items: Sequence[Item]) -> dict[str, Item]:
+    return {unit.id: item for item in items for unit in item.units}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.rows import Row
-from stages.base import Stage, StageParams
+from stages.base import AnyStage, BlockStage, Stage, StageParams
 from stages.caption import Caption
 from stages.engines.base import Detector, Generator
 from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
@@ -16,10 +16,13 @@ from stages.region_caption import RegionCaptioning
 from stages.select import Select
 from stages.verify import Verify
 
-_UNIT_STAGES: tuple[type[Stage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Verify)
-UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {stage.name: stage for stage in _UNIT_STAGES}
-assert len(UNIT_STAGES) == len(_UNIT_STAGES), "two stages share a name"
-STAGE_NAMES = (*UNIT_STAGES, Export.name)
+# In the order of the DAG.
+_ALL: tuple[type[AnyStage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Verify)
+STAGES: dict[str, type[AnyStage[Any, Any]]] = {stage.name: stage for stage in _ALL}
+assert len(STAGES) == len(_ALL), "two stages share a name"
+UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, Stage)}
+BLOCK_STAGES: dict[str, type[BlockStage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, BlockStage)}
+STAGE_NAMES = (*STAGES, Export.name)
 
 DETECTOR_ROLES = ("detector",)
 GENERATOR_ROLES = ("captioner", "writer", "reader", "judge")
@@ -41,12 +44,12 @@ CHECKPOINTS = Path(__file__).parent / "demo" / "checkpoints"
 
 def params_type(stage: str) -> type[StageParams]:
     """The type of a stage's block in the configuration."""
-    return Export.params_type if stage == Export.name else UNIT_STAGES[stage].params_type
+    return Export.params_type if stage == Export.name else STAGES[stage].params_type
 
 
 def row_type(stage: str) -> type[Row]:
     """The type of a stage's rows."""
-    return Export.row_type if stage == Export.name else UNIT_STAGES[stage].row_type
+    return Export.row_type if stage == Export.name else STAGES[stage].row_type
 
 
 def model_path(model: str) -> str:

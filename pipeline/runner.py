@@ -90,7 +90,7 @@ class Runner:
                 done = sum(len(item.units) for item, table in tables if table is not None)
                 self.watcher.begin(lane.node.name, done, sum(len(item.units) for item, _ in tables))
                 self.figures.setdefault(lane.node.name, StageFigures())
-                for item, _ in tables:
+                for item in self.state.items(lane.node.name):
                     self._offer(lane, item)
             while self._fill():
                 refs = [ref for lane in self._lanes.values() for ref in lane.pool.refs()]
@@ -120,8 +120,11 @@ class Runner:
         """Queue the item if it can be run now and has not been."""
         if item.id in lane.offered or self.state.inputs(lane.node.name, item) is None:
             return
-        if self.state.table(lane.node.name, item) is not None:
+        if self.state.is_done(lane.node.name, item):
             lane.offered.add(item.id)
+            return
+        if lane.node.scope == "block" and not self.state.seal(item):
+            self._offer_blocks_anew()
             return
         lane.offered.add(item.id)
         deaths = self.state.deaths(lane.node.name, item)
@@ -129,6 +132,13 @@ class Runner:
             self._give_up(lane, item)
         else:
             (lane.suspects if deaths else lane.ready).append(item)
+
+    def _offer_blocks_anew(self) -> None:
+        """Another driver sealed the blocks: what is to be run of them is known only now."""
+        for lane in self._lanes.values():
+            if lane.node.scope == "block":
+                for item in self.state.items(lane.node.name):
+                    self._offer(lane, item)
 
     def _fill(self) -> bool:
         """Give the workers what they have room for; says whether anything is left to wait for."""
@@ -147,13 +157,13 @@ class Runner:
         retry = self.state.retry(node.name, item)
         inputs = self.state.inputs(node.name, item)
         assert inputs is not None, "only offered items are run"
-        upstream = {}
-        for name in node.reads:
-            tables = [self.state.table(name, Item(unit.id, (unit,))) for unit in item.units]
-            upstream[name] = [table for table in tables if table is not None]
-        previous = self.state.table(node.name, item, retry=retry - 1) if retry else None
+        upstream = {name: self.state.tables_of(name, item.units) for name in node.reads}
+        parts = [(part, self.state.table(node.name, part)) for part in self.state.tabled(node.name, item)]
+        done = frozenset(part.id for part, table in parts if table is not None)
+        # What a block stage says of an image depends on the others: a retry copies nothing.
+        previous = self.state.table(node.name, item, retry=retry - 1) if retry and node.scope != "block" else None
         given = self.state.given_path(node.name, item)
-        return Task(item, inputs, self.state.label(node.name, item), upstream, retry, previous, given=given)
+        return Task(item, inputs, self.state.label(node.name, item), upstream, retry, previous, given, done)
 
     def _settle(self, ref: Any) -> None:
         lane = next((lane for lane in self._lanes.values() if ref in list(lane.pool.refs())), None)
@@ -167,16 +177,18 @@ class Runner:
             return
         task, done = outcome
         lane.num_in_flight -= 1
-        self.state.add(done.table)
+        for table in done.tables:
+            self.state.add(table)
         if not lane.suspects:
             lane.pool.release()
         figures = self.figures[lane.node.name]
-        figures.units += len(task.item.units)
+        num_units = len(task.item.units) - len(task.done)
+        figures.units += num_units
         figures.images += done.num_images
         figures.tokens += done.num_tokens
         figures.busy_s += done.seconds
         figures.statuses.update(done.statuses)
-        self.watcher.advance(lane.node.name, len(task.item.units), done.num_images, done.num_tokens)
+        self.watcher.advance(lane.node.name, num_units, done.num_images, done.num_tokens)
         self._offer_below(lane.node, task.item)
 
     def _offer_below(self, node: Node, item: Item) -> None:
@@ -203,12 +215,13 @@ class Runner:
     def _give_up(self, lane: _Lane, item: Item) -> None:
         """Commit the item as failed: its engine died with it twice, the second time with nothing else in flight."""
         task = self._task(lane.node, item)
-        node, ledger = lane.node, self.state.ledger
-        rows = failed_rows(ledger, ledger.workdir, node.name, task, "engine_death")
-        table = ledger.commit(node.name, node.fingerprint, item.id, task.inputs, rows, node.row_type)
-        self.state.add(table)
-        self.figures[node.name].units += len(item.units)
-        self.figures[node.name].images += len(rows)
-        self.figures[node.name].statuses.update(row.status for row in rows)
-        self.watcher.advance(node.name, len(item.units), len(rows), 0)
+        node, ledger, figures = lane.node, self.state.ledger, self.figures[lane.node.name]
+        for name, rows in failed_rows(ledger, ledger.workdir, node.name, task, "engine_death").items():
+            if name not in task.done:
+                self.state.add(ledger.commit(node.name, node.fingerprint, name, task.inputs, rows, node.row_type))
+                figures.images += len(rows)
+                figures.statuses.update(row.status for row in rows)
+                self.watcher.advance(node.name, 0, len(rows), 0)
+        figures.units += len(item.units) - len(task.done)
+        self.watcher.advance(node.name, len(item.units) - len(task.done), 0, 0)
         self._offer_below(node, item)

@@ -9,12 +9,14 @@ def ask_retries(state: State, stage: str | None, reason: str | None) -> dict[str
     """Ask for another run of every item that holds a failed row (of this stage, with this reason); stage -> units asked for."""
     asked = {}
     for node in state.graph:
-        if node.scope != "unit" or stage not in (None, node.name):
+        if node.scope == "shard" or stage not in (None, node.name):
             continue
-        chosen = [item for item, table in state.current_tables(node.name) if table is not None and _has_failed(state, node, table, reason)]
-        for item in chosen:
+        tables = [(part, table) for part, table in state.current_tables(node.name) if table is not None]
+        failed = [part for part, table in tables if _has_failed(state, node, table, reason)]
+        chosen = {item.id: item for item in (state.item_of(node.name, part.units[0]) for part in failed)}
+        for item in chosen.values():
             state.ledger.ask_retry(node.name, node.fingerprint, item.id)
-        asked[node.name] = len(chosen)
+        asked[node.name] = sum(len(item.units) for item in chosen.values())
     return asked
 
 
@@ -36,7 +38,7 @@ def _has_failed(state: State, node: Node, table: Table, reason: str | None) -> b
 
 def superseded(state: State) -> list[str]:
     """Paths below the workdir that no current table of this configuration needs: other versions and other inputs."""
-    keep = {table.path for node in state.graph for item in state.items(node.name) for table in _needed(state, node.name, item)}
+    keep = {table.path for node in state.graph for item, _ in state.current_tables(node.name) for table in _needed(state, node.name, item)}
     stale = []
     for node in state.graph:
         for fingerprint in state.ledger.workdir.folders(node.name):

@@ -3,7 +3,7 @@
 import random
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -49,6 +49,12 @@ class Image:
         assert isinstance(row, row_type)
         return row
 
+    def optional(self, row_type: type[AnyRow]) -> AnyRow | None:
+        """The upstream row of this type, None where the run has no such stage."""
+        row = self.upstream.get(row_type)
+        assert row is None or isinstance(row, row_type)
+        return row
+
     @property
     def rgb(self) -> PillowImage.Image:
         """The pixels, for stages that declared that they need them."""
@@ -70,8 +76,8 @@ class ConservationError(RuntimeError):
     """A stage did not return one row for each image, in order: a bug, which stops the run."""
 
 
-class Stage(ABC, Generic[ParamsT, RowT]):
-    """Base of all unit stages. A subclass states its class variables and writes `run`."""
+class AnyStage(ABC, Generic[ParamsT, RowT]):
+    """What all stages state of themselves: `reads` must be among a run's stages, `may_read` is read where it is."""
 
     name: ClassVar[str]
     version: ClassVar[int]
@@ -86,12 +92,18 @@ class Stage(ABC, Generic[ParamsT, RowT]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for base in getattr(cls, "__orig_bases__", ()):
-            if typing.get_origin(base) is Stage:
+            origin = typing.get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, AnyStage) and origin is not AnyStage:
                 cls.params_type, cls.row_type = typing.get_args(base)
 
     def __init__(self, params: ParamsT, context: StageContext) -> None:
         self.params = params
         self.context = context
+
+    @classmethod
+    def reads_among(cls, stages: Collection[str]) -> tuple[str, ...]:
+        """The stages that are read in a run that has these."""
+        return (*cls.reads, *(name for name in cls.may_read if name in stages))
 
     @classmethod
     def prompt_names(cls, params: Any) -> dict[str, str]:
@@ -103,27 +115,20 @@ class Stage(ABC, Generic[ParamsT, RowT]):
         """The engines that these parameters use, by their names in the configuration."""
         return (*cls.generator_roles, *cls.detector_roles)
 
-    @abstractmethod
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[RowT]:
-        """One row for each image, in order. `attempt` counts retries asked for by the user."""
+    def _live(self, unit: Sequence[Image]) -> list[Image]:
+        return [image for image in unit if self._settle(image) is None]
 
-    async def process(self, unit: Sequence[Image], attempt: int = 0) -> list[Row]:
-        """`run` on the images that can be run; the others get their problem's row, or `skipped` by their upstream.
+    def _joined(self, unit: Sequence[Image], fresh: Sequence[Row]) -> list[Row]:
+        """A row an image: fresh ones for those that could be run, the others' settled.
 
-        Raises: ConservationError where `run` breaks its contract.
+        Raises: ConservationError where the fresh rows are not one for each of them, in order.
         """
-        settled: dict[int, Row] = {}
-        for position, image in enumerate(unit):
-            row = self._settle(image)
-            if row is not None:
-                settled[position] = row
-        live = [image for position, image in enumerate(unit) if position not in settled]
-        fresh = await self.run(live, attempt) if live else []
-        expected, returned = [image.key for image in live], [row.key for row in fresh]
-        if returned != expected:
-            raise ConservationError(f"stage {self.name} returned {len(returned)} rows for {len(expected)} images, or in another order")
+        settled = [self._settle(image) for image in unit]
+        expected = [image.key for image, row in zip(unit, settled, strict=True) if row is None]
+        if [row.key for row in fresh] != expected:
+            raise ConservationError(f"stage {self.name} returned {len(fresh)} rows for {len(expected)} images, or in another order")
         rest = iter(fresh)
-        return [settled[position] if position in settled else next(rest) for position in range(len(unit))]
+        return [next(rest) if row is None else row for row in settled]
 
     def _settle(self, image: Image) -> Row | None:
         for row in image.upstream.values():
@@ -133,6 +138,59 @@ class Stage(ABC, Generic[ParamsT, RowT]):
             problem = image.problem
             return self.row_type(key=image.key, status=problem.status, reason=problem.reason, detail=problem.detail)
         return None
+
+
+class Stage(AnyStage[ParamsT, RowT]):
+    """Base of all unit stages. A subclass states its class variables and writes `run`."""
+
+    @abstractmethod
+    async def run(self, unit: Sequence[Image], attempt: int) -> list[RowT]:
+        """One row for each image, in order. `attempt` counts retries asked for by the user."""
+
+    async def process(self, unit: Sequence[Image], attempt: int = 0) -> list[Row]:
+        """`run` on the images that can be run; the others get their problem's row, or `skipped` by their upstream.
+
+        Raises: ConservationError where `run` breaks its contract.
+        """
+        live = self._live(unit)
+        return self._joined(unit, await self.run(live, attempt) if live else [])
+
+
+class BlockStage(AnyStage[ParamsT, RowT]):
+    """Base of the barrier stages, which look at all units of a block together. They have no engine and see no pixels.
+
+    What is written of a unit must depend on other units as little as can be: stages below run again where it has changed.
+    """
+
+    @abstractmethod
+    def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[RowT]]:
+        """For each unit, in order, one row for each image, in order.
+
+        `block` reads its units anew each time it is iterated: keep what you need of them, in few bytes, not the images.
+        """
+
+    def process(self, block: Iterable[Sequence[Image]]) -> Iterator[list[Row]]:
+        """`run` on the images that can be run, unit after unit; the others are skipped by their upstream.
+
+        Raises: ConservationError where `run` breaks its contract.
+        """
+        fresh = iter(self.run(_LiveUnits(block, self._live)))
+        for unit in block:
+            rows = next(fresh, None)
+            if rows is None:
+                raise ConservationError(f"stage {self.name} returned fewer units than the block has")
+            yield self._joined(unit, rows)
+
+
+@dataclass(frozen=True)
+class _LiveUnits:
+    """The units of a block with the images that can be run."""
+
+    block: Iterable[Sequence[Image]]
+    live: Callable[[Sequence[Image]], Sequence[Image]]
+
+    def __iter__(self) -> Iterator[Sequence[Image]]:
+        return map(self.live, self.block)
 
 
 def skip_reason(upstream: Row) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -55,6 +55,11 @@ class Export:
 
     def __init__(self, params: ExportParams) -> None:
         self.params = params
+
+    @classmethod
+    def reads_among(cls, stages: Collection[str]) -> tuple[str, ...]:
+        """The stages that are read, of those that a run has."""
+        return tuple(name for name in cls.may_read if name in stages)
 
     def run(
         self, shard_number: int, units: Iterable[Sequence[ExportImage]], read_bytes: ReadBytes, sink: Sink, label: str = ""

@@ -18,12 +18,15 @@ def carry_all(config: Path, until: str | None = None) -> dict[str, int]:
     for node in job.graph:
         job.ledger.declare(node.name, node.fingerprint, node.description)
         worker = StageWorker(runner._job(node))
-        tasks = [runner._task(node, item) for item, table in state.current_tables(node.name) if table is None]
+        pending = [item for item in state.items(node.name) if not state.is_done(node.name, item)]
+        assert node.scope != "block" or all(map(state.seal, pending)), "no other driver seals"
+        tasks = [runner._task(node, item) for item in pending]
 
         async def carry(worker: StageWorker = worker, tasks: list = tasks) -> list[Done]:
             return [await worker.carry(task) for task in tasks]
 
         for done in asyncio.run(carry()):
-            state.add(done.table)
+            for table in done.tables:
+                state.add(table)
         carried[node.name] = len(tasks)
     return carried

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.storage import Storage
 
+BLOCK_IMAGES = 50_000
 _READING = ("format", "image_column", "key_column", "alt_column", "alt_field", "max_pixels_limit")
 
 
@@ -33,6 +34,12 @@ class CorpusParams(BaseModel):
     )
     unit_size: int = Field(
         64, ge=1, description="Images in a unit at most: what is scheduled, committed and resumed. Holds for new shards only."
+    )
+    block_images: int = Field(
+        BLOCK_IMAGES,
+        ge=1,
+        description="Images in a block at most: whole shards that the stages mine and balance look at together. Recorded in "
+        "`blocks/<n>.json` and hashed into nothing: it holds for blocks that are sealed from now on.",
     )
     folder_shards: int = Field(
         8,

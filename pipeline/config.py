@@ -14,14 +14,16 @@ from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import FIELDS, GIVABLE, GivenParams
 from pipeline.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, STAGES, model_path, params_type
 from stages.base import StageParams
+from stages.domain import Domain
 from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
 from stages.export import Export
+from stages.ground import GroundParams
 from stages.select import SelectParams
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 # What a stage whose rows are all given cannot do without: a negative is of an expression.
 _GIVEN_NEEDS: Mapping[str, tuple[str, ...]] = {"hard_negative": ("region_caption",)}
-_BLOCKS = ("workdir", "corpus", "given", "engines", "stages", "placement", "export", "prompts_dir")
+_BLOCKS = ("workdir", "corpus", "given", "domain", "engines", "stages", "placement", "export", "prompts_dir")
 
 
 class ConfigError(ValueError):
@@ -162,11 +164,27 @@ class _Reader:
     def _stages(self, engines: Mapping[str, AnySpec]) -> dict[str, StageParams]:
         blocks = _mapping(self.content["stages"], "stages")
         _known(blocks, STAGE_NAMES, "stages")
-        stages = {name: validated(params_type(name), blocks[name] or {}, f"stages.{name}") for name in STAGE_NAMES if name in blocks}
+        domain = self._domain()
+        stages = {
+            name: _with_domain(validated(params_type(name), blocks[name] or {}, f"stages.{name}"), domain)
+            for name in STAGE_NAMES
+            if name in blocks
+        }
         select = stages.get("select")
         if isinstance(select, SelectParams) and select.min_score is None and "detector" in engines:
             stages["select"] = select.model_copy(update={"min_score": getattr(engines["detector"], "default_min_score", 0.0)})
         return stages
+
+    def _domain(self) -> Domain:
+        """The block `domain`, or the file that it names."""
+        block = self.content.get("domain")
+        if not isinstance(block, str):
+            return validated(Domain, _mapping(block or {}, "domain"), "domain")
+        path = Path(self._located(block))
+        try:
+            return validated(Domain, _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)), str(path))
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise ConfigError(f"domain: {path} cannot be read as YAML: {' '.join(str(error).split())}") from error
 
     def _given(self, stages: Mapping[str, StageParams]) -> dict[str, GivenParams]:
         blocks = _mapping(self.content.get("given") or {}, "given")
@@ -207,12 +225,21 @@ class _Reader:
             for role in STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():
                 if role not in config.engines:
                     raise ConfigError(f"stages.{name} needs the engine {role}: add the block engines.{role}")
+        ground, select = config.stages.get("ground"), config.stages.get("select")
+        if isinstance(ground, GroundParams) and isinstance(select, SelectParams) and select.min_agreement is not None and not ground.second:
+            raise ConfigError("stages.select.min_agreement needs a second detector: set stages.ground.second to true")
 
 
 _KINDS: dict[str, dict[str, Any]] = {
     group: {get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in get_args(union)}
     for group, union in (("generator", AnyGeneratorSpec), ("detector", AnyDetectorSpec))
 }
+
+
+def _with_domain(params: StageParams, domain: Domain) -> StageParams:
+    """The parameters with the configuration's domain, where the stage goes by one and its own block names none."""
+    goes_by_one = "domain" in type(params).model_fields and "domain" not in params.model_fields_set
+    return params.model_copy(update={"domain": domain}) if goes_by_one else params
 
 
 def validated(model: type[ModelT], content: Any, where: str) -> ModelT:

@@ -24,7 +24,7 @@ UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {name: stage for name, stage in 
 BLOCK_STAGES: dict[str, type[BlockStage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, BlockStage)}
 STAGE_NAMES = (*STAGES, Export.name)
 
-DETECTOR_ROLES = ("detector",)
+DETECTOR_ROLES = ("detector", "second_detector")
 GENERATOR_ROLES = ("captioner", "writer", "reader", "judge")
 ROLES = (*GENERATOR_ROLES, *DETECTOR_ROLES)
 

@@ -98,7 +98,8 @@ class Phrase(Record):
     end: int | None
     head: str = Field(description="Head noun, lower case, singular where the reader can tell.")
     sentence: int
-    mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun.")
+    mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun, dropped.")
+    near_misses: list[str] = Field(default_factory=list, description="With one word changed: what the detector was asked beside it.")
 
 
 class Detection(Record):
@@ -108,6 +109,16 @@ class Detection(Record):
     xyxy: Box = Field(description="Pixels of the upright image.")
     score: float | None = Field(None, description="0..1, mean over the phrase's tokens; null for given boxes.")
     score_max: float | None = Field(None, description="0..1, maximum over the phrase's tokens (text mode's score).")
+    lineup: float | None = Field(
+        None, description="0..1, the phrase's score here when asked among near misses, 0 below the floor; null: it was not."
+    )
+    noun_control: float | None = Field(None, description="The best score here of its near misses with another noun, in the same prompt.")
+    value_control: float | None = Field(None, description="The same of those with one attribute value changed.")
+    agreement: float | None = Field(
+        None,
+        description="IoU of the second detector's best box for this phrase that overlaps by half, else its nearest; null: not asked.",
+    )
+    agreement_score: float | None = Field(None, description="The second detector's score of that box, 0 where it has none.")
 
 
 class GroundRow(GivableRow):
@@ -115,6 +126,7 @@ class GroundRow(GivableRow):
     height: int | None = None
     phrases: list[Phrase] = Field(default_factory=list)
     detections: list[Detection] = Field(default_factory=list)
+    rejects: dict[str, int] = Field(default_factory=dict, description="Listed phrases that were not kept, by reason.")
     usage: Usage = Usage()
 
 
@@ -128,6 +140,9 @@ class Region(Record):
     end: int | None
     head: str
     num_boxes: int = Field(1, description="How many boxes its phrase kept: more than one for a group or an ambiguous phrase.")
+    rival: float | None = Field(None, description="Best score of another phrase of the image on this box, 0 without; null for given boxes.")
+    margin: float | None = Field(None, description="By how much its phrase outscored its near misses there; null where none was asked.")
+    agreement: float | None = Field(None, description="IoU of the second detector's box for its phrase; null where it was not asked.")
 
 
 class SelectRow(Row):

@@ -8,12 +8,14 @@ from pydantic import BaseModel, Field
 from schemas.rows import CaptionRow
 from stages.answers import Outcome, ask, question
 from stages.base import Image, Stage, StageParams, seed_of
+from stages.domain import ANY_DOMAIN, Domain
 
 
 class CaptionParams(StageParams):
     prompt: str = Field("v1", description="Version of the prompt for the task caption.")
     attempts: int = Field(3, ge=1, description="Times a question is asked before its image is failed.")
     min_words_long: int = Field(1, ge=1, description="A shorter long caption is an invalid answer and is asked again.")
+    domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
 
 class Captions(BaseModel):
@@ -27,7 +29,7 @@ class Caption(Stage[CaptionParams, CaptionRow]):
     """Ask the captioner for both captions in one answer. Writes their lengths, the finish reason and the attempts."""
 
     name = "caption"
-    version = 1
+    version = 2
     needs_pixels = True
     generator_roles = ("captioner",)
 
@@ -40,7 +42,7 @@ class Caption(Stage[CaptionParams, CaptionRow]):
         questions = [
             question(
                 prompt,
-                {"alt": image.alt},
+                {"alt": image.alt, "domain": self.params.domain},
                 seed=seed_of(self.context.fingerprint, image.key, attempt),
                 images=(image.rgb,),
                 image_ids=(image.key,),

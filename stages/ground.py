@@ -1,15 +1,19 @@
 """ground: phrases of the long caption, and every detection of them above a low floor, with its scores."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from schemas.boxes import clip_box
 from schemas.rows import CaptionRow, Detection, GroundRow, Phrase, Usage
-from stages.answers import ask, question
+from stages.answers import Outcome, ask, question
 from stages.base import Image, Stage, StageParams, seed_of
+from stages.domain import ANY_DOMAIN, Domain
 from stages.engines.base import DetectRequest, Found
+from stages.evidence import best_boxes, with_agreement, with_lineup
+from stages.lineup import Lineup, lineup_of
 from stages.phrases import chunk_phrases, given_phrases, spacy_phrases
 
 
@@ -19,6 +23,11 @@ class GroundParams(StageParams):
     prompt: str = Field("v1", description="Version of the prompt for the task phrases (reader llm).")
     attempts: int = Field(3, ge=1, description="Times the reader is asked (reader llm).")
     floor: float = Field(0.1, ge=0, le=1, description="Detections below this score are not kept; select's thresholds lie above it.")
+    near_misses: int = Field(
+        16, ge=0, description="Near misses of the image's phrases that stand beside them in one more request: the absence test; 0: none."
+    )
+    second: bool = Field(False, description="Ask engines.second_detector too and record how far it agrees.")
+    domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
 
 class ListedPhrase(BaseModel):
@@ -32,11 +41,22 @@ class ListedPhrases(BaseModel):
     phrases: list[ListedPhrase]
 
 
+@dataclass
+class _Reading:
+    """The phrases of one image, or why there are none, and what was detected."""
+
+    phrases: list[Phrase]
+    usage: Usage = field(default_factory=Usage)
+    error: str | None = None
+    rejects: dict[str, int] = field(default_factory=dict)
+    detections: list[Detection] = field(default_factory=list)
+
+
 class Ground(Stage[GroundParams, GroundRow]):
-    """Read phrases, ask the detector sentence by sentence. Marked phrases are kept and not asked."""
+    """Read phrases, ask the detector sentence by sentence, then all phrases among near misses. Marked phrases are kept and not asked."""
 
     name = "ground"
-    version = 1
+    version = 2
     reads = ("caption",)
     needs_pixels = True
     detector_roles = ("detector",)
@@ -47,38 +67,65 @@ class Ground(Stage[GroundParams, GroundRow]):
 
     @classmethod
     def roles(cls, params: GroundParams) -> tuple[str, ...]:
-        return ("reader", "detector") if params.phrases == "llm" else ("detector",)
+        reader = ("reader",) if params.phrases == "llm" else ()
+        return (*reader, "detector", *(("second_detector",) if params.second else ()))
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[GroundRow]:
         read = await self._read(unit, attempt)
-        requests, owners = [], []
-        for position, (image, (phrases, _, error)) in enumerate(zip(unit, read, strict=True)):
-            for group in [] if error else _by_sentence(phrases):
-                requests.append(DetectRequest(image.rgb, tuple(phrases[i].text for i in group)))
-                owners.append((position, group))
-        answers = await self.context.detectors["detector"].detect(requests, self.params.floor) if requests else []
-        detections: list[list[Detection]] = [[] for _ in unit]
-        for (position, group), found in zip(owners, answers, strict=True):
-            detections[position] += _detections(unit[position], group, found)
-        return [
-            _row(image, phrases, usage, error, boxes) for image, (phrases, usage, error), boxes in zip(unit, read, detections, strict=True)
-        ]
+        groups = [(i, group) for i, one in enumerate(read) for group in _by_sentence(one.phrases)]
+        for one, found in zip(read, await self._detect("detector", unit, read, groups), strict=True):
+            one.detections = found
+        await self._line_up(unit, read)
+        if self.params.second:
+            for one, found in zip(read, await self._detect("second_detector", unit, read, groups), strict=True):
+                one.detections = with_agreement(one.detections, found)
+        return [_row(image, one) for image, one in zip(unit, read, strict=True)]
 
-    async def _read(self, unit: Sequence[Image], attempt: int) -> list[tuple[list[Phrase], Usage, str | None]]:
-        texts = [image.row(CaptionRow).long or "" for image in unit]
+    async def _detect(
+        self, role: str, unit: Sequence[Image], read: Sequence[_Reading], groups: Sequence[tuple[int, list[int]]]
+    ) -> list[list[Detection]]:
+        """For each image what a detector finds of its phrases. `groups`: (place in the unit, phrases of one sentence)."""
+        requests = [DetectRequest(unit[i].rgb, tuple(read[i].phrases[p].text for p in group)) for i, group in groups]
+        answers = await self.context.detectors[role].detect(requests, self.params.floor) if requests else []
+        detections: list[list[Detection]] = [[] for _ in unit]
+        for (i, group), found in zip(groups, answers, strict=True):
+            detections[i] += _detections(unit[i], group, found)
+        return detections
+
+    async def _line_up(self, unit: Sequence[Image], read: Sequence[_Reading]) -> None:
+        """One more request an image: its phrases among near misses of themselves, and what they score on each box."""
+        lineups = [lineup_of(one.phrases, best_boxes(one.detections), self.params.domain, self.params.near_misses) for one in read]
+        asked = [i for i, lineup in enumerate(lineups) if lineup.controls]
+        requests = [DetectRequest(unit[i].rgb, tuple(lineups[i].texts)) for i in asked]
+        answers = await self.context.detectors["detector"].detect(requests, self.params.floor) if requests else []
+        for i, found in zip(asked, answers, strict=True):
+            boxes = _detections(unit[i], range(len(lineups[i].texts)), found)
+            read[i].detections = with_lineup(read[i].detections, lineups[i], boxes)
+            read[i].phrases = _with_near_misses(read[i].phrases, lineups[i])
+
+    async def _read(self, unit: Sequence[Image], attempt: int) -> list[_Reading]:
+        texts, domain = [image.row(CaptionRow).long or "" for image in unit], self.params.domain
         if self.params.phrases == "chunker":
-            return [(chunk_phrases(text), Usage(), None) for text in texts]
+            return [_Reading(chunk_phrases(text, domain)) for text in texts]
         if self.params.phrases == "spacy":
-            return [(spacy_phrases(text, self.params.spacy_model), Usage(), None) for text in texts]
+            return [_Reading(spacy_phrases(text, self.params.spacy_model, domain)) for text in texts]
         questions = [
-            question(self.context.prompts["phrases"], {"caption": text}, seed=seed_of(self.context.fingerprint, image.key, attempt))
+            question(
+                self.context.prompts["phrases"],
+                {"caption": text, "domain": domain},
+                seed=seed_of(self.context.fingerprint, image.key, attempt),
+            )
             for image, text in zip(unit, texts, strict=True)
         ]
         outcomes = await ask(self.context.generators["reader"], questions, _parse, self.params.attempts)
-        return [
-            (given_phrases(text, outcome.value)[0] if outcome.value is not None else [], outcome.usage, outcome.error)
-            for text, outcome in zip(texts, outcomes, strict=True)
-        ]
+        return [_listed(text, outcome, domain) for text, outcome in zip(texts, outcomes, strict=True)]
+
+
+def _listed(text: str, outcome: Outcome[list[tuple[str, str]]], domain: Domain) -> _Reading:
+    if outcome.value is None:
+        return _Reading([], outcome.usage, outcome.error)
+    phrases, num_rejected = given_phrases(text, outcome.value, domain)
+    return _Reading(phrases, outcome.usage, rejects={"not_verbatim": num_rejected} if num_rejected else {})
 
 
 def _parse(content: dict[str, Any]) -> list[tuple[str, str]]:
@@ -102,7 +149,20 @@ def _detections(image: Image, group: Sequence[int], found: Sequence[Found]) -> l
     return kept
 
 
-def _row(image: Image, phrases: list[Phrase], usage: Usage, error: str | None, detections: list[Detection]) -> GroundRow:
-    if error is not None:
-        return GroundRow(key=image.key, status="failed", reason=error, usage=usage)
-    return GroundRow(key=image.key, width=image.rgb.width, height=image.rgb.height, phrases=phrases, detections=detections, usage=usage)
+def _with_near_misses(phrases: Sequence[Phrase], lineup: Lineup) -> list[Phrase]:
+    texts = [[control.text for control in lineup.controls if control.phrase == i] for i in range(len(phrases))]
+    return [phrase.model_copy(update={"near_misses": own}) if own else phrase for phrase, own in zip(phrases, texts, strict=True)]
+
+
+def _row(image: Image, read: _Reading) -> GroundRow:
+    if read.error is not None:
+        return GroundRow(key=image.key, status="failed", reason=read.error, usage=read.usage)
+    return GroundRow(
+        key=image.key,
+        width=image.rgb.width,
+        height=image.rgb.height,
+        phrases=read.phrases,
+        detections=read.detections,
+        rejects=read.rejects,
+        usage=read.usage,
+    )

@@ -12,6 +12,7 @@ from schemas.boxes import Box, share_inside
 from schemas.rows import Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, seed_of
+from stages.domain import ANY_DOMAIN, Domain
 from stages.engines.base import Request
 from stages.expressions import look, refusal
 from stages.focus import Focus
@@ -34,6 +35,7 @@ class RegionCaptionParams(StageParams):
     probe_share: float = Field(
         0.05, ge=0, le=1, description="Share of the regions that are asked once more with another region's crop: the leakage probe."
     )
+    domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
 
 class Expressions(BaseModel):
@@ -74,7 +76,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         outcomes = await self._ask([self._question(unit, one, unit[one.position], one.region.xyxy, attempt) for one in asked])
         for one, outcome in zip(asked, outcomes, strict=True):
             one.outcome = outcome
-            one.caption = _caption(one.index, unit[one.position].row(SelectRow).regions, outcome)
+            one.caption = _caption(one.index, unit[one.position].row(SelectRow).regions, outcome, self.params.domain)
         await self._probe(unit, asked, attempt)
         by_region = {(one.position, one.index): one for one in asked}
         return [self._row(image, {i: one for (p, i), one in by_region.items() if p == position}) for position, image in enumerate(unit)]
@@ -96,7 +98,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         key = f"{unit[one.position].key}/{one.index}{mark}"
         return question(
             self.context.prompts["region_caption"],
-            {"noun": one.region.head, "phrase": one.region.phrase},
+            {"noun": one.region.head, "phrase": one.region.phrase, "domain": self.params.domain},
             seed=seed_of(self.context.fingerprint, key, attempt),
             images=(self._focus.crop(shown.rgb, xyxy),),
             image_ids=(key,),
@@ -145,15 +147,15 @@ def _parse(content: dict[str, Any]) -> Expressions:
     return Expressions.model_validate(content)
 
 
-def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions]) -> RegionCaption:
+def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions], domain: Domain) -> RegionCaption:
     """The region's texts, or why it has none. A refused long expression alone leaves the short one standing."""
     region = regions[index]
     bare = RegionCaption(region=index, xyxy=region.xyxy, head=region.head)
     if outcome.value is None:
         return bare.model_copy(update={"reason": outcome.error})
     said = outcome.value
-    attributes = _attributes(said.attributes)
-    read_on_it = [attribute.value for attribute in attributes if attribute.type == "text"]
+    attributes = [one for one in _without_doubles(said.attributes) if domain.wants(one.type)]
+    read_on_it = [one.value for one in said.attributes if one.type == "text"]
     others = [other for i, other in enumerate(regions) if i != index]
     outside = [other.head for other in others if share_inside(other.xyxy, region.xyxy) < _PART_SHARE]
     verdicts = {
@@ -167,7 +169,7 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
     return bare.model_copy(update={"short": said.short.strip(), "long": long, "attributes": attributes, "refused": refused})
 
 
-def _attributes(said: Sequence[Attribute]) -> list[Attribute]:
+def _without_doubles(said: Sequence[Attribute]) -> list[Attribute]:
     """Without empty values and doubles, in the answer's order."""
     kept: dict[tuple[str, str], Attribute] = {}
     for one in said:

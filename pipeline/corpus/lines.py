@@ -1,6 +1,7 @@
 """A corpus without pixels: each line of a .jsonl file names an image. Knows no image bytes."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from pipeline.corpus.discover import ShardFile
@@ -8,17 +9,25 @@ from pipeline.corpus.params import CorpusParams
 from schemas.rows import TEXT_FORMAT, CorpusRow
 
 _MAX_LINE_BYTES = 16 * 2**20
+_CHUNK_BYTES = 2**20
 
 
 def text_rows(params: CorpusParams, shard: ShardFile, file: BinaryIO) -> list[CorpusRow]:
     """A row for each line that is not blank; one that names no image is failed, and named by its number."""
-    rows: list[CorpusRow] = []
-    number = -1
-    while line := file.readline(_MAX_LINE_BYTES):
-        number += 1
-        if line.strip():
-            rows.append(_row(params, shard, line, number))
-    return rows
+    return [_row(params, shard, line, number) for number, line in enumerate(read_lines(file)) if line.strip()]
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a binary file, as a stream. A longer line is cut, so that no file can fill the memory, and then is no JSON."""
+    rest = b""
+    while chunk := file.read(_CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+        if len(rest) > _MAX_LINE_BYTES:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
 
 
 def _row(params: CorpusParams, shard: ShardFile, line: bytes, number: int) -> CorpusRow:

@@ -4,18 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.corpus.lines import read_lines
 from pipeline.given.records import Raw
 from pipeline.storage import Entry, Storage
-
-MAX_LINE_BYTES = 16 * 2**20
 
 
 def read_jsonl(storage: Storage, entry: Entry) -> Iterator[Raw]:
     """A record for each line that is not blank; a line that cannot be read is a record with its reason."""
     with storage.open(entry.path) as file:
-        number = 0
-        while line := file.readline(MAX_LINE_BYTES):
-            number += 1
+        for number, line in enumerate(read_lines(file), 1):
             if line.strip():
                 yield parse_object(line, f"{entry.path}:{number}")
 

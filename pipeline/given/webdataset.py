@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from pipeline.corpus.members import split_key
-from pipeline.given.jsonl import MAX_LINE_BYTES, parse_object
+from pipeline.given.jsonl import parse_object
 from pipeline.given.params import GivenParams
 from pipeline.given.records import Raw
 from pipeline.storage import Entry, Storage
+
+_MAX_BYTES = 16 * 2**20
 
 
 def read_webdataset(storage: Storage, entry: Entry, params: GivenParams) -> Iterator[Raw]:
@@ -25,7 +27,7 @@ def read_webdataset(storage: Storage, entry: Entry, params: GivenParams) -> Iter
                     continue
                 key, place = names[0], f"{entry.path}:{member.name}"
                 name = f"{shard}/{key}" if params.matched_by == "shard_key" else key
-                if member.size > MAX_LINE_BYTES:
+                if member.size > _MAX_BYTES:
                     yield Raw(place, name=name, reason="malformed_json", detail=f"{member.size} bytes are no sidecar")
                     continue
                 content = tar.extractfile(member)

@@ -21,7 +21,7 @@ def ground_row(image: Image, content: Mapping[str, Any], params: GivenParams, fr
     check_size(content, params, frame)
     caption = image.upstream.get(CaptionRow)
     long = caption.long if isinstance(caption, CaptionRow) else None
-    phrases: dict[Phrase, int] = {}
+    phrases: list[Phrase] = []
     detections, rejects = [], Counter[str]()
     children = list_of(content, "boxes", params.max_regions)
     first: Refused | None = None
@@ -34,7 +34,9 @@ def ground_row(image: Image, content: Mapping[str, Any], params: GivenParams, fr
             rejects[refused.reason] += 1
             first = first or refused
             continue
-        detections.append(detection.model_copy(update={"phrase": phrases.setdefault(phrase, len(phrases))}))
+        if phrase not in phrases:
+            phrases.append(phrase)
+        detections.append(detection.model_copy(update={"phrase": phrases.index(phrase)}))
     if first is not None and not detections:
         raise first
     return GroundRow(
@@ -43,7 +45,7 @@ def ground_row(image: Image, content: Mapping[str, Any], params: GivenParams, fr
         given_rejects=dict(sorted(rejects.items())),
         width=frame.width,
         height=frame.height,
-        phrases=list(phrases),
+        phrases=phrases,
         detections=detections,
     )
 

@@ -1,0 +1,143 @@
+"""`audit`: all probes over one set of items, and the verdict. Knows no file and no stage."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from schemas.audit import MARGIN, PROBES, AuditItem, AuditReport, AuditVerdict, ProbeFigures, ProbeName, Probes, TypeFigures
+from stages.audit.folds import Folds, clusters, image_folds, noun_folds
+from stages.audit.layout import Bools, Floats, Ints, Layout, lay_out, subset
+from stages.audit.marginals import marginal_scores, vocabulary_scores
+from stages.audit.ngrams import Words, cross_fit, read_words
+from stages.audit.outcomes import Bootstrap, outcomes
+from stages.audit.rules import rule_scores
+
+Scored = Mapping[ProbeName, Floats | str]  # per probe the options' scores, or why there are none
+
+
+def audit(items: Sequence[AuditItem], *, seed: int = 0) -> AuditReport:
+    """What a guesser that sees texts alone gets right of these items. The same items in any order give the same report."""
+    layout = lay_out(items)
+    if layout.num_items == 0:
+        return _empty()
+    words = read_words(layout.texts)
+    seed = _content_seed(layout, seed)
+    by_image = image_folds(layout)
+    order = _shuffled(layout, seed)
+    scored = _scores(words, layout, by_image, order)
+    bootstrap = Bootstrap.of(clusters(layout), seed)
+    figures = _figures(scored, layout, bootstrap, np.ones(len(layout.options), dtype=bool))
+    chance = _chance(layout)
+    leaks = _leaks(figures, chance)
+    return AuditReport(
+        items=layout.num_items,
+        positives=len(np.unique(layout.positives)),
+        images=bootstrap.draws.shape[1],
+        chance=round(chance, 6),
+        probes=Probes(**figures),
+        over_positives=_over_positives(words, layout, seed),
+        by_type=_by_type(scored, layout, bootstrap),
+        leaks=leaks,
+        verdict=_verdict(figures, leaks, chance),
+        folds=by_image.how if isinstance(by_image, Folds) else "none",
+    )
+
+
+def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints) -> Scored:
+    by_noun = noun_folds(layout)
+    unseen_nouns = by_noun if isinstance(by_noun, str) else cross_fit(words, layout, by_noun)
+    if isinstance(by_image, str):
+        return {**dict.fromkeys(PROBES, by_image), "ngram_noun_disjoint": unseen_nouns}
+    rules = rule_scores(layout, by_image)
+    return {
+        "length": rules["length"],
+        "article": rules["article"],
+        "spacing": rules["spacing"],
+        "case": rules["case"],
+        "vocabulary": vocabulary_scores(words, layout, by_image),
+        "marginal": marginal_scores(words, layout, by_image),
+        "ngram_image_disjoint": cross_fit(words, layout, by_image),
+        "ngram_noun_disjoint": unseen_nouns,
+        "ngram_shuffled": cross_fit(words, layout, by_image, order),
+    }
+
+
+def _figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: Bools) -> dict[str, ProbeFigures]:
+    """Figures of each probe over the wanted options. The control's labels are random: it is asked of whole items only."""
+    kept = subset(layout, wanted)
+    first = layout.starts[:-1]
+    whole = wanted[first] & (np.add.reduceat(wanted.astype(np.int64), first) >= 2)
+    items = np.flatnonzero(whole)
+    chosen = wanted & whole[layout.item_of]
+    found = {}
+    for name, scores in scored.items():
+        if isinstance(scores, str):
+            found[str(name)] = ProbeFigures.unmeasured(scores)
+        elif name == "ngram_shuffled" and not wanted.all():
+            found[str(name)] = ProbeFigures.unmeasured("the control is asked of all types together")
+        else:
+            found[str(name)] = bootstrap.figures(*outcomes(scores[chosen], kept), items)
+    return found
+
+
+def _by_type(scored: Scored, layout: Layout, bootstrap: Bootstrap) -> dict[str, TypeFigures]:
+    kinds = np.array(layout.types)
+    found = {}
+    for kind in sorted(set(layout.types) - {""}):
+        wanted = layout.is_positive | (kinds == kind)
+        figures = _figures(scored, layout, bootstrap, wanted)
+        kept = subset(layout, wanted)
+        own = figures["ngram_image_disjoint"].model_dump()
+        found[kind] = TypeFigures(**figures, **own, items=kept.num_items, chance=round(_chance(kept), 6))
+    return found
+
+
+def _over_positives(words: Words, layout: Layout, seed: int) -> ProbeFigures:
+    """The n-gram probe on one item a positive, the first."""
+    is_first = np.zeros(layout.num_items, dtype=bool)
+    is_first[np.unique(layout.positives, return_index=True)[1]] = True
+    firsts = subset(layout, is_first[layout.item_of])
+    folds = image_folds(firsts)
+    if isinstance(folds, str):
+        return ProbeFigures.unmeasured(folds)
+    hits, pairwise = outcomes(cross_fit(words, firsts, folds), firsts)
+    return Bootstrap.of(clusters(firsts), seed).figures(hits, pairwise, np.arange(firsts.num_items))
+
+
+def _chance(layout: Layout) -> float:
+    return float((1 / layout.sizes).mean())
+
+
+def _leaks(figures: Mapping[str, ProbeFigures], chance: float) -> list[ProbeName]:
+    return [name for name in PROBES if (low := figures[name].top1_low) is not None and low > chance + MARGIN]
+
+
+def _verdict(figures: Mapping[str, ProbeFigures], leaks: Sequence[ProbeName], chance: float) -> AuditVerdict:
+    if leaks:
+        return "fail"
+    highs = [figures[name].top1_high for name in ("ngram_image_disjoint", "ngram_noun_disjoint")]
+    return "pass" if all(high is not None and high <= chance + MARGIN for high in highs) else "insufficient"
+
+
+def _shuffled(layout: Layout, seed: int) -> Ints:
+    """Rows of options where a random one of each item stands first, in the positive's place."""
+    order = np.arange(len(layout.options))
+    drawn = layout.starts[:-1] + (np.random.default_rng(seed).random(layout.num_items) * layout.sizes).astype(np.int64)
+    order[layout.starts[:-1]], order[drawn] = drawn, layout.starts[:-1]
+    return order
+
+
+def _content_seed(layout: Layout, seed: int) -> int:
+    digest = hashlib.sha256(f"{seed}\0".encode())
+    digest.update("\0".join(layout.texts).encode(errors="surrogatepass"))
+    digest.update(layout.options.tobytes() + layout.starts.tobytes())
+    return int.from_bytes(digest.digest()[:8])
+
+
+def _empty() -> AuditReport:
+    nothing = ProbeFigures.unmeasured("there are no items")
+    return AuditReport(
+        items=0, positives=0, images=0, chance=None, chance_why="there are no items", probes=Probes(**dict.fromkeys(PROBES, nothing)),
+        over_positives=nothing, leaks=[], verdict="insufficient", folds="none",
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""Who is asked while who teaches: folds that share neither image nor positive, or no head noun. Knows no probe."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.audit.layout import Bools, Ints, Layout, components, image_labels, reciprocal_labels
+
+NUM_FOLDS = 5
+_GIANT = 0.35  # a component that holds more of the items cannot be one fold of five
+
+
+@dataclass(frozen=True)
+class Folds:
+    """`splits`: (teaching, asked) masks over items; each item is asked once. `how`: joined, crossed or positives."""
+
+    splits: tuple[tuple[Bools, Bools], ...]
+    how: str
+
+
+def image_folds(layout: Layout, rng: np.random.Generator | None = None) -> Folds | str:
+    """Folds in which no image, no positive and no reciprocal pair is on both sides; or why there can be none.
+
+    Items joined through any of the three stay together (`joined`). Where that chains most of the set into one piece, images and
+    texts are dealt into folds apart, and each cell of the two is asked of what shares neither with it (`crossed`). Where images
+    alone chain, texts alone are kept apart (`positives`). With `rng` groups of one size are dealt in random order.
+    """
+    everything = np.arange(layout.num_items)
+    images, mutual = image_labels(layout), reciprocal_labels(layout)
+    texts = components(layout.num_items, [(everything, layout.positives), mutual])
+    if texts.size == 0 or texts.max() == 0:
+        return "all items are joined by one positive text or by reciprocal pairs: nothing is left to learn from"
+    joined = components(layout.num_items, [images, (everything, layout.positives), mutual])
+    if np.bincount(joined).max() <= _GIANT * layout.num_items:
+        return Folds(_splits(_deal(joined, rng)), "joined")
+    by_image = components(layout.num_items, [images])
+    if np.bincount(by_image).max() > _GIANT * layout.num_items:
+        return Folds(_splits(_deal(texts, rng)), "positives")
+    return Folds(_crossed(_deal(by_image, rng), _deal(texts, rng)), "crossed")
+
+
+def noun_folds(layout: Layout) -> Folds | str:
+    """Folds in which no head noun and no positive is on both sides; or why there can be none."""
+    if not any(layout.nouns):
+        return "no item names its noun"
+    everything = np.arange(layout.num_items)
+    named = [item for item, noun in enumerate(layout.nouns) if noun]
+    groups = components(layout.num_items, [(named, [layout.nouns[item] for item in named]), (everything, layout.positives)])
+    if groups.max() == 0:
+        return "all items share one noun: nothing is left to learn from"
+    return Folds(_splits(_deal(groups, None)), "joined")
+
+
+def clusters(layout: Layout) -> Ints:
+    """Which items count together in the bootstrap: those of one image; without an image those of one positive."""
+    bare = [item for item, images in enumerate(layout.images) if not images]
+    texts = (bare, layout.positives[bare])
+    joined = components(layout.num_items, [image_labels(layout), texts])
+    if joined.size and np.bincount(joined).max() > _GIANT * layout.num_items:  # texts that recur on many images chain them
+        named = [item for item, images in enumerate(layout.images) if images]
+        joined = components(layout.num_items, [(named, [layout.images[item][0] for item in named]), texts])
+    return joined
+
+
+def _deal(groups: Ints, rng: np.random.Generator | None) -> Ints:
+    """A fold for each item: the largest group first, each to the fold that has the fewest items."""
+    sizes = np.bincount(groups)
+    dealt = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))
+    load = np.zeros(min(NUM_FOLDS, len(sizes)), dtype=np.int64)
+    fold_of = np.zeros(len(sizes), dtype=np.int64)
+    for group in dealt[np.argsort(-sizes[dealt], kind="stable")]:
+        fold_of[group] = load.argmin()
+        load[fold_of[group]] += sizes[group]
+    return fold_of[groups]
+
+
+def _splits(folds: Ints) -> tuple[tuple[Bools, Bools], ...]:
+    return tuple((folds != fold, folds == fold) for fold in np.unique(folds))
+
+
+def _crossed(left: Ints, right: Ints) -> tuple[tuple[Bools, Bools], ...]:
+    cells = np.unique(np.stack([left, right]), axis=1)
+    return tuple(((left != a) & (right != b), (left == a) & (right == b)) for a, b in cells.T)

@@ -1,0 +1,144 @@
+"""The items of an audit as flat arrays: distinct, in an order that does not depend on the input's, and what ties them together.
+
+Knows nothing of probes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.audit import AuditItem
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Distinct items over distinct texts.
+
+    `options[starts[i]:starts[i + 1]]` are item i's texts, the positive first; `item_of` names each option's item; `types` each
+    option's type (empty for positives and where none is known). `images` and `nouns`: which images each item occurs on, its noun.
+    """
+
+    texts: tuple[str, ...]
+    options: Ints
+    starts: Ints
+    item_of: Ints
+    types: tuple[str, ...]
+    images: tuple[tuple[str, ...], ...]
+    nouns: tuple[str, ...]
+
+    @property
+    def num_items(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        """Options of each item."""
+        return np.diff(self.starts)
+
+    @property
+    def positives(self) -> Ints:
+        """The text of each item's positive."""
+        return self.options[self.starts[:-1]]
+
+    @property
+    def is_positive(self) -> Bools:
+        mask = np.zeros(len(self.options), dtype=bool)
+        mask[self.starts[:-1]] = True
+        return mask
+
+
+def lay_out(items: Sequence[AuditItem]) -> Layout:
+    """The distinct (positive, negatives) items; one that occurs on several images knows them all."""
+    merged: dict[tuple[str, tuple[str, ...]], tuple[AuditItem, set[str]]] = {}
+    for item in items:
+        _, images = merged.setdefault((item.positive, item.negatives), (item, set()))
+        if item.image is not None:
+            images.add(item.image)
+    return _flat([merged[key][0] for key in sorted(merged)], [tuple(sorted(merged[key][1])) for key in sorted(merged)])
+
+
+def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
+    """The items one by one in their order, equal ones too."""
+    return _flat(items, [() if item.image is None else (item.image,) for item in items])
+
+
+def _flat(items: Sequence[AuditItem], images: Sequence[tuple[str, ...]]) -> Layout:
+    number: dict[str, int] = {}
+    options: list[int] = []
+    types: list[str] = []
+    starts = [0]
+    for item in items:
+        options += [number.setdefault(text, len(number)) for text in (item.positive, *item.negatives)]
+        types += ["", *(kind or "" for kind in item.types or ("",) * len(item.negatives))]
+        starts.append(len(options))
+    bounds = np.array(starts, dtype=np.int64)
+    return Layout(
+        texts=tuple(number),
+        options=np.array(options, dtype=np.int64),
+        starts=bounds,
+        item_of=np.repeat(np.arange(len(starts) - 1, dtype=np.int64), np.diff(bounds)),
+        types=tuple(types),
+        images=tuple(images),
+        nouns=tuple(item.noun or "" for item in items),
+    )
+
+
+def subset(layout: Layout, wanted: Bools) -> Layout:
+    """The options that are wanted, of the items that keep their positive and a negative; texts keep their numbers."""
+    num_wanted = np.add.reduceat(wanted.astype(np.int64), layout.starts[:-1]) if layout.num_items else np.zeros(0, dtype=np.int64)
+    whole = (num_wanted >= 2) & wanted[layout.starts[:-1]]
+    keep = wanted & whole[layout.item_of]
+    kept_items = np.flatnonzero(whole)
+    sizes = num_wanted[kept_items]
+    return Layout(
+        texts=layout.texts,
+        options=layout.options[keep],
+        starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        item_of=np.repeat(np.arange(len(kept_items), dtype=np.int64), sizes),
+        types=tuple(layout.types[i] for i in np.flatnonzero(keep)),
+        images=tuple(layout.images[i] for i in kept_items),
+        nouns=tuple(layout.nouns[i] for i in kept_items),
+    )
+
+
+def components(num_items: int, labels: Sequence[tuple[Any, Any]]) -> Ints:
+    """Component of each item, where items that share a label are joined. `labels`: several lists of (item, label), each its own kind."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns, num_nodes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], num_items
+    for of, values in labels:
+        if len(of):
+            _, inverse = np.unique(np.asarray(values), return_inverse=True)
+            rows.append(np.asarray(of, dtype=np.int64))
+            columns.append(inverse.astype(np.int64) + num_nodes)
+            num_nodes += int(inverse.max()) + 1
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    graph = coo_array((np.ones(len(row), dtype=np.int8), (row, column)), shape=(num_nodes, num_nodes))
+    _, found = connected_components(graph, directed=False)
+    return np.unique(found[:num_items], return_inverse=True)[1].astype(np.int64)
+
+
+def image_labels(layout: Layout) -> tuple[list[int], list[str]]:
+    """(item, image) for each image of each item."""
+    pairs = [(item, image) for item, images in enumerate(layout.images) for image in images]
+    return [item for item, _ in pairs], [image for _, image in pairs]
+
+
+def reciprocal_labels(layout: Layout) -> tuple[Ints, Ints]:
+    """(item, pair of texts) for the pairs of which each text is the positive somewhere and the other its negative."""
+    negative = ~layout.is_positive
+    items, other = layout.item_of[negative], layout.options[negative]
+    own = layout.positives[items]
+    pair = np.minimum(own, other) * len(layout.texts) + np.maximum(own, other)
+    forward = own < other
+    both = np.intersect1d(pair[forward], pair[own > other])
+    mutual = np.isin(pair, both)
+    return items[mutual], pair[mutual]

@@ -1,0 +1,166 @@
+"""Brings candidates to chance: round by round, what a cross-fitted probe can tell is dropped, in both directions alike.
+
+Dropping only what it knows for negatives would leave those that look truer than the positive, and that is a leak the other way
+round. So candidates are dropped until, at each strength of its opinion, it is wrong as often as it is right. Knows no stage.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.audit import AuditItem
+from stages.audit.folds import Folds, image_folds
+from stages.audit.layout import Bools, Floats, Ints, Layout, lay_out_as_given, subset
+from stages.audit.ngrams import Pairs, Words, fit, pairs_of, read_words
+
+PROBE_NEGATIVE, PROBE_POSITIVE, SURPLUS = "probe_negative", "probe_positive", "surplus"
+_STRENGTHS = 40
+_DEALS, _FEW_PAIRS = 3, 100_000
+_TOP1_MARGIN, _PAIRWISE_MARGIN = 0.01, 0.02
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Per item: `kept`, indices into its negatives, ascending, none where nothing could be kept; `rejects`, the others by reason.
+
+    `rounds`: (top-1, chance, pairwise) of the cross-fitted probe on what was left before each round, and at the end.
+    """
+
+    kept: tuple[tuple[int, ...], ...]
+    rejects: tuple[dict[str, int], ...]
+    rounds: tuple[tuple[float, float, float], ...]
+
+
+def reject_to_chance(
+    items: Sequence[AuditItem],
+    *,
+    keep: int,
+    seed: int = 0,
+    max_rounds: int = 8,
+    held: Sequence[Collection[int]] | None = None,
+) -> Rejection:
+    """Choose among each item's candidates (its negatives) at most `keep`, so that the n-gram probe is left at chance.
+
+    Give three to four times as many candidates as are wanted. `held`: per item the candidates that are never dropped but that
+    count (reciprocal ones). Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer
+    than the positive), `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
+    """
+    layout = lay_out_as_given(items)
+    pairs = pairs_of(layout)
+    rng = np.random.default_rng(seed)
+    is_held = _held_mask(layout, pairs, held)
+    reason = np.full(len(pairs.item), "", dtype="<U14")
+    rounds: list[tuple[float, float, float]] = []
+    words = read_words(layout.texts)
+    for _ in range(max_rounds + 1):
+        alive = reason == ""
+        deals = _deals(layout, pairs, alive, rng)
+        if not deals:
+            break
+        weight = _weights(pairs, alive, layout.num_items)
+        margins = np.mean([_margins(words, layout, folds, pairs, alive, weight) for folds in deals], axis=0)
+        rounds.append(_measured(pairs, alive, margins, weight, layout.num_items))
+        if _is_at_chance(*rounds[-1]) or len(rounds) > max_rounds:
+            break
+        drop = _excess(margins, weight, alive, is_held, rng)
+        reason[drop] = np.where(margins[drop] > 0, PROBE_NEGATIVE, PROBE_POSITIVE)
+    _trim(reason, pairs, is_held, keep, rng)
+    return _told(items, pairs, reason, tuple(rounds))
+
+
+def _deals(layout: Layout, pairs: Pairs, alive: Bools, rng: np.random.Generator) -> list[Folds]:
+    """Folds of what is left, dealt anew each round: else it would fit these folds alone. Several where few pairs make one a draw."""
+    wanted = layout.is_positive
+    wanted[pairs.negative[alive]] = True
+    left = np.unique(pairs.item[alive])
+    if not left.size:
+        return []
+    dealt = [image_folds(subset(layout, wanted), rng) for _ in range(_DEALS if alive.sum() <= _FEW_PAIRS else 1)]
+    return [
+        Folds(tuple(_spread(split, left, layout.num_items) for split in folds.splits), folds.how)
+        for folds in dealt
+        if isinstance(folds, Folds)
+    ]
+
+
+def _spread(split: tuple[Bools, Bools], left: Ints, num_items: int) -> tuple[Bools, Bools]:
+    """A split of the items that are left as one of all items."""
+    teaching, asked = np.zeros(num_items, dtype=bool), np.zeros(num_items, dtype=bool)
+    teaching[left], asked[left] = split
+    return teaching, asked
+
+
+def _weights(pairs: Pairs, alive: Bools, num_items: int) -> Floats:
+    """An item's live pairs weigh one together; on average a live pair weighs one."""
+    live = np.bincount(pairs.item[alive], minlength=num_items)
+    weight = np.where(alive, 1 / np.maximum(live[pairs.item], 1), 0.0)
+    return np.asarray(weight * (alive.sum() / max(float(weight.sum()), 1e-12)))
+
+
+def _margins(words: Words, layout: Layout, folds: Folds, pairs: Pairs, alive: Bools, weight: Floats) -> Floats:
+    """By how much each pair's positive scores above its negative, by the model of the other folds' live pairs."""
+    rows = words.counts[layout.options]
+    margins = np.zeros(len(pairs.item))
+    for teaching, asked in folds.splits:
+        scores = rows @ fit(rows, pairs, alive & teaching[pairs.item], weight)
+        here = asked[pairs.item]
+        margins[here] = scores[pairs.positive[here]] - scores[pairs.negative[here]]
+    return margins
+
+
+def _measured(pairs: Pairs, alive: Bools, margins: Floats, weight: Floats, num_items: int) -> tuple[float, float, float]:
+    live = np.bincount(pairs.item[alive], minlength=num_items)
+    beaten = np.bincount(pairs.item[alive & (margins > 0)], minlength=num_items)
+    some = live > 0
+    if not some.any():
+        return 0.0, 1.0, 0.5
+    right = (weight * ((margins > 0) + (margins == 0) / 2)).sum() / weight.sum()
+    return float((beaten == live)[some].mean()), float((1 / (1 + live[some])).mean()), float(right)
+
+
+def _is_at_chance(top1: float, chance: float, pairwise: float) -> bool:
+    return top1 <= chance + _TOP1_MARGIN and abs(pairwise - 0.5) <= _PAIRWISE_MARGIN
+
+
+def _excess(margins: Floats, weight: Floats, alive: Bools, is_held: Bools, rng: np.random.Generator) -> Ints:
+    """The pairs to drop: at each strength of opinion a random part of the heavier side, as much as it is heavier."""
+    told = np.flatnonzero(alive & (margins != 0))
+    told = told[np.argsort(np.abs(margins[told]), kind="stable")]
+    dropped = [np.zeros(0, dtype=np.int64)]
+    for level in np.array_split(told, min(_STRENGTHS, max(1, len(told) // 20))):
+        right, wrong = level[margins[level] > 0], level[margins[level] < 0]
+        more = float(weight[right].sum() - weight[wrong].sum())
+        heavier = rng.permutation(right if more > 0 else wrong)
+        heavier = heavier[~is_held[heavier]]
+        dropped.append(heavier[np.cumsum(weight[heavier]) <= abs(more)])
+    return np.concatenate(dropped)
+
+
+def _trim(reason: np.ndarray, pairs: Pairs, is_held: Bools, keep: int, rng: np.random.Generator) -> None:
+    """Mark a random part of what an item has above `keep`; held ones stay."""
+    live = np.flatnonzero(reason == "")
+    order = live[np.lexsort((rng.random(len(live)), ~is_held[live], pairs.item[live]))]
+    rank = np.arange(len(order)) - np.searchsorted(pairs.item[order], pairs.item[order])
+    reason[order[(rank >= keep) & ~is_held[order]]] = SURPLUS
+
+
+def _held_mask(layout: Layout, pairs: Pairs, held: Sequence[Collection[int]] | None) -> Bools:
+    mask = np.zeros(len(pairs.item), dtype=bool)
+    first = layout.starts[:-1] - np.arange(layout.num_items)  # of each item's pairs
+    for item, indices in enumerate(held or ()):
+        mask[first[item] + np.array(sorted(indices), dtype=np.int64)] = True
+    return mask
+
+
+def _told(items: Sequence[AuditItem], pairs: Pairs, reason: np.ndarray, rounds: tuple[tuple[float, float, float], ...]) -> Rejection:
+    kept: list[list[int]] = [[] for _ in items]
+    rejects: list[dict[str, int]] = [{} for _ in items]
+    starts = np.searchsorted(pairs.item, np.arange(len(items)))
+    for pair, item in enumerate(pairs.item.tolist()):
+        why = str(reason[pair])
+        if why:
+            rejects[item][why] = rejects[item].get(why, 0) + 1
+        else:
+            kept[item].append(pair - int(starts[item]))
+    return Rejection(tuple(map(tuple, kept)), tuple(rejects), rounds)

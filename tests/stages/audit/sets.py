@@ -1,0 +1,55 @@
+"""Sets of expressions in which the truth is known: reciprocal blocks, which give nothing away, and leaks planted into them."""
+
+import random
+from collections.abc import Callable
+
+from schemas.audit import AuditItem
+
+NOUNS = "ball cart drum fish kite lamp mug shoe truck wagon apple owl".split()
+COLOURS = "black white green brown amber ivory coral olive".split()  # of one length: which is which is no matter of letters
+MATERIALS = "metal glass paper cloth".split()
+OPTIONS = 4
+CHANCE = 1 / OPTIONS
+NUM_BLOCKS = 90
+
+
+def expression(colour: str, material: str, noun: str) -> str:
+    return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {material} {noun}."
+
+
+def reciprocal_blocks(seed: int = 0, num_blocks: int = NUM_BLOCKS) -> list[AuditItem]:
+    """Blocks of four expressions of one noun; each is once the positive, the other three are its negatives."""
+    rng, items = random.Random(seed), []
+    for block in range(num_blocks):
+        noun = NOUNS[block % len(NOUNS)]
+        texts = [expression(colour, rng.choice(MATERIALS), noun) for colour in rng.sample(COLOURS, OPTIONS)]
+        for place, text in enumerate(texts):
+            others = [other for other in texts if other != text]
+            items.append(AuditItem(positive=text, negatives=others, image=f"{block}-{place}", noun=noun, types=["colour"] * len(others)))
+    return items
+
+
+def with_negatives(change: Callable[[str, random.Random], str]) -> list[AuditItem]:
+    """Reciprocal blocks whose negatives are changed."""
+    rng = random.Random(1)
+    return [
+        item.model_copy(update={"negatives": tuple(change(text, rng) for text in item.negatives)}) for item in reciprocal_blocks(seed=1)
+    ]
+
+
+def with_positives(change: Callable[[str, random.Random], str]) -> list[AuditItem]:
+    """Reciprocal blocks whose positives are changed."""
+    rng = random.Random(1)
+    return [item.model_copy(update={"positive": change(item.positive, rng)}) for item in reciprocal_blocks(seed=1)]
+
+
+def skewed_values() -> list[AuditItem]:
+    """Positives are mostly black or white; negatives take all colours alike."""
+    rng, items = random.Random(2), []
+    for number in range(4 * NUM_BLOCKS):
+        noun, material = NOUNS[number % len(NOUNS)], rng.choice(MATERIALS)
+        true = rng.choice(["black", "white"] * 4 + COLOURS)
+        false = rng.sample([colour for colour in COLOURS if colour != true], OPTIONS - 1)
+        negatives = [expression(colour, material, noun) for colour in false]
+        items.append(AuditItem(positive=expression(true, material, noun), negatives=negatives, image=str(number), noun=noun))
+    return items

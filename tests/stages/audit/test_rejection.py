@@ -1,0 +1,66 @@
+"""Symmetric rejection leaves a set at chance, counts what it drops, and gives nothing away by its own choice."""
+
+import random
+
+import pytest
+
+from schemas.audit import MARGIN, AuditItem
+from stages.audit.audit import audit
+from stages.audit.rejection import Rejection, reject_to_chance
+from tests.stages.audit.sets import COLOURS, MATERIALS, NOUNS, expression
+
+KEEP = 2
+
+
+def leaky(num_items: int = 600, seed: int = 0) -> list[AuditItem]:
+    """Positives' colours are skewed, each negative changes the colour or the material to any other."""
+    rng, items = random.Random(seed), []
+    for number in range(num_items):
+        noun = rng.choice(NOUNS)
+        colour, material = rng.choice(["black", "white"] * 4 + COLOURS), rng.choice(MATERIALS)
+        others = [expression(other, material, noun) for other in COLOURS if other != colour]
+        others += [expression(colour, other, noun) for other in MATERIALS if other != material]
+        rng.shuffle(others)
+        items.append(AuditItem(positive=expression(colour, material, noun), negatives=others, image=str(number), noun=noun))
+    return items
+
+
+def released(items: list[AuditItem], rejection: Rejection) -> list[AuditItem]:
+    kept = zip(items, rejection.kept, strict=True)
+    return [item.model_copy(update={"negatives": tuple(item.negatives[i] for i in indices)}) for item, indices in kept if indices]
+
+
+def test_a_leaky_set_is_brought_to_chance() -> None:
+    items = leaky()
+    before, after = audit(items), audit(released(items, reject_to_chance(items, keep=KEEP)))
+    assert "ngram_image_disjoint" in before.leaks
+    assert after.leaks == []
+    assert after.chance is not None
+    assert after.probes.ngram_image_disjoint.pairwise == pytest.approx(0.5, abs=MARGIN)
+    assert after.items > len(items) / 2
+
+
+def test_each_candidate_is_kept_or_counted_under_a_reason() -> None:
+    items = leaky(200)
+    rejection = reject_to_chance(items, keep=KEEP)
+    for item, kept, rejects in zip(items, rejection.kept, rejection.rejects, strict=True):
+        assert len(kept) + sum(rejects.values()) == len(item.negatives)
+        assert len(kept) <= KEEP
+        assert set(rejects) <= {"probe_negative", "probe_positive", "surplus"}
+
+
+def test_the_same_items_and_seed_give_the_same_choice() -> None:
+    items = leaky(150)
+    assert reject_to_chance(items, keep=KEEP, seed=3) == reject_to_chance(items, keep=KEEP, seed=3)
+
+
+def test_held_candidates_are_never_dropped() -> None:
+    items = leaky(150)
+    held = [{0, 4, 5} for _ in items]
+    rejection = reject_to_chance(items, keep=KEEP, held=held)
+    assert all({0, 4, 5} <= set(kept) for kept in rejection.kept)
+
+
+def test_nothing_to_choose_from_is_no_error() -> None:
+    assert reject_to_chance([], keep=3).kept == ()
+    assert reject_to_chance([AuditItem(positive="a", negatives=["b", "c"])], keep=1).rejects == ({"surplus": 1},)

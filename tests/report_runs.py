@@ -3,6 +3,7 @@
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import webdataset
 import yaml
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.api import open_job
 from pipeline.corpus.update import read_rows
+from pipeline.registry import STAGE_NAMES
 from schemas.rows import CaptionRow
 from tests.in_process import carry_all
 from tests.rehearsal_job import job_content
@@ -43,12 +45,21 @@ def write_corpus(path: Path) -> None:
             tar.write({"__key__": f"p{number:02d}", "jpg": data, "txt": f"{HOSTILE} {number}"})
 
 
-def write_lossy_run(folder: Path, name: str = "a.yaml", *, until: str | None = None, **blocks: object) -> Path:
+def whole_content(corpus: str, /, **blocks: Any) -> dict[str, Any]:
+    """The configuration of a run through every stage there is, whose captioner refuses some images."""
+    content = job_content(corpus, captioner={"error_rate": 0.15}, **blocks)
+    content["corpus"] |= {"duplicates": "filter", "unit_size": 6}
+    content["engines"]["judge"] = {"kind": "rehearsal"}
+    later = {"verify": {"prompt": "demo"}, "mine": {}, "balance": {}}
+    content["stages"] |= {name: params for name, params in later.items() if name in STAGE_NAMES}
+    return content
+
+
+def write_lossy_run(folder: Path, name: str = "a.yaml", *, until: str | None = None, **blocks: Any) -> Path:
     """Carry a run in `folder`, whose first readable image has a caption that attacks the page; returns the configuration."""
     if not (folder / "corpus").exists():
         write_corpus(folder / "corpus")
-    content = job_content("corpus", captioner={"error_rate": 0.15}, **blocks)
-    content["corpus"] |= {"duplicates": "filter", "unit_size": 6}
+    content = whole_content("corpus", **blocks)
     path = folder / name
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     carry_all(path, "caption")
@@ -64,8 +75,7 @@ def write_other_prompt(folder: Path) -> Path:
     shutil.copy(ROOT / "prompts" / "caption" / "demo.yaml", task / "terse.yaml")
     prompt = yaml.safe_load((task / "terse.yaml").read_text())
     (task / "terse.yaml").write_text(yaml.safe_dump({**prompt, "user": "Describe the image in one sentence."}))
-    content = job_content("corpus", captioner={"error_rate": 0.15}, prompts_dir="prompts", export={"to": "other"})
-    content["corpus"] |= {"duplicates": "filter", "unit_size": 6}
+    content = whole_content("corpus", prompts_dir="prompts", export={"to": "other"})
     content["stages"]["caption"] = {"prompt": "terse"}
     path = folder / "b.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -15,6 +15,7 @@ from pipeline.report.choose import Chooser, Chosen
 from pipeline.report.difference import differences
 from pipeline.report.funnel import SHOWN, Funnel, count_funnel
 from pipeline.report.gather import Counting, gather
+from pipeline.report.given_panel import GivenPanel
 from pipeline.report.grounding_panel import GroundingPanel
 from pipeline.report.negatives_panel import NegativesPanel
 from pipeline.report.pictures import pictures
@@ -67,7 +68,7 @@ def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_image
 
 def _count(label: str, path: Path, max_images: int) -> Counted:
     run = open_run(path)
-    panels: list[Counting] = [CaptionsPanel(), GroundingPanel(), RegionsPanel(), NegativesPanel(), SpeedPanel(run)]
+    panels: list[Counting] = [CaptionsPanel(), GroundingPanel(), RegionsPanel(), NegativesPanel(), GivenPanel(), SpeedPanel(run)]
     funnel = count_funnel(run)
     coverage = gather(run, panels, max_images)
     return Counted(label, run, funnel, [panel.panel() for panel in panels], coverage)

@@ -21,8 +21,8 @@ class GroundingPanel:
     """Counts per image and per box; a box's size is its share of the image."""
 
     wants: Mapping[str, Sequence[str]] = {
-        "ground": ("phrases.mark", "detections.score", "detections.agreement"),
-        "select": ("width", "height", "regions.xyxy", "regions.start", "regions.num_boxes", "rejects", "min_score"),
+        "ground": ("phrases.mark", "detections.score", "detections.agreement", "rejects"),
+        "select": ("width", "height", "regions.xyxy", "regions.start", "regions.phrase", "rejects", "min_score"),
     }
 
     def __init__(self) -> None:
@@ -31,6 +31,8 @@ class GroundingPanel:
         self._rejects: Counter[str] = Counter()
         self._regions: Counter[int] = Counter()
         self._scores = np.zeros(len(SCORE_EDGES) - 1, np.int64)
+        self._agreement = np.zeros(len(SCORE_EDGES) - 1, np.int64)
+        self._unread: Counter[str] = Counter()
         self._areas = np.zeros(len(AREA_EDGES) - 1, np.int64)
         self._num: Counter[str] = Counter()
         self._min_score: float | None = None
@@ -45,18 +47,21 @@ class GroundingPanel:
         if marks is not None:
             self._num["phrases"] += len(marks)
             self._marks.update(mark for mark in marks.to_pylist() if mark)
-        scores = child(explode(table, "detections"), "score")
-        if scores is not None:
-            self._num["detections"] += len(scores)
-            self._scores += np.histogram(scores.drop_null().to_numpy(), SCORE_EDGES)[0]
+        for rejects in column_values(table, "rejects"):
+            self._unread.update(dict(rejects or ()))
+        detections = explode(table, "detections")
+        for name, counts in (("score", self._scores), ("agreement", self._agreement)):
+            values = child(detections, name)
+            if values is not None:
+                counts += np.histogram(values.drop_null().to_numpy().astype(np.float64), SCORE_EDGES)[0]
+        self._num["detections"] += len(detections) if detections is not None else 0
 
     def _add_select(self, table: pa.Table) -> None:
         is_ok = [status == "ok" for status in column_values(table, "status")]
         lists = list(column_values(table, "regions"))
         self._regions.update(len(regions) for regions, ok in zip(lists, is_ok, strict=False) if ok)
         for regions in lists:
-            phrases = {(region.get("start")) for region in regions}
-            self._num["grounded_phrases"] += len(phrases)
+            self._num["grounded_phrases"] += len({(region["start"], region["phrase"]) for region in regions})
         for rejects in column_values(table, "rejects"):
             self._rejects.update(dict(rejects or ()))
         thresholds = [value for value in column_values(table, "min_score") if value is not None]
@@ -111,7 +116,15 @@ class GroundingPanel:
                     self._min_score,
                     threshold,
                 ),
+                Binned(
+                    "Agreement of the second detector",
+                    SCORE_EDGES,
+                    self._agreement.tolist(),
+                    [f"{edge:g}" for edge in SCORE_EDGES[1:]],
+                    "IoU of its best box for the same phrase",
+                ),
                 Bars("Detections dropped by select", dict(self._rejects.most_common()), num["detections"], "share of all detections"),
+                Bars("Listed phrases that were refused", dict(self._unread.most_common()), num["phrases"], "beside the phrases kept"),
                 Bars("Phrases not asked of the detector", dict(self._marks.most_common()), num["phrases"], "share of all phrases"),
             ],
         )

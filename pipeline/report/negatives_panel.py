@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipeline.report.blocks import Bars, Block, Fact, Facts, Grid, Panel, Whole, mean, share
 from pipeline.report.run_tables import child, children, explode
 
-STAGES = {"hard_negative": "written, computed", "mine": "mined", "verify": "verified", "balance": "released"}
+STAGES = {"hard_negative": "written, computed", "mine": "mined", "verify": "judged", "balance": "released"}
 VERDICTS = ("false", "true", "unsure", "unverified")
 Key = tuple[str, str, str, str]  # type, source, level, verdict
 
@@ -118,13 +118,14 @@ class NegativesPanel:
             return [Fact("negatives", None, "no stage has committed any")]
         final = self._stages[last]
         proposed = sum(self._stages[stage].num_proposed for stage in ("hard_negative", "mine") if stage in self._stages)
-        facts = [
+        found = [
             Fact("proposed", proposed, "by hard_negative and mine"),
             Fact(STAGES[last], final.num),
-            Fact("kept of proposed", share(final.num, proposed), form="share"),
+            Fact("released of proposed", share(final.num, proposed), form="share") if last == "balance" else None,
             Fact("negatives a text", mean(final.per_text), form="mean"),
             Fact("texts with negatives", final.num_texts - final.per_text[0], f"{final.num_caption_texts} of the texts are long captions"),
         ]
+        facts = [fact for fact in found if fact is not None]
         if "verify" in self._stages:
             checked = self._stages["verify"]
             facts.append(Fact("judged false, clearly", share(checked.by(3)["false"], checked.num), "of all candidates", "share"))

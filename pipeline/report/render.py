@@ -72,7 +72,7 @@ def paired(panels: Sequence[Sequence[Panel]]) -> list[dict[str, Any]]:
         by_title = [{(type(block).__name__, block.title): block for block in panel.blocks} for panel in group]
         blocks = [_merged(kind, title, [each.get((kind, title)) for each in by_title]) for kind, title in titles]
         found.append({"id": group[0].id, "title": group[0].title, "lead": group[0].lead, "blocks": [block for block in blocks if block]})
-    return found
+    return [panel for panel in found if panel["blocks"]]
 
 
 def _merged(kind: str, title: str, blocks: Sequence[Block | None]) -> dict[str, Any] | None:

@@ -61,8 +61,8 @@ class RegionView(Record):
 
     xyxy: Box
     phrase: str
-    start: int
-    end: int
+    start: int | None
+    end: int | None
     head: str
     score: float | None
     about: dict[str, str]
@@ -70,11 +70,14 @@ class RegionView(Record):
     long: str | None = None
     attributes: list[tuple[str, str]] = Field(default_factory=list)
     reason: str | None = None
+    notes: list[str] = Field(default_factory=list, description="What checks and probes found.")
     facts: list[tuple[str, str, str]] = Field(default_factory=list)
     texts: list[TextView] = Field(default_factory=list)
 
 
 class PhraseView(Record):
+    """A span of the long caption."""
+
     start: int
     end: int
     mark: str | None
@@ -118,11 +121,16 @@ def view(steps: Sequence[Step], rows: Rows) -> View:
         long=long,
         short=caption.short if isinstance(caption, CaptionRow) else None,
         flags=flags(long) if long else [],
-        phrases=[PhraseView(start=p.start, end=p.end, mark=p.mark) for p in ground.phrases] if isinstance(ground, GroundRow) else [],
+        phrases=_phrases(ground) if isinstance(ground, GroundRow) else [],
         regions=regions,
         texts=_texts(rows).get(CAPTION, []),
         dropped=_dropped(ground, regions) if isinstance(ground, GroundRow) else [],
     )
+
+
+def _phrases(ground: GroundRow) -> list[PhraseView]:
+    """Those that are spans of the caption; a given name need not be."""
+    return [PhraseView(start=p.start, end=p.end, mark=p.mark) for p in ground.phrases if p.start is not None and p.end is not None]
 
 
 def _regions(rows: Rows) -> list[RegionView]:
@@ -145,10 +153,20 @@ def _region(region: Region, said: RegionCaption | None, texts: list[TextView], f
         short=said.short if said else None,
         long=said.long if said else None,
         reason=said.reason if said else None,
+        notes=_notes(said) if said else [],
         attributes=[(attribute.type, attribute.value) for attribute in said.attributes] if said else [],
         facts=[(fact.type, fact.value, fact.verdict) for fact in facts if fact.is_positive],
         texts=texts,
     )
+
+
+def _notes(said: RegionCaption) -> list[str]:
+    notes = [f"{name} expression refused: {check}" for name, check in said.refused.items()]
+    if said.is_unique is False:
+        notes.append("another region has the same short expression")
+    if said.leaked is not None:
+        notes.append(f"leakage probe, another crop: {said.swapped}{' (LEAKED)' if said.leaked else ''}")
+    return notes
 
 
 def _word(value: Any) -> str:

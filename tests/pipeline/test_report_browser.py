@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.report.build import write_report
+from pipeline.report.run_tables import open_run
 from tests.report_runs import HOSTILE, PHRASE, write_lossy_run, write_other_prompt
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -27,7 +28,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     one, other = write_lossy_run(folder), write_other_prompt(folder)
     write_report([one], folder / "one", 50, 10_000, NOW)
     write_report([one, other], folder / "two", 50, 10_000, NOW)
-    return {"one": folder / "one", "two": folder / "two"}
+    return {"one": folder / "one", "two": folder / "two", "config": one}
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def test_two_runs_show_the_same_image_under_both_prompts(page: Any, reports: dic
             break
         page.keyboard.press("ArrowRight")
     page.goto((reports["two"] / "index.html").as_uri())
-    assert page.locator(".funnel tbody tr").count() == 2 * 6
+    assert page.locator(".funnel tbody tr").count() == 2 * len(open_run(reports["config"]).stages)
     assert re.search(r"Describe the image in one sentence", page.locator(".differences").inner_text())
 
 

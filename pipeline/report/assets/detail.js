@@ -43,6 +43,7 @@ fgdata.detail = (() => {
         make("p", null, make("span", { class: "badge" }, String(index + 1)), " ", make("strong", { dir: "auto" }, each.short || each.phrase), each.reason ? make("small", null, ` no expression: ${plain(each.reason)}`) : null),
         each.long && each.long !== each.short ? make("p", { dir: "auto" }, each.long) : null,
         make("p", { class: "about" }, "phrase ", make("bdi", null, `\u201c${each.phrase}\u201d`), ` \u00b7 ${about}`),
+        each.notes.map((note) => make("p", { class: "about", dir: "auto" }, note)),
         each.attributes.length ? make("ul", { class: "attributes", "aria-label": "Attributes" }, each.attributes.map(([type, value]) => make("li", null, make("small", null, plain(type)), make("bdi", null, value)))) : null),
       each.texts.length ? make("div", { class: "inner" }, each.texts.map((text) => candidates(text, sought, false))) : null);
   }

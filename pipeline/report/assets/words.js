@@ -11,7 +11,7 @@ fgdata.words = (() => {
     view.regions.forEach((region, index) => {
       const span = spans.find((each) => each.start === region.start && each.end === region.end);
       if (span) span.regions.push(index);
-      else spans.push({ start: region.start, end: region.end, mark: null, regions: [index] });
+      else if (region.start !== null) spans.push({ start: region.start, end: region.end, mark: null, regions: [index] });
     });
     const ends = [...new Set([0, characters.length, ...spans.flatMap((span) => [span.start, span.end])])].filter((end) => end >= 0 && end <= characters.length);
     ends.sort((a, b) => a - b);

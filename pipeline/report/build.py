@@ -84,17 +84,22 @@ def _samples(counted: Sequence[Counted], num: int) -> tuple[list[dict[str, Any]]
             if image.identity not in chosen:
                 chosen[image.identity], origin[image.identity] = image, number
     sides = [find_images(chooser, list(chosen.values())) for chooser in choosers]
-    drawn, paths = {}, {}
+    drawn: dict[str, bytes] = {}
+    paths: dict[Identity, str] = {}
+    missing: dict[Identity, str] = {}
     for number, each in enumerate(counted):
         own = [image for identity, image in chosen.items() if origin[identity] == number]
         for image, content in pictures(each.run, own):
-            if isinstance(content, bytes):
+            if isinstance(content, str):
+                missing[image.identity] = content
+            else:
                 paths[image.identity] = f"images/{hashlib.sha256('/'.join(image.identity).encode()).hexdigest()[:20]}.webp"
                 drawn[paths[image.identity]] = content
     views = [_views(each.run, side) for each, side in zip(counted, sides, strict=True)]
     records = []
     for number, (identity, image) in enumerate(chosen.items()):
-        records.append(_sample(number, image, paths.get(identity), [view.get(identity) for view in views]))
+        sample = _sample(number, image, [view.get(identity) for view in views])
+        records.append({**sample, "picture": paths.get(identity), "missing": missing.get(identity)})
     return records, drawn
 
 
@@ -113,7 +118,7 @@ def _views(run: RunTables, side: dict[Identity, Chosen]) -> dict[Identity, View]
     return found
 
 
-def _sample(number: int, image: Chosen, picture: str | None, views: Sequence[View | None]) -> dict[str, Any]:
+def _sample(number: int, image: Chosen, views: Sequence[View | None]) -> dict[str, Any]:
     row = image.row
     return {
         "id": number,
@@ -122,7 +127,6 @@ def _sample(number: int, image: Chosen, picture: str | None, views: Sequence[Vie
         "width": row.width,
         "height": row.height,
         "alt": row.alt,
-        "picture": picture,
         "runs": [None if each is None else each.model_dump(mode="json") for each in views],
     }
 

@@ -1,7 +1,7 @@
 """The yield funnel: images by stage and status, and where they were lost. Footers; two columns where a footer is ambiguous."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.ledger import Summary, Table
@@ -29,6 +29,7 @@ class StageYield:
     name: str
     statuses: Counter[str] = field(default_factory=Counter)
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> int:
@@ -73,8 +74,19 @@ def count_funnel(run: RunTables) -> Funnel:
     """Read the footer of every current table of the run."""
     funnel = Funnel(run.num_images, [])
     for stage in run.stages:
-        funnel.stages.append(_count_stage(run, stage, funnel.items))
+        counted = _count_stage(run, stage, funnel.items)
+        reads = run.state.nodes[stage].reads
+        _count_skips(counted, [earlier for earlier in funnel.stages if earlier.name in reads])
+        funnel.stages.append(counted)
     return funnel
+
+
+def _count_skips(counted: StageYield, upstream: Sequence[StageYield]) -> None:
+    """A stage that skips for a reason of its own (`no_image`) loses those that no stage above has skipped for it."""
+    for reason, count in counted.skipped.items():
+        own = count - max((earlier.skipped[reason] for earlier in upstream), default=0)
+        if own > 0 and not reason.startswith("upstream_"):
+            counted.lost["skipped", reason] = own
 
 
 def _count_stage(run: RunTables, stage: str, items: dict[Stratum, list[str]]) -> StageYield:
@@ -87,10 +99,13 @@ def _count_stage(run: RunTables, stage: str, items: dict[Stratum, list[str]]) ->
             continue
         summary = run.state.ledger.summary(table)
         counted.statuses.update(summary.statuses)
-        lost = _lost(run, table, summary)
-        counted.lost.update(lost)
-        for status, reason in lost:
-            _remember(items, Stratum(stage, status, reason), item.id)
+        for (status, reason), count in _not_ok(run, table, summary).items():
+            if not reason.startswith("upstream_"):
+                _remember(items, Stratum(stage, status, reason), item.id)
+            if status == "skipped":
+                counted.skipped[reason] += count
+            else:
+                counted.lost[status, reason] += count
         if stage == run.stages[-1] and summary.statuses.get("ok"):
             _remember(items, Stratum(stage, "ok"), item.id)
     return counted
@@ -108,13 +123,13 @@ def _remember(items: dict[Stratum, list[str]], stratum: Stratum, item: str) -> N
         found.append(item)
 
 
-def _lost(run: RunTables, table: Table, summary: Summary) -> Mapping[tuple[str, str], int]:
-    """Images that this very stage lost; those lost further up say `skipped`. A footer counts statuses and reasons apart."""
+def _not_ok(run: RunTables, table: Table, summary: Summary) -> Mapping[tuple[str, str], int]:
+    """Images that are not ok by status and reason. A footer counts the two apart: rows are read where that leaves a doubt."""
     kinds = [status for status, count in summary.statuses.items() if status != "ok" and count]
-    if not kinds or kinds == ["skipped"]:
+    if not kinds:
         return {}
     if len(kinds) == 1:
         return {(kinds[0], reason): count for reason, count in summary.reasons.items()}
     rows = read_columns(run.workdir, table, ("status", "reason"))
     pairs = Counter(zip(column_values(rows, "status"), column_values(rows, "reason"), strict=True))
-    return {(status, reason or "unnamed"): count for (status, reason), count in pairs.items() if status not in ("ok", "skipped")}
+    return {(status, reason or "unnamed"): count for (status, reason), count in pairs.items() if status != "ok"}

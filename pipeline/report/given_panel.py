@@ -14,7 +14,7 @@ GIVABLE = ("caption", "ground", "region_caption", "hard_negative")
 class GivenPanel:
     """Counts rows by origin; empty where nothing was given."""
 
-    wants: Mapping[str, Sequence[str]] = {stage: ("origin", "given_rejects") for stage in GIVABLE}
+    wants: Mapping[str, Sequence[str]] = dict.fromkeys(GIVABLE, ("origin", "given_rejects"))
 
     def __init__(self) -> None:
         self._origins: dict[str, Counter[str]] = {}

@@ -42,14 +42,14 @@ def _steps(stage: str, rows: pa.Table) -> list[Step]:
 
 
 def outcome(steps: Sequence[Step]) -> Stratum:
-    """Where the image stopped: the first stage that was neither ok nor skipped by another; else ok at the last."""
+    """Where the image stopped: the first stage that lost it, else the first that has not run; ok where the last stage is."""
+    if steps[-1].status == "ok":
+        return Stratum(steps[-1].stage, "ok")
     for step in steps:
         if step.status in ("filtered", "failed", "quarantined"):
             return Stratum(step.stage, step.status, step.reason or "unnamed")
-    for step in steps:
-        if step.status in ("pending", "skipped"):
-            return Stratum(step.stage, step.status, step.reason)
-    return Stratum(steps[-1].stage, "ok")
+    step = next(step for step in steps if step.status in ("pending", "skipped"))
+    return Stratum(step.stage, step.status, step.reason)
 
 
 def rows_of(run: RunTables, stage: str, unit: Unit) -> list[Row] | None:

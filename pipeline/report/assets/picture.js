@@ -23,7 +23,7 @@ fgdata.picture = (() => {
     const width = sample.width || 4, height = sample.height || 3;
     const picture = sample.picture
       ? make("img", { src: sample.picture, alt: `Image ${sample.key}${view && view.short ? `: ${view.short}` : ""}`, width, height })
-      : make("div", { class: "none", style: { aspectRatio: `${width} / ${height}` } }, "no picture: it cannot be read");
+      : make("div", { class: "none", style: { aspectRatio: `${width} / ${height}` } }, `no picture: ${fgdata.plain(sample.missing)}`);
     if (!view || !sample.width) return make("figure", { class: "picture" }, picture);
     const dropped = showDropped ? view.dropped.map((each) => {
       const [x0, y0, x1, y1] = each.xyxy;

@@ -57,9 +57,9 @@ class TextView(Record):
 
 
 class RegionView(Record):
-    """A box with what was said of it. `about` holds whatever else select stored."""
+    """A box with what was said of it. `about` holds whatever else select stored; given expressions may have no box."""
 
-    xyxy: Box
+    xyxy: Box | None
     phrase: str
     start: int | None
     end: int | None
@@ -135,21 +135,21 @@ def _phrases(ground: GroundRow) -> list[PhraseView]:
 
 def _regions(rows: Rows) -> list[RegionView]:
     select, captions = rows.get("select"), rows.get("region_caption")
-    if not isinstance(select, SelectRow):
-        return []
     said = {caption.region: caption for caption in captions.regions} if isinstance(captions, RegionCaptionRow) else {}
+    boxes = dict(enumerate(select.regions)) if isinstance(select, SelectRow) else {}
     texts, facts = _texts(rows), _facts(rows)
-    return [_region(region, said.get(i), texts.get(i, []), facts.get(i, [])) for i, region in enumerate(select.regions)]
+    return [_region(boxes.get(i), said.get(i), texts.get(i, []), facts.get(i, [])) for i in sorted({*boxes, *said})]
 
 
-def _region(region: Region, said: RegionCaption | None, texts: list[TextView], facts: list[Fact]) -> RegionView:
-    shown = {"xyxy", "score", "phrase", "start", "end", "head"}
-    others = {name: value for name, value in region.model_dump().items() if name not in shown and value is not None}
-    if region.num_boxes == 1:
-        del others["num_boxes"]
+def _region(region: Region | None, said: RegionCaption | None, texts: list[TextView], facts: list[Fact]) -> RegionView:
     return RegionView(
-        **{name: getattr(region, name) for name in shown},
-        about={name: _word(value) for name, value in others.items()},
+        xyxy=region.xyxy if region else said.xyxy if said else None,
+        phrase=region.phrase if region else said.short or said.head if said else "",
+        start=region.start if region else None,
+        end=region.end if region else None,
+        head=region.head if region else said.head if said else "",
+        score=region.score if region else None,
+        about=_about(region) if region else {},
         short=said.short if said else None,
         long=said.long if said else None,
         reason=said.reason if said else None,
@@ -158,6 +158,12 @@ def _region(region: Region, said: RegionCaption | None, texts: list[TextView], f
         facts=[(fact.type, fact.value, fact.verdict) for fact in facts if fact.is_positive],
         texts=texts,
     )
+
+
+def _about(region: Region) -> dict[str, str]:
+    shown = {"xyxy", "score", "phrase", "start", "end", "head"} | ({"num_boxes"} if region.num_boxes == 1 else set())
+    values = {name: value for name, value in region.model_dump().items() if name not in shown and value is not None}
+    return {name: _word(value) for name, value in values.items()}
 
 
 def _notes(said: RegionCaption) -> list[str]:

@@ -16,6 +16,7 @@ from pipeline.config import ConfigError
 from pipeline.report.build import write_report
 from pipeline.report.run_tables import open_run
 from schemas.rows import HardNegativeRow
+from tests.given_job import given_job, write_lines
 from tests.in_process import carry_all
 from tests.rehearsal_job import files, job_content, times
 from tests.report_runs import HOSTILE, write_corpus, write_lossy_run, write_other_prompt
@@ -146,6 +147,28 @@ def test_a_report_replaces_an_earlier_one_without_remains(run: Path, tmp_path: P
     write_report([run], tmp_path / "out", 2, 10_000, NOW)
     pictures = {path.name for path in (tmp_path / "out" / "images").iterdir()}
     assert pictures == {sample["picture"].split("/")[1] for sample in samples_of(tmp_path / "out") if sample["picture"]}
+
+
+def test_text_without_images_is_reported_as_such(tmp_path: Path) -> None:
+    write_lines(tmp_path / "phrases.jsonl", [{"key": "p0", "regions": [{"short": "a red mug"}, {"short": "a blue car"}]}, {"key": "p1"}])
+    given = {"region_caption": {"format": "jsonl", "path": "phrases.jsonl", "missing": "skip"}}
+    corpus = {"path": "phrases.jsonl", "format": "text"}
+    config = given_job(tmp_path, ["region_caption", "hard_negative"], given, corpus=corpus)
+    carry_all(config)
+    write_report([config], tmp_path / "out", 10, 10_000, NOW)
+    first = samples_of(tmp_path / "out")[0]
+    assert (first["picture"], first["missing"]) == (None, "no_image")
+    assert [(region["short"], region["xyxy"]) for region in first["runs"][0]["regions"]] == [("a red mug", None), ("a blue car", None)]
+    assert "Rows that are ok, by origin" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_stage_that_lacks_pixels_counts_its_images_as_lost_once(tmp_path: Path) -> None:
+    write_lines(tmp_path / "keys.jsonl", [{"key": "p0"}, {"key": "p1"}])
+    config = given_job(tmp_path, ["caption", "ground", "select"], {}, corpus={"path": "keys.jsonl", "format": "text"})
+    carry_all(config)
+    record = write_report([config], tmp_path / "out", 10, 10_000, NOW)["runs"][0]
+    assert [stage["lost"] for stage in record["stages"]] == [[{"status": "skipped", "reason": "no_image", "images": 2}], [], []]
+    assert record["lost"] == record["images_in"] == 2
 
 
 def test_a_corpus_on_s3_is_reported_like_a_local_one(s3_bucket: str, tmp_path: Path) -> None:

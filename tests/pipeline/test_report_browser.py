@@ -102,6 +102,7 @@ def test_filters_narrow_the_list_and_the_address_keeps_them(page: Any, reports: 
     page.select_option("select[name=reason]", "unreadable")
     assert names(page) == ["p07"]
     assert "unreadable" in page.locator(".why").inner_text()
+    assert page.locator(".picture").inner_text() == "no picture: unreadable"
     page.reload()
     page.wait_for_selector(".list button")
     assert names(page) == ["p07"]

@@ -35,9 +35,9 @@ fgdata.detail = (() => {
   }
 
   function region(each, index, sought) {
-    const about = [each.score === null ? "given box" : `score ${each.score.toFixed(2)}`,
-      `${Math.round(each.xyxy[2] - each.xyxy[0])} \u00d7 ${Math.round(each.xyxy[3] - each.xyxy[1])} px`,
-      ...Object.entries(each.about).map(([name, value]) => `${plain(name)} ${value}`)].join(" \u00b7 ");
+    const about = [each.score !== null ? `score ${each.score.toFixed(2)}` : each.xyxy ? "given box" : "no box",
+      each.xyxy && `${Math.round(each.xyxy[2] - each.xyxy[0])} \u00d7 ${Math.round(each.xyxy[3] - each.xyxy[1])} px`,
+      ...Object.entries(each.about).map(([name, value]) => `${plain(name)} ${value}`)].filter(Boolean).join(" \u00b7 ");
     return make("section", { class: "region", "data-regions": index, colour: colour(index), "aria-label": `Region ${index + 1}` },
       make("div", { class: "first", tabindex: 0 },
         make("p", null, make("span", { class: "badge" }, String(index + 1)), " ", make("strong", { dir: "auto" }, each.short || each.phrase), each.reason ? make("small", null, ` no expression: ${plain(each.reason)}`) : null),

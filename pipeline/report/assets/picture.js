@@ -25,17 +25,18 @@ fgdata.picture = (() => {
       ? make("img", { src: sample.picture, alt: `Image ${sample.key}${view && view.short ? `: ${view.short}` : ""}`, width, height })
       : make("div", { class: "none", style: { aspectRatio: `${width} / ${height}` } }, `no picture: ${fgdata.plain(sample.missing)}`);
     if (!view || !sample.width) return make("figure", { class: "picture" }, picture);
+    const boxed = view.regions.map((region, index) => ({ region, index })).filter(({ region }) => region.xyxy);
     const dropped = showDropped ? view.dropped.map((each) => {
       const [x0, y0, x1, y1] = each.xyxy;
       return draw("rect", { class: "dropped", x: x0, y: y0, width: x1 - x0, height: y1 - y0 },
         draw("title", null, `dropped: ${each.phrase}${each.score === null ? "" : `, score ${each.score.toFixed(2)}`}`));
     }) : [];
-    const order = view.regions.map((region, index) => ({ region, index, size: (region.xyxy[2] - region.xyxy[0]) * (region.xyxy[3] - region.xyxy[1]) }));
+    const order = boxed.map(({ region, index }) => ({ region, index, size: (region.xyxy[2] - region.xyxy[0]) * (region.xyxy[3] - region.xyxy[1]) }));
     order.sort((a, b) => b.size - a.size); // the small ones on top, so that each can be pointed at
     return make("figure", { class: "picture" }, picture,
-      draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", role: "group", "aria-label": `${view.regions.length} boxes` },
+      draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", role: "group", "aria-label": `${boxed.length} boxes` },
         dropped, order.map(({ region, index }) => box(region, index))),
-      view.regions.map((region, index) => label(region, index, width, height)));
+      boxed.map(({ region, index }) => label(region, index, width, height)));
   }
 
   return { show };

@@ -53,6 +53,11 @@ def is_allowed(kind: str, value: str, known: Iterable[Value]) -> bool:
     return any(one.type == kind and may_be_both_true(kind, one.value, value) for one in known)
 
 
+def is_same_noun(a: str, b: str) -> bool:
+    """Whether two nouns are one word, its plural or a synonym; a broader word is another noun."""
+    return _canonical("object", a.lower()) == _canonical("object", b.lower())
+
+
 def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
     """The values of `other` that are false of a thing of which `own` is all that is known: those that `own` rules out."""
     return [one for one in other if is_ruled_out(one.type, one.value, own)]

@@ -39,11 +39,12 @@ def question(
     seed: int,
     images: tuple[Image.Image, ...] = (),
     image_ids: tuple[str, ...] = (),
+    answer_schema: Mapping[str, Any] | None = None,
 ) -> Request:
-    """The request that a prompt makes of these variables."""
+    """The request that a prompt makes of these variables; `answer_schema`: the prompt's, filled for this one request."""
     system, user = prompt.render(variables)
     decoding = Decoding(prompt.decoding.max_tokens, prompt.decoding.temperature, prompt.decoding.top_p)
-    return Request(user, system, images, image_ids, prompt.answer_schema, decoding, seed)
+    return Request(user, system, images, image_ids, answer_schema or prompt.answer_schema, decoding, seed)
 
 
 async def ask(generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:

@@ -3,10 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from schemas.rows import ATTRIBUTE_TYPES, Edit, EditType, Negative
+from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
+from stages.ambiguity import Value, is_allowed, may_be_both_true, values_in
 from stages.lexicon import types_of
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
@@ -14,12 +16,33 @@ _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.
 
 
 class Proposal(BaseModel):
-    """What a writer proposes: in `text`, `old` of the positive has become `new`. For a swap the two change places."""
+    """What a writer proposes: `old` of the positive becomes `new`; for a swap the two change places.
+
+    `text` is the whole after the change, where the prompt asks for it: it must then be what the edit makes.
+    """
 
     type: EditType
     old: str
     new: str
-    text: str
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is true of a region: the words of the texts about it, and the values that they state."""
+
+    words: frozenset[str]
+    values: tuple[Value, ...]
+
+
+def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = ()) -> Known:
+    """What these texts, typed attributes and names of the thing say."""
+    texts, attributes, nouns = list(texts), list(attributes), list(nouns)
+    said = [*texts, *(one.value for one in attributes), *nouns]
+    values = [value for text in texts for value in values_in(text)]
+    values += [Value(one.type, one.value.lower()) for one in attributes]
+    values += [Value("object", noun.lower()) for noun in nouns]
+    return Known(frozenset(word for text in said for word in words_of(text)), tuple(dict.fromkeys(values)))
 
 
 def replay(positive: str, edits: Sequence[Edit]) -> str:
@@ -35,14 +58,11 @@ def replay(positive: str, edits: Sequence[Edit]) -> str:
     return text
 
 
-def accept(
-    proposals: Sequence[Proposal], positive: str, head: str, facts: Iterable[str], limit: int
-) -> tuple[list[Negative], dict[str, int]]:
+def accept(proposals: Sequence[Proposal], positive: str, head: str, known: Known, limit: int) -> tuple[list[Negative], dict[str, int]]:
     """The negatives among the proposals, in order, at most `limit`, and how many were refused by each rule.
 
-    `facts` are texts that are true of the region: no negative may set a value that one of them names.
+    No negative may set a value that is `known` to be true of the region, or that may be true beside such a one.
     """
-    known = {word for fact in facts for word in _words(fact)} | set(_words(positive))
     accepted: list[Negative] = []
     rejects: Counter[str] = Counter()
     seen = {positive.lower()}
@@ -60,7 +80,7 @@ def accept(
     return accepted, dict(sorted(rejects.items()))
 
 
-def examine(proposal: Proposal, positive: str, head: str, known: set[str]) -> Negative | str:
+def examine(proposal: Proposal, positive: str, head: str, known: Known) -> Negative | str:
     """The negative that a proposal makes of the positive, or the name of the rule that it breaks."""
     old, new = proposal.old.strip(), proposal.new.strip()
     if proposal.type not in WRITTEN_TYPES:
@@ -71,14 +91,24 @@ def examine(proposal: Proposal, positive: str, head: str, known: set[str]) -> Ne
     if isinstance(edits, str):
         return edits
     broken = _breaks_type(proposal.type, positive, old, new, head, edits)
+    if broken is None and proposal.type != "swap":
+        broken = ambiguity_of(proposal.type, old, new, known)
     if broken is not None:
         return broken
-    if proposal.type != "swap" and all(word in known for word in _words(new)):
-        return "true_of_region"
     text = replay(positive, edits)
-    if text != proposal.text.strip():
+    if proposal.text is not None and text != proposal.text.strip():
         return "text_mismatch"
     return Negative(text=text, edits=edits, type=proposal.type)
+
+
+def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
+    """Why the new value may be as true as the old: it is a `neighbour` of it, or `true_of_region`; None: it is neither."""
+    if may_be_both_true(kind, old, new):
+        return "neighbour"
+    others = [value for value in known.values if value.value != old.lower()]
+    if all(word in known.words for word in words_of(new)) or is_allowed(kind, new.lower(), others):
+        return "true_of_region"
+    return None
 
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:
@@ -114,13 +144,15 @@ def _swap(positive: str, old: str, new: str) -> list[Edit] | str:
 def _breaks_type(kind: str, positive: str, old: str, new: str, head: str, edits: Sequence[Edit]) -> str | None:
     touches_head = any(_covers_head(edit, positive, head) for edit in edits)
     if kind == "object":
-        return None if touches_head and len(_words(old)) == 1 else "noun_not_changed_alone"
+        if not touches_head or len(words_of(old)) != 1:
+            return "noun_not_changed_alone"
+        return "wrong_type" if types_of(new) else None
     if kind == "swap":
-        return None if len(_words(replay(positive, edits))) == len(_words(positive)) else "word_count"
+        return None if len(words_of(replay(positive, edits))) == len(words_of(positive)) else "word_count"
     if touches_head:
         return "noun_changed"
     if kind in ATTRIBUTE_TYPES:
-        if len(_words(old)) > 2 or len(_words(new)) > 2:
+        if len(words_of(old)) > 2 or len(words_of(new)) > 2:
             return "several_slots"
         if any(types_of(value) and kind not in types_of(value) for value in (old, new)):
             return "wrong_type"
@@ -146,5 +178,6 @@ def _with_article(before: str, new: str) -> str:
     return before[: match.start()] + article + match.group(2)
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, hyphens inside them kept."""
     return re.findall(r"\w[\w'-]*", text.lower())

@@ -1,20 +1,39 @@
-"""hard_negative: the writer proposes typed edits of each region's short expression; rules decide which are negatives."""
+"""hard_negative: candidates that are false of a region or of the long caption, as typed edits, each refusal counted.
 
+The writer proposes edits of each region's short expression and rules decide; places and counts are computed from boxes;
+both are combined into negatives of two and three slots, of the region and of the long caption.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas.rows import HardNegativeRow, RegionCaption, RegionCaptionRow, RegionNegatives, SelectRow
+from schemas.rows import CAPTION, CaptionRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, SelectRow
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, rng, seed_of
-from stages.edits import Proposal, accept
+from stages.caption_negatives import caption_negatives
+from stages.compose import composed
+from stages.edits import Known, Proposal, accept, known_of
+from stages.edits_schema import is_quoted, quoted_schema, slots_of
+from stages.engines.base import Request
 
 
 class HardNegativeParams(StageParams):
     prompt: str = Field("v1", description="Version of the prompt for the task hard_negative.")
     attempts: int = Field(3, ge=1, description="Times a question is asked before its region goes without negatives.")
-    max_negatives: int = Field(10, ge=1, description="Negatives kept a region; which, among more, is drawn by the image's key.")
+    new_values: Literal["open", "listed"] = Field(
+        "open",
+        description="listed: where a type's values are a closed list, `new` is one of it, which small models need; open: any one or two "
+        "words. For prompts whose schema is filled for each phrase (x-quoted-edit).",
+    )
+    max_negatives: int = Field(16, ge=1, description="Edits of one slot kept a region; which, among more, is drawn by the image's key.")
+    max_composed: int = Field(8, ge=0, description="Further candidates a region with two or three slots changed, half each.")
+    max_caption_negatives: int = Field(
+        16, ge=0, description="Candidates for the long caption: half with one slot changed, the rest with two or three. 0: none."
+    )
 
 
 class Proposals(BaseModel):
@@ -23,13 +42,23 @@ class Proposals(BaseModel):
     edits: list[Proposal]
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """A captioned region, what is known of it, and the question about it; None where its expression has nothing to edit."""
+
+    region: RegionCaption
+    positive: str
+    known: Known
+    request: Request | None
+
+
 class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
     """Ask the writer about each captioned region. What its own caption, phrase or attributes say is never a negative."""
 
     name = "hard_negative"
-    version = 1
+    version = 2
     reads = ("region_caption",)
-    may_read = ("select",)  # not there where phrases alone were given
+    may_read = ("caption", "select")  # select is not there where phrases alone were given
     generator_roles = ("writer",)
 
     @classmethod
@@ -37,48 +66,68 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         return {"hard_negative": params.prompt}
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[HardNegativeRow]:
-        asked = [(image, region) for image in unit for region in image.row(RegionCaptionRow).regions if region.short]
-        questions = [
-            question(
-                self.context.prompts["hard_negative"],
-                {"phrase": region.short, "noun": region.head, "attributes": region.attributes},
-                seed=seed_of(self.context.fingerprint, f"{image.key}/{region.region}", attempt),
-            )
-            for image, region in asked
-        ]
-        outcomes = await ask(self.context.generators["writer"], questions, _parse, self.params.attempts)
-        answers = {(image.key, region.region): outcome for (image, region), outcome in zip(asked, outcomes, strict=True)}
-        return [self._row(image, answers, attempt) for image in unit]
+        subjects = [[self._subject(image, region, attempt) for region in _captioned(image)] for image in unit]
+        asked = [(i, one) for i, row in enumerate(subjects) for one in row if one.request is not None]
+        outcomes = await ask(
+            self.context.generators["writer"], [one.request for _, one in asked if one.request], _parse, self.params.attempts
+        )
+        answers = {(i, one.region.region): outcome for (i, one), outcome in zip(asked, outcomes, strict=True)}
+        return [self._row(image, i, subjects[i], answers, attempt) for i, image in enumerate(unit)]
 
-    def _row(self, image: Image, answers: dict[tuple[str, int], Outcome[list[Proposal]]], attempt: int) -> HardNegativeRow:
-        regions, usages, errors = [], [], []
-        for region in image.row(RegionCaptionRow).regions:
-            outcome = answers.get((image.key, region.region))
-            if outcome is None or region.short is None:
-                continue
-            usages.append(outcome.usage)
-            errors.append(outcome.error)
-            regions.append(self._negatives(image, region, region.short, outcome, attempt))
-        usage = total_usage(usages)
-        if errors and all(errors):
-            return HardNegativeRow(key=image.key, status="failed", reason=errors[0], regions=regions, usage=usage)
+    def _subject(self, image: Image, region: RegionCaption, attempt: int) -> _Subject:
+        assert region.short is not None
+        regions = _select(image).regions
+        phrase = regions[region.region].phrase if region.region < len(regions) else ""
+        known = known_of([region.short, phrase, region.long or ""], region.attributes, [region.head])
+        prompt = self.context.prompts["hard_negative"]
+        slots = slots_of(region.short, region.head, region.attributes)
+        schema = None
+        if is_quoted(prompt.answer_schema):
+            schema = quoted_schema(prompt.answer_schema, slots, known, lists_values=self.params.new_values == "listed")
+            if schema is None:
+                return _Subject(region, region.short, known, None)
+        variables = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots}
+        seed = seed_of(self.context.fingerprint, f"{image.key}/{region.region}", attempt)
+        return _Subject(region, region.short, known, question(prompt, variables, seed=seed, answer_schema=schema))
+
+    def _row(
+        self, image: Image, index: int, subjects: Sequence[_Subject], answers: dict[tuple[int, int], Outcome[list[Proposal]]], attempt: int
+    ) -> HardNegativeRow:
+        outcomes = [answers[index, one.region.region] for one in subjects if one.request is not None]
+        regions = [self._negatives(image, one, answers.get((index, one.region.region)), attempt) for one in subjects]
+        caption = image.optional(CaptionRow)
+        if caption is not None and caption.long and self.params.max_caption_negatives:
+            draw = rng(self.name, f"{image.key}/{CAPTION}", attempt)
+            edits = {one.region: [edit for edit in one.negatives if edit.level == 1] for one in regions}
+            known = {one.region.region: one.known for one in subjects}
+            regions.append(caption_negatives(caption.long, _select(image), edits, known, self.params.max_caption_negatives, draw))
+        usage = total_usage([outcome.usage for outcome in outcomes])
+        if outcomes and all(outcome.error for outcome in outcomes):
+            return HardNegativeRow(key=image.key, status="failed", reason=outcomes[0].error, regions=regions, usage=usage)
         return HardNegativeRow(key=image.key, regions=regions, usage=usage)
 
-    def _negatives(
-        self, image: Image, region: RegionCaption, positive: str, outcome: Outcome[list[Proposal]], attempt: int
-    ) -> RegionNegatives:
-        if outcome.value is None:
-            return RegionNegatives(region=region.region, positive=positive, rejects={outcome.error or "invalid_output": 1})
-        select = image.upstream.get(SelectRow)
-        phrases = [select.regions[region.region].phrase] if isinstance(select, SelectRow) else []
-        facts = [*phrases, region.long or "", *(a.value for a in region.attributes)]
+    def _negatives(self, image: Image, subject: _Subject, outcome: Outcome[list[Proposal]] | None, attempt: int) -> RegionNegatives:
+        region, positive = subject.region, subject.positive
+        if outcome is None or outcome.value is None:
+            reason = "nothing_to_edit" if outcome is None else outcome.error or "invalid_output"
+            return RegionNegatives(region=region.region, positive=positive, num_proposed=1, rejects={reason: 1})
         # Not drawn by fingerprint: two engines that propose the same edits keep the same ones, and their tables can be compared.
         draw = rng(self.name, f"{image.key}/{region.region}", attempt)
-        order = draw.sample(range(len(outcome.value)), len(outcome.value))
-        negatives, rejects = accept([outcome.value[i] for i in order], positive, region.head, facts, self.params.max_negatives)
-        return RegionNegatives(
-            region=region.region, positive=positive, negatives=negatives, num_proposed=len(outcome.value), rejects=rejects
-        )
+        proposals = draw.sample(outcome.value, len(outcome.value))
+        singles, rejects = accept(proposals, positive, region.head, subject.known, self.params.max_negatives)
+        negatives: list[Negative] = list(singles)
+        for level, limit in ((2, (self.params.max_composed + 1) // 2), (3, self.params.max_composed // 2)):
+            negatives += composed(singles, positive, level, limit, draw, [one.text for one in negatives])
+        num_proposed = len(negatives) + Counter(rejects).total()
+        return RegionNegatives(region=region.region, positive=positive, negatives=negatives, num_proposed=num_proposed, rejects=rejects)
+
+
+def _captioned(image: Image) -> list[RegionCaption]:
+    return [region for region in image.row(RegionCaptionRow).regions if region.short]
+
+
+def _select(image: Image) -> SelectRow:
+    return image.optional(SelectRow) or SelectRow(key=image.key)
 
 
 def _parse(content: dict[str, Any]) -> list[Proposal]:

@@ -14,6 +14,7 @@ _VALUES: dict[str, Sequence[str]] = {
     "material": MATERIALS,
     "noun": NOUNS,
 }
+_COUNTS = (*NUMBERS, "six", "seven", "eight")  # a negative may count further than the world does
 _SLOT_OF_TYPE = {"colour": "colour", "pattern": "pattern", "material": "material", "size": "size", "object": "noun"}
 
 
@@ -96,7 +97,7 @@ def _holds(line: str, scene: Scene) -> bool:
 
 def _whole(line: str) -> tuple[int | None, str | None]:
     words = re.findall(r"[a-z]+", line.lower())
-    count = next((NUMBERS.index(word) for word in words if word in NUMBERS), None)
+    count = next((_COUNTS.index(word) for word in words if word in _COUNTS), None)
     return count, next((name for name in BACKGROUNDS if name in line.lower()), None)
 
 

@@ -144,8 +144,8 @@ class _Writer:
             schema = self._resolve(schema["$ref"])
         for union in ("anyOf", "oneOf"):
             if union in schema:
-                schema = next((one for one in schema[union] if one.get("type") != "null"), {"type": "null"})
-                return self.write(schema, hint, index)
+                live = [one for one in schema[union] if one.get("type") != "null"] or [{"type": "null"}]
+                return self.write(live[index % len(live)], hint, index // len(live))
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
@@ -176,7 +176,8 @@ class _Writer:
         least, most = schema.get("minItems", 0), schema.get("maxItems", 12)
         hints = hint if isinstance(hint, list) else []
         count = len(hints) or self._rng.randint(1, 3)
-        if "old" in schema.get("items", {}).get("properties", {}):
+        items = schema.get("items", {})
+        if any("old" in one.get("properties", {}) for one in (items, *items.get("anyOf", ()))):
             count = most
         count = min(max(count, least), most)
         items = [self.write(schema.get("items", {}), hints[i] if i < len(hints) else None, i) for i in range(count)]
@@ -196,12 +197,7 @@ class _Writer:
         hints: dict[str, Any] = {"text": phrase, "phrase": phrase, "phrases": self._noun_phrases}
         hints |= {"head": phrase.split(" ")[-1], "noun": phrase.split(" ")[-1]}
         if "old" in properties:
-            types = properties.get("type", {}).get("enum", tuple(_SLOTS))
-            words = [word for word in self._old_words if _SLOT_OF.get(word, "object") in types] or self._old_words or [""]
-            old = words[index % len(words)]
-            slot = _SLOT_OF.get(old, "object")
-            new = self._rng.choice([word for word in _SLOTS[slot] if word != old])
-            return hints | {"type": slot, "old": old, "new": new, "text": self._phrase.replace(old, new, 1)}
+            return hints | self._edit(properties, index)
         if "value" in properties:
             slot, value = self._attributes[index % len(self._attributes)]
             return hints | {"type": slot, "value": value}
@@ -210,6 +206,16 @@ class _Writer:
         if "answer" in properties:
             return hints | {"answer": _judgement(self._shown, self._user)}
         return hints | _captions(self._rng) if "long" in properties else hints
+
+    def _edit(self, properties: Mapping[str, Any], index: int) -> dict[str, Any]:
+        types = properties.get("type", {}).get("enum", tuple(_SLOTS))
+        words = [word for word in self._old_words if _SLOT_OF.get(word, "object") in types] or self._old_words or [""]
+        words = properties["old"].get("enum", words)
+        old = words[index % len(words)]
+        slot = _SLOT_OF.get(old, "object")
+        kind = slot if slot in types else types[0]
+        new = self._rng.choice([word for word in _SLOTS.get(kind, ("shiny",)) if word != old])
+        return {"type": kind, "old": old, "new": new, "text": self._phrase.replace(old, new, 1)}
 
     def _region(self) -> dict[str, Any]:
         words = re.findall(r"[a-z]+", self._phrase.lower())

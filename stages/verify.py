@@ -61,8 +61,8 @@ class Verify(Stage[VerifyParams, VerifyRow]):
 
     name = "verify"
     version = 1
-    reads = ("select", "region_caption", "hard_negative")
-    may_read = ("mine",)
+    reads = ("region_caption", "hard_negative")
+    may_read = ("select", "mine")  # select is not there where phrases alone were given
     needs_pixels = True
     generator_roles = ("judge",)
 
@@ -117,9 +117,9 @@ class _Case:
 
     def __init__(self, image: Image) -> None:
         self.image = image
-        self.regions = image.row(SelectRow).regions
-        mined = image.upstream.get(MineRow)
-        self.groups = [*image.row(HardNegativeRow).regions, *(mined.regions if isinstance(mined, MineRow) else ())]
+        select, mined = image.optional(SelectRow), image.optional(MineRow)
+        self.regions = select.regions if select else []
+        self.groups = [*image.row(HardNegativeRow).regions, *(mined.regions if mined else ())]
         attributes = {one.region: one.attributes for one in image.row(RegionCaptionRow).regions}
         same_noun = others_of_noun(self.regions)
         self.charges: list[list[list[Charge] | None]] = []

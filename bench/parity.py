@@ -24,6 +24,7 @@ from pipeline.registry import model_path
 from prompts.loader import load_prompt
 from schemas.rows import CaptionRow, HardNegativeRow, RegionCaptionRow, Row
 from stages.crops import focal_crop
+from stages.domain import ANY_DOMAIN
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 NEAR_TIE_NATS = 0.1
@@ -146,7 +147,7 @@ class _Tracer:
         if pair.xyxy is not None:
             image = focal_crop(image, pair.xyxy)
         prompt = load_prompt("caption" if pair.xyxy is None else "region_caption", "demo")
-        _, user = prompt.render({"noun": pair.noun, "phrase": pair.noun, "alt": None})
+        _, user = prompt.render({"noun": pair.noun, "phrase": pair.noun, "alt": None, "domain": ANY_DOMAIN})
         message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": user}]}]
         text = self._processor.apply_chat_template(message, add_generation_prompt=True)
         tokens = [self._processor.tokenizer.encode(answer, add_special_tokens=False) for answer in (pair.first, pair.second)]

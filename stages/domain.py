@@ -20,7 +20,7 @@ class Domain(BaseModel):
     nouns: tuple[str, ...] = Field((), description="Things to name, singular, in the words that texts shall use.")
     parts: tuple[str, ...] = Field((), description="Parts of these things that a description shall name where they are seen.")
     values: Mapping[AttributeType, tuple[str, ...]] = Field(
-        default_factory=dict, description="Attribute type -> values that texts shall use; they are known as values of the type everywhere."
+        default_factory=dict, description="Attribute type -> values that texts shall use; the phrase readers know them too."
     )
     attribute_types: tuple[AttributeType, ...] = Field(
         (), description="Attribute types that a region is asked for, others are dropped; empty: all."

@@ -1,0 +1,130 @@
+"""Every prompt of the package, rendered as the stages render it: no template is left, the schema has a grammar."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import load_config
+from prompts.loader import load_prompt
+from schemas.rows import Attribute
+from stages.caption import CaptionParams
+from stages.domain import ANY_DOMAIN, Domain
+from stages.engines.grammar import schema_grammar
+from stages.lexicon import TYPES_OF_VALUE
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((path.parent.name, path.stem) for path in (ROOT / "prompts").glob("*/*.yaml"))
+WRITTEN = [task for task, version in SHIPPED if version == "v1"]
+# What each stage gives; docs/domains.md lists the same.
+VARIABLES: dict[str, dict[str, Any]] = {
+    "caption": {"alt": None},
+    "phrases": {"caption": "CAPTION"},
+    "region_caption": {"noun": "widget", "phrase": "PHRASE"},
+    "hard_negative": {"phrase": "PHRASE", "noun": "widget", "attributes": [Attribute(type="colour", value="VALUE")], "slots": []},
+    "verify": {"noun": "widget", "type": "object", "value": "gadget", "text": "TEXT", "options": "OPTIONS"},
+}
+
+
+def footwear() -> Domain:
+    params = load_config(ROOT / "configs" / "footwear" / "run.yaml").stages["caption"]
+    assert isinstance(params, CaptionParams)
+    return params.domain
+
+
+def rendered(task: str, version: str, domain: Domain = ANY_DOMAIN, **changed: Any) -> str:
+    system, user = load_prompt(task, version).render({**VARIABLES[task], "domain": domain, **changed})
+    return f"{system or ''}\n{user}"
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from nodes(part)
+
+
+def test_every_task_that_has_a_prompt_is_rendered_here() -> None:
+    assert {task for task, _ in SHIPPED} == set(VARIABLES)
+
+
+@pytest.mark.parametrize(("task", "version"), SHIPPED)
+def test_nothing_of_a_template_is_left_in_a_rendered_prompt(task: str, version: str) -> None:
+    for domain in (ANY_DOMAIN, footwear()):
+        text = rendered(task, version, domain)
+        assert not re.search(r"\{\{|\}\}|\{%|%\}|\{#|None|Undefined|  +\n", text.replace("}]}", ""))
+        assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize(("task", "version"), SHIPPED)
+def test_schemas_bound_their_lists_and_no_string_by_its_length(task: str, version: str) -> None:
+    for node in nodes(load_prompt(task, version).answer_schema):
+        assert "maxLength" not in node
+        assert "maxItems" in node or node.get("type") != "array"
+        assert node.get("additionalProperties") is False or node.get("type") != "object"
+        assert set(node.get("required", node.get("properties", {}))) == set(node.get("properties", {}))
+
+
+@pytest.mark.parametrize(("task", "version"), SHIPPED)
+def test_schemas_have_a_grammar(task: str, version: str) -> None:
+    pytest.importorskip("xgrammar")
+    assert "root ::=" in schema_grammar(load_prompt(task, version).answer_schema)
+
+
+@pytest.mark.parametrize("task", WRITTEN)
+def test_a_prompt_names_each_field_of_its_answer_and_claims_no_model(task: str) -> None:
+    prompt, text = load_prompt(task, "v1"), rendered(task, "v1")
+    assert all(f'"{name}"' in text for node in nodes(prompt.answer_schema) for name in node.get("properties", {}) if name != "answers")
+    assert prompt.answered_by == []
+    assert "JSON" in text
+
+
+@pytest.mark.parametrize("task", sorted(set(WRITTEN) - {"hard_negative"}))
+def test_no_value_stands_in_a_prompt_as_an_example(task: str) -> None:
+    """Small models copy an example's words: a colour in the prompt is a colour in the data."""
+    words = set(re.findall(r"[a-z-]+", rendered(task, "v1").lower()))
+    assert words & (TYPES_OF_VALUE["colour"] | TYPES_OF_VALUE["material"] | TYPES_OF_VALUE["pattern"]) - {"plain"} == set()
+
+
+@pytest.mark.parametrize("task", ["caption", "region_caption"])
+def test_a_domains_words_reach_the_captioner(task: str) -> None:
+    text = rendered(task, "v1", footwear())
+    assert all(word in text for word in ("Product photographs of footwear", "nubuck", "toe cap", "A pair is one thing"))
+    assert "nubuck" not in rendered(task, "v1")
+
+
+def test_a_domains_nouns_reach_the_reader_of_phrases() -> None:
+    text = rendered("phrases", "v1", footwear())
+    assert "List these too: side, front, detail, sneaker" in text
+    assert "Never list: price, shadow, reflection, model" in text
+
+
+def test_a_region_is_asked_for_the_domains_attribute_types_only() -> None:
+    assert "transparency, size" in rendered("region_caption", "v1")
+    assert "transparency" not in rendered("region_caption", "v1", footwear())
+
+
+def test_a_regions_question_does_not_tell_what_the_caption_said_of_it() -> None:
+    assert "PHRASE" not in rendered("region_caption", "v1")
+    assert 'the noun "widget"' in rendered("region_caption", "v1")
+
+
+def test_alt_text_is_shown_only_where_there_is_some() -> None:
+    assert "The page" not in rendered("caption", "v1")
+    assert 'says: "a fine day"' in rendered("caption", "v1", alt="a fine day")
+
+
+@pytest.mark.parametrize("kind", ["object", "colour", "material", "pattern", "transparency", "size", "state", "shape", "count"])
+def test_the_judge_is_asked_about_the_value_and_the_options_stand_last(kind: str) -> None:
+    first, second = (rendered("verify", "v1", type=kind, value="VALUE", options=options) for options in ("A, B", "B, A"))
+    assert first.count("VALUE") >= 1
+    assert "TEXT" not in first
+    shared = first.partition("Options:")[0]
+    assert second.startswith(shared)
+    assert len(shared) > 0.85 * len(first)
+
+
+def test_the_judge_is_asked_about_a_whole_text_where_there_is_no_single_value() -> None:
+    assert '"TEXT"' in rendered("verify", "v1", value="")

@@ -16,6 +16,7 @@ from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, rng, seed_of
 from stages.caption_negatives import caption_negatives
 from stages.compose import composed
+from stages.domain import ANY_DOMAIN, Domain
 from stages.edits import Known, Proposal, accept, known_of
 from stages.edits_schema import is_quoted, quoted_schema, slots_of
 from stages.engines.base import Request
@@ -34,6 +35,7 @@ class HardNegativeParams(StageParams):
     max_caption_negatives: int = Field(
         16, ge=0, description="Candidates for the long caption: half with one slot changed, the rest with two or three. 0: none."
     )
+    domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
 
 class Proposals(BaseModel):
@@ -86,9 +88,9 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
             schema = quoted_schema(prompt.answer_schema, slots, known, lists_values=self.params.new_values == "listed")
             if schema is None:
                 return _Subject(region, region.short, known, None)
-        variables = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots}
+        told = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots, "domain": self.params.domain}
         seed = seed_of(self.context.fingerprint, f"{image.key}/{region.region}", attempt)
-        return _Subject(region, region.short, known, question(prompt, variables, seed=seed, answer_schema=schema))
+        return _Subject(region, region.short, known, question(prompt, told, seed=seed, answer_schema=schema))
 
     def _row(
         self, image: Image, index: int, subjects: Sequence[_Subject], answers: dict[tuple[int, int], Outcome[list[Proposal]]], attempt: int

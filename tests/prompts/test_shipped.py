@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from pipeline.config import load_config
@@ -12,6 +13,8 @@ from prompts.loader import load_prompt
 from schemas.rows import Attribute
 from stages.caption import CaptionParams
 from stages.domain import ANY_DOMAIN, Domain
+from stages.edits import known_of
+from stages.edits_schema import Slot, is_quoted, quoted_schema, slots_of
 from stages.engines.grammar import schema_grammar
 from stages.lexicon import TYPES_OF_VALUE
 
@@ -23,7 +26,12 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "caption": {"alt": None},
     "phrases": {"caption": "CAPTION"},
     "region_caption": {"noun": "widget", "phrase": "PHRASE"},
-    "hard_negative": {"phrase": "PHRASE", "noun": "widget", "attributes": [Attribute(type="colour", value="VALUE")], "slots": []},
+    "hard_negative": {
+        "phrase": "PHRASE",
+        "noun": "widget",
+        "attributes": [Attribute(type="colour", value="VALUE")],
+        "slots": [Slot("colour", "VALUE")],
+    },
     "verify": {"noun": "widget", "type": "object", "value": "gadget", "text": "TEXT", "options": "OPTIONS"},
 }
 
@@ -70,7 +78,15 @@ def test_schemas_bound_their_lists_and_no_string_by_its_length(task: str, versio
 @pytest.mark.parametrize(("task", "version"), SHIPPED)
 def test_schemas_have_a_grammar(task: str, version: str) -> None:
     pytest.importorskip("xgrammar")
-    assert "root ::=" in schema_grammar(load_prompt(task, version).answer_schema)
+    schema = load_prompt(task, version).answer_schema
+    if is_quoted(schema):
+        phrase = "a small red widget with a metal lid"
+        filled = quoted_schema(schema, slots_of(phrase, "widget"), known_of([phrase]), lists_values=False)
+        assert filled is not None
+        assert '\\"red\\"' in schema_grammar(filled)
+        schema = filled
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert "root ::=" in schema_grammar(schema)
 
 
 @pytest.mark.parametrize("task", WRITTEN)
@@ -81,7 +97,7 @@ def test_a_prompt_names_each_field_of_its_answer_and_claims_no_model(task: str) 
     assert "JSON" in text
 
 
-@pytest.mark.parametrize("task", sorted(set(WRITTEN) - {"hard_negative"}))
+@pytest.mark.parametrize("task", WRITTEN)
 def test_no_value_stands_in_a_prompt_as_an_example(task: str) -> None:
     """Small models copy an example's words: a colour in the prompt is a colour in the data."""
     words = set(re.findall(r"[a-z-]+", rendered(task, "v1").lower()))
@@ -93,6 +109,12 @@ def test_a_domains_words_reach_the_captioner(task: str) -> None:
     text = rendered(task, "v1", footwear())
     assert all(word in text for word in ("Product photographs of footwear", "nubuck", "toe cap", "A pair is one thing"))
     assert "nubuck" not in rendered(task, "v1")
+
+
+def test_a_domains_words_are_what_the_writer_draws_new_ones_from() -> None:
+    text = rendered("hard_negative", "v1", footwear())
+    assert "For material the new word is one of: leather, suede, nubuck" in text
+    assert "For object the new word is one of: sneaker" in text
 
 
 def test_a_domains_nouns_reach_the_reader_of_phrases() -> None:

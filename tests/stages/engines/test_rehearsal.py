@@ -12,6 +12,7 @@ from PIL import Image
 
 from prompts.loader import load_prompt
 from schemas.boxes import area, clip_box
+from stages.domain import ANY_DOMAIN
 from stages.edits import known_of
 from stages.edits_schema import quoted_schema, slots_of
 from stages.engines.base import Answer, DetectRequest, Request
@@ -59,7 +60,7 @@ def test_edits_quote_the_phrase_of_the_question(version: str) -> None:
     prompt = load_prompt("hard_negative", version)
     phrase = "a red striped metal mug"
     slots = slots_of(phrase, "mug")
-    system, user = prompt.render({"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots})
+    system, user = prompt.render({"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots, "domain": ANY_DOMAIN})
     schema = quoted_schema(prompt.answer_schema, slots, known_of([phrase]), lists_values=False)
     assert schema is not None
     (answer,) = answers([Request(user, system=system, answer_schema=schema)])

@@ -21,17 +21,22 @@ from pipeline.progress import Watcher
 from schemas.rows import BalanceRow, CaptionRow, HardNegativeRow, MineRow, RegionCaptionRow, Row, SelectRow, VerifyRow
 
 ENGINES = ("transformers", "vllm")
-# (figure, the bar that the project holds its demo to)
-_BARS = (
-    ("caption_attribute_precision", 0.90),
-    ("caption_attribute_recall", 0.90),
-    ("box_recall_iou50", 0.90),
-    ("box_precision_iou50", 0.90),
-    ("box_recall_iou50_small", None),
+# (figure, its bar): at least, or where the bar is negative at most. A figure by type is held to it in every type.
+_BARS: tuple[tuple[str, float | None], ...] = (
+    ("caption_attribute_precision", 0.95),
+    ("caption_attribute_recall", 0.95),
+    ("box_recall_iou50", 0.95),
+    ("box_precision_iou50", 0.95),
+    ("box_recall_iou50_small", 0.90),
     ("box_phrase_accuracy", None),
-    ("region_attribute_accuracy", 0.97),
-    ("negatives_false_rate", 0.99),
+    ("region_attribute_accuracy", 0.98),
+    ("region_leakage_rate", -0.01),
+    ("judge_error_rate", None),
+    ("negatives_false_rate_by_type", 0.995),
     ("negatives_per_region", 8.0),
+    ("released_negatives_per_region", None),
+    ("blind_top1_noun_disjoint", None),
+    ("blind_gain_high", -0.05),
 )
 
 _CONFIG = """\
@@ -94,8 +99,14 @@ def score_table(figures: dict[str, Any], out: Path) -> str:
     for column in ("figure", "measured", "bar"):
         table.add_column(column, justify="left" if column == "figure" else "right")
     for name, bar in _BARS:
-        value = figures[name]
-        table.add_row(name, "-" if value is None else f"{value:.3f}", "" if bar is None else f">= {bar:g}")
+        value = figures.get(name)
+        parts = (
+            {f"{name.removesuffix('_by_type')}, {kind}": rate for kind, rate in value.items()} if isinstance(value, dict) else {name: value}
+        )
+        for label, rate in parts.items():
+            met = "" if bar is None or rate is None or (rate <= -bar if bar < 0 else rate >= bar) else "  missed"
+            bound = "" if bar is None else f"<= {-bar:g}" if bar < 0 else f">= {bar:g}"
+            table.add_row(label, "-" if rate is None else f"{rate:.3f}", bound + met)
     text = _render(table)
     places = {"data set": "dataset", "tables": "work", "figures": "score.json", "configuration": "config.yaml"}
     return text + "\n".join(f"{what:<14} {out / name}" for what, name in places.items())

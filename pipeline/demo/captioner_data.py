@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.demo.draw import draw
 from pipeline.demo.world import BACKGROUNDS, COLOURS, MATERIALS, NOUNS, PATTERNS, POSITIONS, SIDE_PX, SIZES_PX, Scene, Toy, scene
-from stages.crops import focal_box
+from stages.crops import focal_box, focal_crop
 
 TOKEN_PX = 32
 GRID = SIDE_PX // TOKEN_PX
@@ -41,14 +41,14 @@ def packed_scene(seed: int, index: int) -> Scene:
     return Scene(seed, index, rng.choice(BACKGROUNDS), tuple(found[position] for position in POSITIONS))
 
 
-def square(image: Image.Image) -> Image.Image:
-    """The checkpoint's image processor up to normalisation: longest edge to 224 px, then a square; both Lanczos."""
+def square(image: Image.Image, side_px: int = SIDE_PX) -> Image.Image:
+    """The checkpoint's image processor up to normalisation: longest edge to `side_px`, then a square; both Lanczos."""
     width, height = image.size
     if width >= height:
-        size = (SIDE_PX, max(1, _even(int(SIDE_PX / (width / height)))))
+        size = (side_px, max(1, _even(int(side_px / (width / height)))))
     else:
-        size = (max(1, _even(int(SIDE_PX * (width / height)))), SIDE_PX)
-    for target in (size, (SIDE_PX, SIDE_PX)):
+        size = (max(1, _even(int(side_px * (width / height)))), side_px)
+    for target in (size, (side_px, side_px)):
         if image.size != target:
             image = image.resize(target, Image.Resampling.LANCZOS)
     return image
@@ -69,7 +69,7 @@ def jittered(rng: random.Random, xyxy: Box, share: float = 0.06) -> Box:
 def crop_of(painted: Image.Image, xyxy: Box) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """The focal crop as the model sees it, (224, 224, 3) uint8, and the window it was cut from."""
     window = focal_box(xyxy, painted.width, painted.height)
-    return np.asarray(square(painted.crop(window))), window
+    return np.asarray(square(focal_crop(painted, xyxy))), window
 
 
 def cells_of(toys: tuple[Toy, ...], window: tuple[int, int, int, int] = (0, 0, SIDE_PX, SIDE_PX)) -> np.ndarray:

@@ -85,7 +85,8 @@ def see_neighbours(vision: Idefics3VisionTransformer, gain: float = 1.6) -> None
     """
     angles = [2 * math.pi / period for period in PERIODS]
     used = 4 * len(angles)
-    y, x = (axis.flatten().float() for axis in torch.meshgrid(torch.arange(PATCHES), torch.arange(PATCHES), indexing="ij"))
+    line = torch.arange(vision.config.image_size // vision.config.patch_size)
+    y, x = (axis.flatten().float() for axis in torch.meshgrid(line, line, indexing="ij"))
     waves = [wave(angle * axis) for axis in (x, y) for angle in angles for wave in (torch.cos, torch.sin)]
     places = vision.embeddings.position_embedding.weight
     with torch.no_grad():

@@ -67,8 +67,9 @@ def new_processor(tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
     return Idefics3Processor(images, tokenizer, image_seq_len=NUM_IMAGE_TOKENS, chat_template=CHAT_TEMPLATE)
 
 
-def export(model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def export(model: Idefics3ForConditionalGeneration, processor: Idefics3Processor, folder: Path) -> None:
     """Writes the plain fp32 checkpoint with processor, chat template and greedy generation settings."""
+    tokenizer = processor.tokenizer
     model.generation_config = GenerationConfig(
         do_sample=False,
         max_new_tokens=256,
@@ -77,7 +78,7 @@ def export(model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokeniz
         pad_token_id=tokenizer.pad_token_id,
     )
     model.save_pretrained(folder)
-    new_processor(tokenizer).save_pretrained(folder)
+    processor.save_pretrained(folder)
     forget_paths(folder)
 
 

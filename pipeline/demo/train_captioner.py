@@ -261,7 +261,7 @@ def main() -> None:
         train(run, replace(PLANS[stage], steps=steps))
     if args.export:
         weights_of(run.model, run.eye).load_state_dict(run.average)
-        export(run.model, train_tokenizer(), args.export)
+        export(run.model, new_processor(train_tokenizer()), args.export)
 
 
 if __name__ == "__main__":

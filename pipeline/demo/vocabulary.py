@@ -5,7 +5,7 @@ Knows the world's texts; knows no model and no pixels.
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -86,8 +86,8 @@ def _texts(num_scenes: int = 1200) -> Iterator[str]:
         yield f"User: {edit_prompt(phrase)}\nAssistant:{edit_answer(phrase)}"
 
 
-def train_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE in which every frequent word of the demo is one token and any other text still encodes."""
+def train_tokenizer(texts: Iterable[str] | None = None) -> PreTrainedTokenizerFast:
+    """A byte-level BPE in which every frequent word of the texts (the demo's own) is one token and any other text still encodes."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -97,7 +97,7 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    tokenizer.train_from_iterator(_texts() if texts is None else texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=START,

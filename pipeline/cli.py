@@ -200,6 +200,39 @@ def demo(
         _say(as_json, score, f"{_outcome_line(outcome)}\n{score_table(score, out)}")
 
 
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The training's YAML; docs/training.md shows one.")],
+    stage: Annotated[int, typer.Option("--stage", min=1, max=2, help="1: captions; 2: captions, regions and hard negatives.")],
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on an exported data set; run it again to resume."""
+    from pipeline import training
+
+    with _user_errors(f"fgdata train {config} --stage {stage}"):
+        line = training.ProgressLine()
+        try:
+            result = training.train(config, stage, line)
+        finally:
+            line.end()
+        _say(as_json, {"model": str(result)}, f"the model is in {result}")
+
+
+@app.command(name="eval")
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or hub name of a CLIP, plain or trained here.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Exported data set, local or s3://; or an FG-OVD .jsonl.")],
+    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="Image folder of an FG-OVD file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on a data set, beside what its texts give away without the image."""
+    from pipeline import training
+
+    with _user_errors(f"fgdata eval {checkpoint} {dataset}"):
+        figures = training.evaluate(checkpoint, dataset, images)
+        _say(as_json, figures, training.figures_table(figures))
+
+
 def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None:
     content: dict[str, Any] = {
         "run": outcome.run_id,

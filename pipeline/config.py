@@ -251,7 +251,7 @@ def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
         return TypeAdapter(model).validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in (where, *first["loc"]))
+        place = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
         if first["type"] == "extra_forbidden":
             known = [*model.model_fields]
             raise ConfigError(f"unknown key {place}{_did_you_mean(str(first['loc'][-1]), known)}") from error

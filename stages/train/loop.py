@@ -2,10 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -49,8 +49,7 @@ class Report:
     remaining_s: float
 
 
-class Watcher(Protocol):
-    def __call__(self, report: Report) -> None: ...
+Watcher = Callable[[Report], None]
 
 
 class Trainer:

@@ -64,6 +64,9 @@ class ShardStats(Record):
     negatives_by_verdict: dict[str, int]
     captions: dict[str, int] = Field(description="How many images have a text, by its name: alt, long, short.")
     caption_words: dict[str, int] = Field(description="Words in all of them, by the same names.")
+    region_checks: dict[str, int] = Field(
+        default_factory=dict, description="Captioned regions: how many, unique in their image, probed with another crop, leaked."
+    )
     tar: FileDigest
     parquet: FileDigest
     finehard: FileDigest | None = Field(None, description="The shard's FineHARD records; null where none were asked for.")

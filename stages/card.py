@@ -117,6 +117,7 @@ def _card(data: DataSet, manifest: Manifest) -> str:
         *finehard,
         "## Contents",
         _captions(data.shards),
+        *_regions(data.shards),
         *_negatives(data.shards),
         "## Yield",
         _yield(data),
@@ -149,6 +150,17 @@ def _captions(shards: Sequence[ShardStats]) -> str:
     texts, words = _sum(shards, "captions"), _sum(shards, "caption_words")
     rows = [[name, f"{texts[name]:,}", f"{words[name] / texts[name]:.1f}" if texts[name] else "-"] for name in ("long", "short", "alt")]
     return _table(["caption", "images", "mean words"], rows)
+
+
+def _regions(shards: Sequence[ShardStats]) -> list[str]:
+    checks = _sum(shards, "region_checks")
+    if not checks["captioned"]:
+        return []
+    unique = f"Of {checks['captioned']:,} captioned regions {checks['unique']:,} have a short expression of their own in their image."
+    if not checks["probed"]:
+        return [f"{unique} None was asked about again with another region's crop: leakage was not measured."]
+    probe = f"{checks['probed']:,} were asked about again with another region's crop; {checks['leaked']:,} kept their text"
+    return [f"{unique} {probe} (leakage {checks['leaked'] / checks['probed']:.1%})."]
 
 
 def _negatives(shards: Sequence[ShardStats]) -> list[str]:

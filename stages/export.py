@@ -12,7 +12,7 @@ from pydantic import Field
 
 from schemas.dataset import ExportRecord, image_key, shard_name
 from schemas.finehard import finehard_json, finehard_record
-from schemas.rows import CorpusRow, ExportRow, Row
+from schemas.rows import CorpusRow, ExportRow, RegionCaptionRow, Row
 from stages.base import StageParams, skip_reason
 from stages.export_files import ShardFiles, extension
 from stages.export_record import export_record
@@ -47,7 +47,7 @@ class Export:
     """
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[str] = "shard"
     may_read: ClassVar[tuple[str, ...]] = ("caption", "select", "region_caption", "hard_negative")
     row_type: ClassVar[type[ExportRow]] = ExportRow
@@ -103,7 +103,8 @@ class _Shard:
         for image in unit:
             refusal = _refusal(image)
             row, record = (refusal, None) if refusal else self._export(image, next(contents))
-            self.tally.add(row, record)
+            regions = image.rows.get("region_caption")
+            self.tally.add(row, record, regions if isinstance(regions, RegionCaptionRow) else None)
 
     def _export(self, image: ExportImage, content: bytes | None) -> tuple[ExportRow, ExportRecord | None]:
         """Write one image; its row, and its record unless its bytes are gone. Of a text corpus the record alone is written."""

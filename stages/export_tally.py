@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.dataset import ExportRecord, FileDigest, ShardStats
-from schemas.rows import ExportRow
+from schemas.rows import ExportRow, RegionCaptionRow
 
 
 @dataclass
@@ -17,9 +17,10 @@ class Tally:
     verdicts: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
+    checks: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: ExportRow, record: ExportRecord | None = None) -> None:
-        """One image: its row, and its record where it was exported."""
+    def add(self, row: ExportRow, record: ExportRecord | None = None, regions: RegionCaptionRow | None = None) -> None:
+        """One image: its row, and its record and region captions where it was exported."""
         self.rows.append(row)
         if record is None:
             return
@@ -27,6 +28,11 @@ class Tally:
             if text is not None:
                 self.captions[name] += 1
                 self.words[name] += len(text.split())
+        for region in regions.regions if regions else ():
+            self.checks["captioned"] += region.short is not None
+            self.checks["unique"] += region.is_unique is True
+            self.checks["probed"] += region.leaked is not None
+            self.checks["leaked"] += region.leaked is True
         negatives = [negative for region in record.regions for negative in region.negatives]
         self.types.update(negative.type for negative in negatives)
         self.verdicts.update(negative.verdict for negative in negatives)
@@ -45,6 +51,7 @@ class Tally:
             negatives_by_verdict=_sorted(self.verdicts),
             captions=_sorted(self.captions),
             caption_words=_sorted(self.words),
+            region_checks=_sorted(self.checks),
             tar=tar,
             parquet=parquet,
             finehard=finehard,

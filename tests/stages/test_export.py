@@ -318,6 +318,18 @@ def test_the_card_shows_yield_negatives_and_verdicts(shard: Shard) -> None:
     assert front_matter["size_categories"] == ["n<1K"]
 
 
+def test_the_card_shows_leakage_and_uniqueness_of_regions(shard: Shard) -> None:
+    rows = stage_rows("img-0")
+    said = rows["region_caption"]
+    assert isinstance(said, RegionCaptionRow)
+    probed = said.regions[0].model_copy(update={"is_unique": True, "swapped": "A red cup", "leaked": True})
+    rows["region_caption"] = said.model_copy(update={"regions": [probed]})
+    shard.add(encoded(picture(9), "JPEG"), rows=rows)
+    card = data_set(shard)["README.md"].decode()
+    assert "Of 4 captioned regions 1 have a short expression of their own" in card
+    assert "1 were asked about again with another region's crop; 1 kept their text (leakage 100.0%)" in card
+
+
 def test_a_prompt_that_no_model_has_answered_is_named_on_the_card(shard: Shard) -> None:
     written = data_set(shard, answered_by=())
     assert "No real model has answered these prompts yet: `caption/v1`" in written["README.md"].decode()

@@ -12,12 +12,13 @@ from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, Mod
 from stages.export import Export
 from stages.ground import Ground
 from stages.hard_negative import HardNegatives
+from stages.mine import Mine
 from stages.region_caption import RegionCaptioning
 from stages.select import Select
 from stages.verify import Verify
 
 # In the order of the DAG.
-_ALL: tuple[type[AnyStage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Verify)
+_ALL: tuple[type[AnyStage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Verify)
 STAGES: dict[str, type[AnyStage[Any, Any]]] = {stage.name: stage for stage in _ALL}
 assert len(STAGES) == len(_ALL), "two stages share a name"
 UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, Stage)}

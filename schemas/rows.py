@@ -224,7 +224,8 @@ class HardNegativeRow(GivableRow):
 class MineRow(Row):
     """Reciprocal candidates: real expressions of other regions of the block with the same head noun."""
 
-    regions: list[RegionNegatives] = Field(default_factory=list)
+    regions: list[RegionNegatives] = Field(default_factory=list, description="Those that are in a group.")
+    rejects: dict[str, int] = Field(default_factory=dict, description="Captioned regions that are in none, by reason: no_slot, lone.")
 
 
 class Fact(Record):

@@ -22,6 +22,7 @@ from schemas.rows import (
     Fact,
     GroundRow,
     HardNegativeRow,
+    MineRow,
     Negative,
     Phrase,
     Region,
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 MODELS: tuple[type[BaseModel], ...] = (
-    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, VerifyRow, Fact, ExportRow, Phrase, Detection, Region,
+    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow, Fact, ExportRow, Phrase, Detection, Region,
     RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion, ShardStats, ShardEntry, Totals, Manifest,
     FineHardRecord, FineHardBox,
 )  # fmt: skip

@@ -113,7 +113,7 @@ def test_a_domains_words_reach_the_captioner(task: str) -> None:
 
 def test_a_domains_words_are_what_the_writer_draws_new_ones_from() -> None:
     text = rendered("hard_negative", "v1", footwear())
-    assert "For material the new word is one of: leather, suede, nubuck" in text
+    assert "For material the new word is one of: smooth leather, patent leather, suede, nubuck" in text
     assert "For object the new word is one of: sneaker" in text
 
 
@@ -146,6 +146,11 @@ def test_the_judge_is_asked_about_the_value_and_the_options_stand_last(kind: str
     shared = first.partition("Options:")[0]
     assert second.startswith(shared)
     assert len(shared) > 0.85 * len(first)
+
+
+def test_the_judge_is_not_told_the_noun_when_asked_for_the_kind() -> None:
+    assert "widget" not in rendered("verify", "v1")
+    assert "this thing is an onion." in rendered("verify", "v1", value="onion")
 
 
 def test_the_judge_is_asked_about_a_whole_text_where_there_is_no_single_value() -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
 from stages.ambiguity import Value, is_allowed, may_be_both_true, values_in
-from stages.lexicon import types_of
+from stages.domain import ANY_DOMAIN, Domain
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
@@ -29,20 +29,29 @@ class Proposal(BaseModel):
 
 @dataclass(frozen=True)
 class Known:
-    """What is true of a region: the words of the texts about it, and the values that they state."""
+    """What is true of a region: the words of the texts about it, the values that they state, and the domain they are from."""
 
     words: frozenset[str]
     values: tuple[Value, ...]
+    domain: Domain = ANY_DOMAIN
 
 
-def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = ()) -> Known:
+def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = (), domain: Domain = ANY_DOMAIN) -> Known:
     """What these texts, typed attributes and names of the thing say."""
     texts, attributes, nouns = list(texts), list(attributes), list(nouns)
     said = [*texts, *(one.value for one in attributes), *nouns]
-    values = [value for text in texts for value in values_in(text)]
+    values = [value for text in texts for value in stated_values(text, domain)]
     values += [Value(one.type, one.value.lower()) for one in attributes]
     values += [Value("object", noun.lower()) for noun in nouns]
-    return Known(frozenset(word for text in said for word in words_of(text)), tuple(dict.fromkeys(values)))
+    return Known(frozenset(word for text in said for word in words_of(text)), tuple(dict.fromkeys(values)), domain)
+
+
+def stated_values(text: str, domain: Domain) -> list[Value]:
+    """The attribute values that a text states, in order: those of the word lists, and the domain's own."""
+    own = [(kind, value) for kind, values in domain.values.items() for value in values]
+    spans = [(span, Value(kind, value.lower())) for kind, value in own for span in occurrences(text.lower(), value.lower())[:1]]
+    listed = [(span, value) for value in values_in(text) for span in occurrences(text.lower(), value.value)[:1]]
+    return list(dict.fromkeys(value for _, value in sorted([*spans, *listed])))
 
 
 def replay(positive: str, edits: Sequence[Edit]) -> str:
@@ -90,7 +99,7 @@ def examine(proposal: Proposal, positive: str, head: str, known: Known) -> Negat
     edits = _swap(positive, old, new) if proposal.type == "swap" else _single(proposal.type, positive, old, new)
     if isinstance(edits, str):
         return edits
-    broken = _breaks_type(proposal.type, positive, old, new, head, edits)
+    broken = _breaks_type(proposal, positive, head, edits, known.domain)
     if broken is None and proposal.type != "swap":
         broken = ambiguity_of(proposal.type, old, new, known)
     if broken is not None:
@@ -141,12 +150,13 @@ def _swap(positive: str, old: str, new: str) -> list[Edit] | str:
     return sorted(edits, key=lambda edit: edit.start)
 
 
-def _breaks_type(kind: str, positive: str, old: str, new: str, head: str, edits: Sequence[Edit]) -> str | None:
+def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[Edit], domain: Domain) -> str | None:
+    kind, old, new = proposal.type, proposal.old.strip(), proposal.new.strip()
     touches_head = any(_covers_head(edit, positive, head) for edit in edits)
     if kind == "object":
         if not touches_head or len(words_of(old)) != 1:
             return "noun_not_changed_alone"
-        return "wrong_type" if types_of(new) else None
+        return "wrong_type" if domain.types_of(new) else None
     if kind == "swap":
         return None if len(words_of(replay(positive, edits))) == len(words_of(positive)) else "word_count"
     if touches_head:
@@ -154,7 +164,7 @@ def _breaks_type(kind: str, positive: str, old: str, new: str, head: str, edits:
     if kind in ATTRIBUTE_TYPES:
         if len(words_of(old)) > 2 or len(words_of(new)) > 2:
             return "several_slots"
-        if any(types_of(value) and kind not in types_of(value) for value in (old, new)):
+        if any(domain.types_of(value) and kind not in domain.types_of(value) for value in (old, new)):
             return "wrong_type"
     return None
 

@@ -4,17 +4,20 @@ A prompt's schema holds the marker `x-quoted-edit` with the types it allows; the
 fingerprint hashes the template. Knows words, no engine; equal slots give equal schemas, so that grammars are compiled once.
 """
 
+import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, EditType
-from stages.ambiguity import Value, may_be_both_true, values_in
-from stages.edits import Known, ambiguity_of, noun_spans, occurrences
-from stages.lexicon import types_of
+from stages.ambiguity import Value, may_be_both_true
+from stages.domain import ANY_DOMAIN, Domain
+from stages.edits import Known, ambiguity_of, noun_spans, occurrences, stated_values
 from stages.phrases import chunk_phrases
 from stages.related_words import RELATED
 
+NewValues = Literal["open", "listed", "drawn"]
 MARKER = "x-quoted-edit"
 _ONE_OR_TWO_WORDS = {"type": "string", "pattern": "^[a-z]+( [a-z]+)?$"}
 _RELATIONS = (
@@ -46,20 +49,20 @@ class Slot(NamedTuple):
     partners: tuple[str, ...] = ()
 
 
-def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = ()) -> list[Slot]:
+def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domain: Domain = ANY_DOMAIN) -> list[Slot]:
     """What can be edited in a phrase: its attribute values by type, its noun, its parts' nouns, relations, pairs to swap.
 
-    A word's types come from the word lists and from the region's own attributes. What stands there twice is left out,
+    A word's types come from the word lists, the domain and the region's own attributes. What stands there twice is left out,
     since an edit could not name it.
     """
-    typed = [Value(one.type, one.value) for one in attributes if one.type in ATTRIBUTE_TYPES and not types_of(one.value)]
-    found = [_standing(phrase, value) for value in [*values_in(phrase), *typed]]
+    typed = [Value(one.type, one.value) for one in attributes if one.type in ATTRIBUTE_TYPES and not domain.types_of(one.value)]
+    found = [_standing(phrase, value) for value in [*stated_values(phrase, domain), *typed]]
     attribute_slots = [Slot(value.type, value.value) for value in found if value is not None]  # type: ignore[arg-type]  # kinds of lists
     nouns = [phrase[start:end] for start, end in noun_spans(phrase, noun)]
     others = [chunk.text.split()[-1] for chunk in chunk_phrases(phrase) if chunk.head != noun and chunk.mark is None]
     slots = [*attribute_slots, *(Slot("object", word) for word in nouns[:1] if " " not in word)]
-    slots += [Slot("part", word) for word in others if word not in nouns and not types_of(word)]
-    slots += [Slot("relation", word) for word in _RELATIONS if occurrences(phrase, word) and not types_of(word)]
+    slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word)]
+    slots += [Slot("relation", word) for word in _RELATIONS if occurrences(phrase, word) and not domain.types_of(word)]
     slots += _swaps(attribute_slots)
     return [slot for slot in dict.fromkeys(slots) if len(occurrences(phrase, slot.old)) == 1]
 
@@ -69,14 +72,17 @@ def is_quoted(template: Mapping[str, Any]) -> bool:
     return _marked(template)
 
 
-def quoted_schema(template: Mapping[str, Any], slots: Sequence[Slot], known: Known, *, lists_values: bool) -> dict[str, Any] | None:
+def quoted_schema(
+    template: Mapping[str, Any], slots: Sequence[Slot], known: Known, values: NewValues, draw: random.Random | None = None
+) -> dict[str, Any] | None:
     """The template with each marker replaced by the edits that these slots allow; None where they allow none.
 
-    `lists_values`: where a type's values are a closed list, `new` is one of it that is neither a neighbour of the old
-    value nor known to be true; else, and for open types, any one or two words.
+    `open`: any one or two words may be new. `listed`: of a type with a closed list, one of its values that is neither a
+    neighbour of the old one nor known to be true. `drawn`: the list is dealt out by `draw` over the answer's edits, slots
+    in turn, so that each edit chooses among a few values of its own and none comes twice.
     """
     try:
-        filled: dict[str, Any] = _filled(template, slots, known, lists_values)
+        filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0)))
     except _NothingToEdit:
         return None
     return filled
@@ -86,30 +92,68 @@ def new_values(slot: Slot, known: Known) -> list[str] | None:
     """Of a closed type's list what is surely not true in place of a slot's old value; None: the type has no list."""
     if slot.type == "swap":
         return list(slot.partners)
-    listed = _siblings(slot.old) if slot.type == "object" else list(_LISTED.get(slot.type, ()))
-    if slot.type == "colour" and slot.old.lower().startswith(("light ", "dark ")):
-        listed = [f"{shade} {colour}" for shade in ("light", "dark") for colour in _SHADED_COLOURS]
+    listed = _listed(slot, known.domain)
     return [new for new in listed if ambiguity_of(slot.type, slot.old, new, known) is None] if listed else None
 
 
-def _filled(node: Any, slots: Sequence[Slot], known: Known, lists_values: bool) -> Any:
+def _listed(slot: Slot, domain: Domain) -> list[str]:
+    """The closed list of a slot's type, the domain's before the common one; empty: the type is open."""
+    if slot.type == "object":
+        return list(domain.nouns) or _siblings(slot.old)
+    own = next((values for kind, values in domain.values.items() if kind == slot.type), ())
+    if not own and slot.type == "colour" and slot.old.lower().startswith(("light ", "dark ")):
+        return [f"{shade} {colour}" for shade in ("light", "dark") for colour in _SHADED_COLOURS]
+    return list(own or _LISTED.get(slot.type, ()))
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """What the markers of one request are filled with."""
+
+    slots: Sequence[Slot]
+    known: Known
+    values: NewValues
+    draw: random.Random
+
+    def choices(self, types: Sequence[str]) -> list[tuple[Slot, list[str] | None]]:
+        """The slots of these types that leave something to choose, each with its new values; None: any words."""
+        wanted = [slot for slot in self.slots if slot.type in types]
+        found = [(slot, new_values(slot, self.known) if self.values != "open" or slot.type == "swap" else None) for slot in wanted]
+        found = [(slot, listed) for slot, listed in found if listed != []]
+        if not found:
+            raise _NothingToEdit
+        return found
+
+
+def _filled(node: Any, filling: _Filling) -> Any:
     if isinstance(node, Mapping):
         if MARKER in node:
-            return _edit(node[MARKER], slots, known, lists_values)
-        return {name: _filled(part, slots, known, lists_values) for name, part in node.items()}
-    return [_filled(part, slots, known, lists_values) for part in node] if isinstance(node, list) else node
+            return _any_edit(filling.choices(node[MARKER]))
+        items = node.get("items")
+        if filling.values == "drawn" and isinstance(items, Mapping) and MARKER in items:
+            return _dealt(filling.choices(items[MARKER]), int(node.get("maxItems", 8)), filling.draw)
+        return {name: _filled(part, filling) for name, part in node.items()}
+    return [_filled(part, filling) for part in node] if isinstance(node, list) else node
 
 
-def _edit(types: Sequence[str], slots: Sequence[Slot], known: Known, lists_values: bool) -> dict[str, Any]:
+def _any_edit(choices: Sequence[tuple[Slot, list[str] | None]]) -> dict[str, Any]:
     olds: dict[tuple[str, tuple[str, ...] | None], set[str]] = {}
-    for slot in slots:
-        listed = new_values(slot, known) if lists_values or slot.type == "swap" else None
-        if slot.type in types and listed != []:
-            olds.setdefault((slot.type, None if listed is None else tuple(listed)), set()).add(slot.old)
+    for slot, listed in choices:
+        olds.setdefault((slot.type, None if listed is None else tuple(listed)), set()).add(slot.old)
     branches = [_branch(kind, sorted(old), news) for (kind, news), old in sorted(olds.items(), key=str)]
-    if not branches:
-        raise _NothingToEdit
     return branches[0] if len(branches) == 1 else {"anyOf": branches}
+
+
+def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, draw: random.Random) -> dict[str, Any]:
+    """An array of so many edits, each with the values that were dealt to it; slots in turn."""
+    share = -(-most // len(choices))
+    hands: list[tuple[int, int, dict[str, Any]]] = []
+    for i, (slot, listed) in enumerate(choices):
+        values = draw.sample(listed, len(listed)) if listed else []
+        num = min(share, len(values)) if values else 1
+        hands += [(turn, i, _branch(slot.type, [slot.old], values[turn::num] or None)) for turn in range(num)]
+    items = [branch for _, _, branch in sorted(hands, key=lambda hand: hand[:2])[:most]]
+    return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
 
 
 def _branch(kind: str, olds: Sequence[str], news: Sequence[str] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ both are combined into negatives of two and three slots, of the region and of th
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -18,17 +18,18 @@ from stages.caption_negatives import caption_negatives
 from stages.compose import composed
 from stages.domain import ANY_DOMAIN, Domain
 from stages.edits import Known, Proposal, accept, known_of
-from stages.edits_schema import is_quoted, quoted_schema, slots_of
+from stages.edits_schema import NewValues, is_quoted, quoted_schema, slots_of
 from stages.engines.base import Request
 
 
 class HardNegativeParams(StageParams):
     prompt: str = Field("v1", description="Version of the prompt for the task hard_negative.")
     attempts: int = Field(3, ge=1, description="Times a question is asked before its region goes without negatives.")
-    new_values: Literal["open", "listed"] = Field(
+    new_values: NewValues = Field(
         "open",
-        description="listed: where a type's values are a closed list, `new` is one of it, which small models need; open: any one or two "
-        "words. For prompts whose schema is filled for each phrase (x-quoted-edit).",
+        description="Of the writer: open: any one or two words. listed: where a type's values are a closed list, one of it. "
+        "drawn: the list is dealt out over the answer's edits by the image's key, none twice; what small models need. "
+        "For prompts with x-quoted-edit.",
     )
     max_negatives: int = Field(16, ge=1, description="Edits of one slot kept a region; which, among more, is drawn by the image's key.")
     max_composed: int = Field(8, ge=0, description="Further candidates a region with two or three slots changed, half each.")
@@ -80,12 +81,13 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         assert region.short is not None
         regions = _select(image).regions
         phrase = regions[region.region].phrase if region.region < len(regions) else ""
-        known = known_of([region.short, phrase, region.long or ""], region.attributes, [region.head])
+        known = known_of([region.short, phrase, region.long or ""], region.attributes, [region.head], self.params.domain)
         prompt = self.context.prompts["hard_negative"]
-        slots = slots_of(region.short, region.head, region.attributes)
+        slots = slots_of(region.short, region.head, region.attributes, self.params.domain)
         schema = None
         if is_quoted(prompt.answer_schema):
-            schema = quoted_schema(prompt.answer_schema, slots, known, lists_values=self.params.new_values == "listed")
+            draw = rng(self.name, f"{image.key}/{region.region}/values", attempt)
+            schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw)
             if schema is None:
                 return _Subject(region, region.short, known, None)
         told = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots, "domain": self.params.domain}

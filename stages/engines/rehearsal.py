@@ -173,6 +173,8 @@ class _Writer:
         return node
 
     def _array(self, schema: Mapping[str, Any], hint: Any) -> list[Any]:
+        if "prefixItems" in schema:
+            return [self.write(one, index=i) for i, one in enumerate(schema["prefixItems"])]
         least, most = schema.get("minItems", 0), schema.get("maxItems", 12)
         hints = hint if isinstance(hint, list) else []
         count = len(hints) or self._rng.randint(1, 3)

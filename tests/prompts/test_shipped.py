@@ -81,7 +81,7 @@ def test_schemas_have_a_grammar(task: str, version: str) -> None:
     schema = load_prompt(task, version).answer_schema
     if is_quoted(schema):
         phrase = "a small red widget with a metal lid"
-        filled = quoted_schema(schema, slots_of(phrase, "widget"), known_of([phrase]), lists_values=False)
+        filled = quoted_schema(schema, slots_of(phrase, "widget"), known_of([phrase]), "open")
         assert filled is not None
         assert '\\"red\\"' in schema_grammar(filled)
         schema = filled

@@ -61,7 +61,7 @@ def test_edits_quote_the_phrase_of_the_question(version: str) -> None:
     phrase = "a red striped metal mug"
     slots = slots_of(phrase, "mug")
     system, user = prompt.render({"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots, "domain": ANY_DOMAIN})
-    schema = quoted_schema(prompt.answer_schema, slots, known_of([phrase]), lists_values=False)
+    schema = quoted_schema(prompt.answer_schema, slots, known_of([phrase]), "open")
     assert schema is not None
     (answer,) = answers([Request(user, system=system, answer_schema=schema)])
     edits = json.loads(answer.text)

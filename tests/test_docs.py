@@ -40,8 +40,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 MODELS: tuple[type[BaseModel], ...] = (
-    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow, Fact, ExportRow, Phrase, Detection, Region,
-    RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion, ShardStats, ShardEntry, Totals, Manifest,
+    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow, Fact, ExportRow, Phrase, Detection,
+    Region, RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion, ShardStats, ShardEntry, Totals, Manifest,
     FineHardRecord, FineHardBox,
 )  # fmt: skip
 

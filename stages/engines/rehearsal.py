@@ -242,7 +242,7 @@ def _fits(shown: str, noun: str, word: str) -> bool:
 
 def _judgement(shown: str, user: str) -> str:
     """Yes where all that is asked fits what is shown; now and then cannot_tell, or the option that stands first."""
-    asked = (re.findall(r"\bIs [^?]*\?", user) or [user])[0]
+    asked = (re.findall(r"\bIs [^?]*\?|\bStatement: [^\n]*", user) or [user])[0]
     whim = _share(f"{shown}/{asked}")
     if whim < 0.08:
         return "cannot_tell" if whim < 0.03 else "no" if "no, yes" in user else "yes"

@@ -2,7 +2,7 @@
 "use strict";
 window.fgdata = (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const COLOURS = ["#d1495b", "#2e6f95", "#8a6b00", "#3a7d44", "#8e5572", "#b5541c", "#4056a1", "#0b7a75", "#7b5ea7", "#9b2226"];
+  const COLOURS = ["#c23b50", "#2e6f95", "#8a6b00", "#3a7d44", "#8e5572", "#b5541c", "#4056a1", "#0b7a75", "#7b5ea7", "#9b2226"];
   const samples = [];
 
   function fill(element, fields, children) {

@@ -75,7 +75,34 @@ class Grid:
     link: str | None = None
 
 
-Block = Facts | Bars | Whole | Binned | Grid
+@dataclass(frozen=True)
+class Interval:
+    """A measured share with its bounds; `why` where there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Shares with their bounds on one scale, with a line at chance and one at what is still let through."""
+
+    title: str
+    rows: Mapping[str, Interval]
+    chance: float
+    limit: float
+    note: str = ""
+
+    @property
+    def scale(self) -> float:
+        """The share at the right end."""
+        tops = [row.high or row.value or 0.0 for row in self.rows.values()]
+        return min(1.0, 1.1 * max([*tops, self.limit]))
+
+
+Block = Facts | Bars | Whole | Binned | Grid | Intervals
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.report.blocks import Bars, Block, Fact, Facts, Grid, Panel, Whole, mean, share
-from pipeline.report.run_tables import child, children, explode
+from pipeline.report.run_tables import child, children, column_values, explode
 
 STAGES = {"hard_negative": "written, computed", "mine": "mined", "verify": "judged", "balance": "released"}
 VERDICTS = ("false", "true", "unsure", "unverified")
@@ -52,7 +52,7 @@ class NegativesPanel:
             "regions.negatives.verdict",
             "regions.num_proposed",
             "regions.rejects",
-            *(("facts.type", "facts.verdict", "facts.is_positive") if stage == "verify" else ()),
+            *{"verify": ("facts.type", "facts.verdict"), "mine": ("rejects",)}.get(stage, ()),
         )
         for stage in STAGES
     }
@@ -61,6 +61,7 @@ class NegativesPanel:
         self._stages: dict[str, _Counted] = {}
         self._facts: Counter[tuple[str, str]] = Counter()
         self._num_facts = 0
+        self._ungrouped: Counter[str] = Counter()
 
     def add(self, stage: str, table: pa.Table) -> None:
         counted = self._stages.setdefault(stage, _Counted())
@@ -76,6 +77,8 @@ class NegativesPanel:
             counted.rejects.update(dict(refused or ()))
         self._add_negatives(counted, texts)
         self._add_facts(table)
+        for rejects in column_values(table, "rejects"):
+            self._ungrouped.update(dict(rejects or ()))
 
     def _add_negatives(self, counted: _Counted, texts: pa.StructArray) -> None:
         lists = child(texts, "negatives")
@@ -102,6 +105,9 @@ class NegativesPanel:
             Bars(f"Refused by {stage}", dict(counted.rejects.most_common()), counted.num_proposed, "share of all proposed", link="reject")
             for stage, counted in self._stages.items()
         ]
+        if self._ungrouped:
+            total = self._ungrouped.total() + self._stages["mine"].num_texts
+            blocks.append(Bars("Regions in no reciprocal group", dict(self._ungrouped.most_common()), total, "share of captioned regions"))
         last = self._last()
         if last is not None:
             blocks.append(Whole(f"Negatives a text, {STAGES[last]}", self._stages[last].per_text, "negatives"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.report.blocks import Binned, Block, Panel, Whole
+from pipeline.report.blocks import Binned, Block, Intervals, Panel, Whole
 from pipeline.report.charts import draw_binned, draw_whole
 
 HERE = Path(__file__).parent
@@ -82,11 +82,12 @@ def _merged(kind: str, title: str, blocks: Sequence[Block | None]) -> dict[str, 
         merged["chart"] = draw_whole([block if isinstance(block, Whole) else None for block in blocks])
     elif kind == "Binned":
         merged["chart"] = draw_binned([block if isinstance(block, Binned) else None for block in blocks])
-    elif kind in ("Bars", "Grid"):
+    elif kind in ("Bars", "Grid", "Intervals"):
+        merged["scale"] = max((block.scale for block in blocks if isinstance(block, Intervals)), default=1.0)
         merged["rows"] = union([getattr(block, "rows", {}) for block in blocks if block is not None])
     if kind in ("Whole", "Binned") and merged["chart"].is_empty:
         return None
-    return None if kind in ("Bars", "Grid") and not merged["rows"] else merged
+    return None if kind in ("Bars", "Grid", "Intervals") and not merged["rows"] else merged
 
 
 def union(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -49,6 +49,7 @@ def chromium(reports: dict[str, Path]) -> Iterator[Any]:
 def page(chromium: Any) -> Iterator[Any]:
     """A page whose complaints, and requests for anything that is no file of the report, fail the test."""
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(120_000)  # a loaded machine is no failure
     opened, troubles = context.new_page(), []
     opened.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: troubles.append(str(error)))

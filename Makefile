@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow test-real check format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fgdata demo --out demo-out
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not real"
 
 test-slow: $(VENV)/.dev $(VENV)-gdino/.ready
-	FGDATA_GROUNDINGDINO_PYTHON=$(VENV)-gdino/bin/python $(BIN)/python -m pytest -m "slow and not gpu"
+	FGDATA_GROUNDINGDINO_PYTHON=$(VENV)-gdino/bin/python $(BIN)/python -m pytest -m "slow and not gpu and not real"
+
+# On data that is not part of the project: FGDATA_FGOVD names FG-OVD's hard.jsonl.
+test-real: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "real and not gpu"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -140,6 +140,24 @@ def report(
 
 
 @app.command()
+def audit(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="An exported data set, or a file or folder of another format.")],
+    format: Annotated[
+        str | None, typer.Option("--format", help="fgdata (the default where there is a manifest.json), fgovd, sugarcrepe or jsonl.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask what texts alone give away of which one is true. Exit 0: pass, 3: leaks, 4: too few items to say."""
+    from pipeline.audit import audit_set
+
+    with _user_errors(f"fgdata audit {path}"):
+        content, text, code = audit_set(path, format)
+        _say(as_json, content, text)
+        if code:
+            raise typer.Exit(code)
+
+
+@app.command()
 def retry(
     config: ConfigPath,
     only: Annotated[str, typer.Option("--only", help="Which rows: failed.")] = "failed",

@@ -30,7 +30,7 @@ def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
 def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
     """Mean over an option's values of log(share among positives' values / share among negatives' values).
 
-    A value is a word that not all options of the item have, and that is a value on both sides: what only one side says is
+    A value is a word, no article, that not all options of the item have, and that is a value on both sides: what only one side says is
     vocabulary's to find, and shares, not counts, keep more words (length) from looking like other words.
     """
     if words.singles.shape[1] == 0:

@@ -11,6 +11,7 @@ from stages.audit.folds import Folds
 from stages.audit.layout import Bools, Floats, Ints, Layout
 
 TOKEN = r"\b\w+\b"  # noqa: S105  # a pattern, not a secret
+_ARTICLES = ("a", "an", "the")
 _MIN_COUNT = 2
 _C = 0.3
 _GUESS = 1e-6
@@ -18,7 +19,10 @@ _GUESS = 1e-6
 
 @dataclass(frozen=True)
 class Words:
-    """`counts`: texts x n-grams, 1 where the text has it (CSR). `is_single`: n-grams of one word. `guess`: see `cross_fit`."""
+    """`counts`: texts x n-grams, 1 where the text has it (CSR). `is_single`: n-grams of one word, articles left out.
+
+    `guess`: see `cross_fit`.
+    """
 
     counts: Any
     is_single: Bools
@@ -26,7 +30,7 @@ class Words:
 
     @cached_property
     def singles(self) -> Any:
-        """The columns of single words."""
+        """The columns of single words; articles are a probe of their own."""
         return self.counts[:, np.flatnonzero(self.is_single)].tocsr()
 
 
@@ -41,7 +45,7 @@ def read_words(texts: tuple[str, ...]) -> Words:
     counts = csr_array(reader.fit_transform(texts))
     names = [str(name) for name in reader.get_feature_names_out()]
     guess = np.array([zlib.crc32(name.encode()) / 2**32 - 0.5 for name in names])
-    return Words(counts, np.array([" " not in name for name in names]), guess)
+    return Words(counts, np.array([" " not in name and name not in _ARTICLES for name in names]), guess)
 
 
 @dataclass(frozen=True)

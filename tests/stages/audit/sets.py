@@ -6,7 +6,7 @@ from collections.abc import Callable
 from schemas.audit import AuditItem
 
 NOUNS = "ball cart drum fish kite lamp mug shoe truck wagon apple owl".split()
-COLOURS = "black white green brown amber ivory coral olive".split()  # of one length: which is which is no matter of letters
+COLOURS = "black white green brown beige ivory khaki olive".split()  # of one length: which is which is no matter of letters
 MATERIALS = "metal glass paper cloth".split()
 OPTIONS = 4
 CHANCE = 1 / OPTIONS
@@ -44,12 +44,13 @@ def with_positives(change: Callable[[str, random.Random], str]) -> list[AuditIte
 
 
 def skewed_values() -> list[AuditItem]:
-    """Positives are mostly black or white; negatives take all colours alike."""
-    rng, items = random.Random(2), []
-    for number in range(4 * NUM_BLOCKS):
-        noun, material = NOUNS[number % len(NOUNS)], rng.choice(MATERIALS)
+    """Positives are mostly black or white; negatives take all colours alike; no item twice."""
+    rng, items = random.Random(2), dict[tuple[str, tuple[str, ...]], AuditItem]()
+    while len(items) < 4 * NUM_BLOCKS:
+        noun, material = NOUNS[len(items) % len(NOUNS)], rng.choice(MATERIALS)
         true = rng.choice(["black", "white"] * 4 + COLOURS)
         false = rng.sample([colour for colour in COLOURS if colour != true], OPTIONS - 1)
-        negatives = [expression(colour, material, noun) for colour in false]
-        items.append(AuditItem(positive=expression(true, material, noun), negatives=negatives, image=str(number), noun=noun))
-    return items
+        negatives = tuple(expression(colour, material, noun) for colour in false)
+        item = AuditItem(positive=expression(true, material, noun), negatives=negatives, image=str(len(items)), noun=noun)
+        items.setdefault((item.positive, item.negatives), item)
+    return list(items.values())

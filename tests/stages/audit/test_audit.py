@@ -35,7 +35,7 @@ def capital(text: str, rng: random.Random) -> str:
 
 
 def foreign_colour(text: str, rng: random.Random) -> str:
-    word = rng.choice("mauve beige khaki peach".split())
+    word = rng.choice("mauve coral umber peach".split())
     return re.sub(r"^an? \w+", f"a {word}", text)
 
 

@@ -12,12 +12,12 @@ from tests.stages.audit.sets import COLOURS, MATERIALS, NOUNS, expression
 KEEP = 2
 
 
-def leaky(num_items: int = 600, seed: int = 0) -> list[AuditItem]:
-    """Positives' colours are skewed, each negative changes the colour or the material to any other."""
+def leaky(num_items: int = 450, seed: int = 0) -> list[AuditItem]:
+    """Positives' colours and materials are skewed, each negative changes the colour or the material to any other."""
     rng, items = random.Random(seed), []
     for number in range(num_items):
         noun = rng.choice(NOUNS)
-        colour, material = rng.choice(["black", "white"] * 4 + COLOURS), rng.choice(MATERIALS)
+        colour, material = rng.choice(["black", "white"] * 4 + COLOURS), rng.choice(["metal"] * 4 + MATERIALS)
         others = [expression(other, material, noun) for other in COLOURS if other != colour]
         others += [expression(colour, other, noun) for other in MATERIALS if other != material]
         rng.shuffle(others)

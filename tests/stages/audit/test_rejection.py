@@ -17,7 +17,7 @@ def leaky(num_items: int = 450, seed: int = 0) -> list[AuditItem]:
     rng, items = random.Random(seed), []
     for number in range(num_items):
         noun = rng.choice(NOUNS)
-        colour, material = rng.choice(["black", "white"] * 4 + COLOURS), rng.choice(["metal"] * 4 + MATERIALS)
+        colour, material = rng.choice(["black"] * 6 + COLOURS), rng.choice(["metal"] * 6 + MATERIALS)
         others = [expression(other, material, noun) for other in COLOURS if other != colour]
         others += [expression(colour, other, noun) for other in MATERIALS if other != material]
         rng.shuffle(others)

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 _COLOURS = ("#d7263d", "#1b6ca8", "#2a9d4a", "#8a3ab9", "#d97706")
 _INK, _GREY, _CHANGED = "#1f2328", "#656d76", "#c2185b"
@@ -36,7 +36,7 @@ def _find(dataset: Path, key: str | None) -> tuple[Image.Image, dict[str, Any]]:
                 record = json.load(_opened(tar, member.name))
                 if record["key"] == key or (key is None and len(record["regions"]) == 3):
                     suffix = next(name for name in tar.getnames() if name.startswith(record["key"]) and not name.endswith(".json"))
-                    return Image.open(io.BytesIO(_opened(tar, suffix).read())).convert("RGB"), record
+                    return ImageOps.exif_transpose(Image.open(io.BytesIO(_opened(tar, suffix).read()))).convert("RGB"), record
     raise SystemExit(f"{dataset}: no image {key or 'with three regions'}")
 
 
@@ -53,7 +53,7 @@ def draw_record(image: Image.Image, record: dict[str, Any]) -> Image.Image:
         colour = _COLOURS[number % len(_COLOURS)]
         corner = [value * _SCALE for value in region["xyxy"]]
         boxes.rectangle(corner, outline=colour, width=3)
-        boxes.text((corner[0] + 3, corner[1] - 20), f"{region['head']} {region['score']:.2f}", fill=colour, font=small)
+        boxes.text((corner[0] + 3, corner[1] - 20), _label(region), fill=colour, font=small)
     text = _lines(record)
     height = max(picture.height, sum(step for _, _, step in text)) + 2 * _MARGIN
     canvas = Image.new("RGB", (picture.width + _TEXT_WIDTH + 3 * _MARGIN, height), "white")
@@ -69,12 +69,16 @@ def draw_record(image: Image.Image, record: dict[str, Any]) -> Image.Image:
     return canvas
 
 
+def _label(region: dict[str, Any]) -> str:
+    return f"{region['head']} {'given' if region['score'] is None else format(region['score'], '.2f')}"
+
+
 def _lines(record: dict[str, Any]) -> list[tuple[list[tuple[str, str]], bool, int]]:
     lines: list[tuple[list[tuple[str, str]], bool, int]] = [([("long caption", _GREY)], False, 22)]
-    lines += [([(line, _INK)], False, 23) for line in textwrap.wrap(record["long"], 84)]
-    lines += [([("short caption", _GREY)], False, 22), ([(record["short"], _INK)], False, 34)]
+    lines += [([(line, _INK)], False, 23) for line in textwrap.wrap(record["long"] or "", 84)]
+    lines += [([("short caption", _GREY)], False, 22), ([(record["short"] or "", _INK)], False, 34)]
     for number, region in enumerate(record["regions"]):
-        lines.append(([(region["long"], _COLOURS[number % len(_COLOURS)])], True, 25))
+        lines.append(([(region["long"] or region["phrase"], _COLOURS[number % len(_COLOURS)])], True, 25))
         for negative in region["negatives"][:4]:
             lines.append(([(f"   not  [{negative['type']}]  ", _GREY), *_marked(region["short"], negative)], False, 20))
         rest = len(region["negatives"]) - 4

@@ -46,4 +46,6 @@ def superseded(state: State) -> list[str]:
             stale += [path for path in tables if path not in keep]
             if fingerprint != node.fingerprint:
                 stale.append(f"{node.name}/{fingerprint}/stage.json")
+    given = {path for matched in state.given.values() for path in matched.keeps}
+    stale += [entry.path for entry in state.ledger.workdir.walk("given") if entry.path not in given]
     return [path for path in stale if state.ledger.workdir.exists(path)]

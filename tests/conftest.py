@@ -1,10 +1,14 @@
 """Fixtures that several test files share."""
 
+import contextlib
 import os
+import signal
 from collections.abc import Iterator
 
 import fsspec
 import pytest
+
+from tests.driver import Driver
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +48,18 @@ def ray_local() -> Iterator[None]:
 
     with connected(None):
         yield
+
+
+@pytest.fixture
+def drivers() -> Iterator[list[Driver]]:
+    """The drivers that a test starts; what a failed test leaves of them is ended by its process id."""
+    # A shell's background job ignores interruptions, and so would everything that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started: list[Driver] = []
+    yield started
+    signal.signal(signal.SIGINT, before)
+    for driver in started:
+        driver.process.poll()
+        for process in driver.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

@@ -35,7 +35,10 @@ NOTHING = "0" * 12  # the digest of a unit without a given row
 
 @dataclass(frozen=True)
 class Matched:
-    """One stage's given rows over a corpus: a digest and a place for each unit, and what became of the source's rows."""
+    """One stage's given rows over a corpus: a digest and a place for each unit, and what became of the source's rows.
+
+    `keeps` are the files of the workdir that this is read from.
+    """
 
     stage: str
     digests: Mapping[str, str]
@@ -46,6 +49,7 @@ class Matched:
     num_images: int
     num_images_with_row: int
     unmatched: str
+    keeps: frozenset[str]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -116,6 +120,11 @@ def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir:
         num_images=sum(unit.num_rows for unit in units),
         num_images_with_row=summary["images_with_row"],
         unmatched=workdir.url(f"{folder}/unmatched.parquet"),
+        keeps=frozenset(
+            [rows_path(stage, params, file_id) for file_id in files]
+            + [f"{folder}/{name}" for name in (*names, "unmatched.parquet")]
+            + [summary_path]
+        ),
     )
 
 

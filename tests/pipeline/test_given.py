@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.api import open_job
 from pipeline.config import ConfigError, load_config
+from pipeline.upkeep import superseded
 from schemas.rows import CaptionRow, GroundRow
 from tests.given_job import given_job, rows_of, write_lines
 from tests.in_process import carry_all
@@ -76,6 +77,24 @@ def test_a_changed_row_reruns_its_unit_and_what_lies_below_and_plan_says_why(tmp
         "export": {"upstream_changed": 2},
     }
     assert carry_all(config, until="ground") == {"caption": 1, "ground": 1}
+
+
+def test_what_an_earlier_source_left_is_superseded_and_nothing_else(tmp_path: Path) -> None:
+    write_lines(tmp_path / "captions.jsonl", _captions(KEYS))
+    config = given_job(tmp_path, ["caption"], {"caption": {"format": "jsonl", "path": "captions.jsonl", "missing": "skip"}})
+    carry_all(config)
+    state = open_job(config).state()
+    assert superseded(state) == []
+    earlier = {entry.path for entry in state.ledger.workdir.walk("given")}
+    write_lines(tmp_path / "captions.jsonl", _captions(KEYS[:-1]))
+    carry_all(config)
+    state = open_job(config).state()
+    stale = superseded(state)
+    assert earlier <= set(stale)
+    for path in stale:
+        state.ledger.workdir.delete(path)
+    assert _why(config) == {}
+    assert rows_of(config, "caption")[KEYS[-1]].reason == "not_given"
 
 
 def test_a_new_tar_with_its_rows_leaves_old_units_alone(tmp_path: Path) -> None:

@@ -1,106 +1,21 @@
 """The real command, killed in the middle as a preemption would and started again: nothing lost, nothing doubled, same bytes."""
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.driver import ROOT, Driver, command, tables_of
 from tests.rehearsal_job import files, times, write_job, write_tar
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
-ROOT = Path(__file__).parents[2]
 STAGES = ["caption", "ground", "select", "region_caption", "hard_negative", "export"]
-PATIENCE_S = 300
-
-
-def _command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
-
-
-@dataclass
-class Driver:
-    """One `fgdata run` in a process of its own; every process it starts, Ray's too, carries its mark in the environment."""
-
-    config: Path
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    def __post_init__(self) -> None:
-        environment = {**os.environ, "FGDATA_TEST_MARK": self.mark}
-        self.process = subprocess.Popen(
-            _command("run", self.config),
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def wait_until_committed(self, stage: str, tables: int) -> None:
-        """Returns once the stage has so many tables, while the run goes on."""
-        until = time.monotonic() + PATIENCE_S
-        while len(_tables(self.config.parent, stage)) < tables:
-            assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < until, f"no {tables} tables of {stage} in {PATIENCE_S} s"
-            time.sleep(0.02)
-
-    def end(self, number: int | None = None) -> tuple[int, str]:
-        """Send the driver the signal and wait until it and all it started are gone; its exit code and stderr.
-
-        An interruption goes to the whole process group, as a terminal's does; a kill to the driver alone.
-        """
-        if number == signal.SIGINT:
-            os.killpg(self.process.pid, number)
-        elif number is not None:
-            self.process.send_signal(number)
-        error = self.process.communicate(timeout=PATIENCE_S)[1]
-        until = time.monotonic() + PATIENCE_S  # Ray's agents look for their dead parent every few seconds
-        while (left := self.processes()) and time.monotonic() < until:
-            time.sleep(0.1)
-        assert not left, f"left running: {left}"
-        return self.process.returncode, error
-
-    def processes(self) -> dict[int, str]:
-        """Process id -> command line of all that carry the mark and live."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                with contextlib.suppress(OSError):
-                    if f"FGDATA_TEST_MARK={self.mark}".encode() in (folder / "environ").read_bytes():
-                        found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
-        return found
-
-
-@pytest.fixture
-def drivers() -> Iterator[list[Driver]]:
-    """The drivers that a test starts; what a failed test leaves of them is ended by its process id."""
-    # A shell's background job ignores interruptions, and so would everything that it starts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    started: list[Driver] = []
-    yield started
-    signal.signal(signal.SIGINT, before)
-    for driver in started:
-        driver.process.poll()
-        for process in driver.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-
-
-def _tables(folder: Path, stage: str) -> list[Path]:
-    return [path for path in (folder / "work" / stage).glob("*/*.parquet") if not path.name.startswith(".")]
 
 
 def _job(folder: Path) -> Path:
@@ -128,14 +43,14 @@ def _dataset(folder: Path) -> dict[str, bytes]:
 
 
 def _plan(config: Path) -> list[dict[str, Any]]:
-    answer = subprocess.run(_command("plan", config, "--json"), cwd=ROOT, capture_output=True, text=True, check=True)
+    answer = subprocess.run(command("plan", config, "--json"), cwd=ROOT, capture_output=True, text=True, check=True)
     return list(json.loads(answer.stdout)["stages"])
 
 
 def _check_whole(config: Path) -> None:
     """Nothing is pending; every unit has one table a stage; every image is in the data set once."""
     assert {stage["name"]: stage["pending"] for stage in _plan(config)} == dict.fromkeys(STAGES, 0)
-    assert {stage: len(_tables(config.parent, stage)) for stage in STAGES} == {**dict.fromkeys(STAGES, 7), "export": 2}
+    assert {stage: len(tables_of(config.parent, stage)) for stage in STAGES} == {**dict.fromkeys(STAGES, 7), "export": 2}
     keys: Counter[str] = Counter()
     for path in sorted((config.parent / "dataset").glob("*.parquet")):
         keys.update(pq.read_table(path, columns=["source_key"]).column("source_key").to_pylist())
@@ -162,7 +77,7 @@ def test_a_driver_killed_again_and_again_gives_the_bytes_of_an_undisturbed_run(
         assert drivers[-1].end(signal.SIGKILL)[0] == -signal.SIGKILL
         after = _committed(tmp_path)
         assert before.items() <= after.items()
-        assert len(_tables(tmp_path, "export")) < 2, "killed too late to be in the middle"
+        assert len(tables_of(tmp_path, "export")) < 2, "killed too late to be in the middle"
         before = after
     drivers.append(Driver(config))
     assert drivers[-1].end()[0] == 0

@@ -98,6 +98,8 @@ class StageDescription(Record):
     engines: list[EngineDescription] = Field(default_factory=list)
     prompts: list[PromptDescription] = Field(default_factory=list)
     statuses: dict[str, int] = Field(default_factory=dict, description="Images by status; empty where they were not counted.")
+    given: str | None = Field(None, description="Format of the user's own data that its rows were taken from.")
+    is_computed: bool = Field(True, description="False where all of its rows were given.")
 
 
 class ShardEntry(Record):

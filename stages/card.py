@@ -18,7 +18,7 @@ from schemas.dataset import (
     Totals,
 )
 from schemas.rows import STATUSES
-from stages.card_text import FINEHARD, FRONT_MATTER, LAYOUT, READING, REHEARSAL, UNANSWERED, UNVERIFIED
+from stages.card_text import FINEHARD, FRONT_MATTER, GIVEN, LAYOUT, READING, REHEARSAL, UNANSWERED, UNVERIFIED
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
@@ -37,6 +37,7 @@ def describe_stage_run(
 ) -> StageDescription:
     """A stage for the card. `description` is its stage.json; `answered_by` task -> models; `statuses` its images by status."""
     prompts = [_prompt(task, prompt, answered_by.get(task, ())) for task, prompt in sorted(description["prompts"].items())]
+    given = description.get("given") or {}
     return StageDescription(
         name=description["stage"],
         version=description["version"],
@@ -44,6 +45,8 @@ def describe_stage_run(
         engines=[_engine(role, fields) for role, fields in sorted(description["engines"].items())],
         prompts=prompts,
         statuses={status: statuses[status] for status in STATUSES if statuses.get(status)},
+        given=given.get("format"),
+        is_computed=given.get("missing") != "skip",
     )
 
 
@@ -124,6 +127,7 @@ def _card(data: DataSet, manifest: Manifest) -> str:
         "## Made by",
         _engines(manifest),
         *_prompts(manifest),
+        *_given(data),
         _stages(data),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -195,6 +199,12 @@ def _prompts(manifest: Manifest) -> list[str]:
     unanswered = [f"`{prompt.task}/{prompt.version}`" for prompt in manifest.prompts if prompt.unanswered]
     table = _table(["prompt", "models whose answers were looked at"], rows)
     return [table, *([UNANSWERED.format(prompts=", ".join(unanswered))] if unanswered else [])]
+
+
+def _given(data: DataSet) -> list[str]:
+    given = [stage for stage in data.stages if stage.given]
+    rows = [[stage.name, stage.given or "", "computed" if stage.is_computed else "skipped as `not_given`"] for stage in given]
+    return [GIVEN, _table(["given", "from", "images without a row"], rows)] if rows else []
 
 
 def _stages(data: DataSet) -> str:

@@ -8,7 +8,9 @@ import pytest
 from pipeline.api import open_job
 from pipeline.config import ConfigError, load_config
 from pipeline.upkeep import superseded
+from schemas.dataset import StageDescription
 from schemas.rows import CaptionRow, GroundRow
+from stages.card import DataSet, dataset_files, describe_stage_run
 from tests.given_job import given_job, rows_of, write_lines
 from tests.in_process import carry_all
 from tests.rehearsal_job import write_tar
@@ -133,3 +135,13 @@ def test_a_wrong_block_is_refused_in_one_line(given: dict[str, Any], message: st
     with pytest.raises(ConfigError, match=message) as refused:
         load_config(given_job(tmp_path, ["caption"], given))
     assert "\n" not in str(refused.value)
+
+
+def test_the_card_says_which_stages_were_given_and_from_what() -> None:
+    def described(stage: str, **fields: Any) -> StageDescription:
+        return describe_stage_run("0" * 16, {"stage": stage, "version": 1, "prompts": {}, "engines": {}, **fields}, {}, {"ok": 3})
+
+    stages = [described("caption"), described("ground", given={"format": "coco", "missing": "compute"})]
+    card = dataset_files(DataSet("0.1", [], stages))["README.md"].decode()
+    assert "| ground | coco | computed |" in card
+    assert "| given |" not in dataset_files(DataSet("0.1", [], stages[:1]))["README.md"].decode()

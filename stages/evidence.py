@@ -53,9 +53,26 @@ def rival_scores(detections: Sequence[Detection], phrases: Sequence[Phrase], sam
 
     A phrase that only repeats some of a phrase's words ("the car" of "the red car") is another mention, no rival.
     """
-    words = [frozenset(re.findall(r"[\w'-]+", phrase.text.lower())) - _LITTLE for phrase in phrases]
+    words = [_words(phrase) for phrase in phrases]
     rivals = [{other for other in range(len(phrases)) if not words[other] <= words[own]} for own in range(len(phrases))]
     return [_best_here(box, rivals[box.phrase], detections, same_box_iou) or 0.0 for box in detections]
+
+
+def are_said_more_fully(detections: Sequence[Detection], phrases: Sequence[Phrase], same_box_iou: float) -> list[bool]:
+    """For each detection whether a phrase of its noun with all of its phrase's words and more has the same box.
+
+    "The car" of a later sentence often scores higher than "the small red car" of an earlier one: the fuller name is the better.
+    """
+    words = [_words(phrase) for phrase in phrases]
+    fuller = [
+        {other for other, more in enumerate(words) if words[own] < more and phrases[other].head == phrases[own].head}
+        for own in range(len(phrases))
+    ]
+    return [_best_here(box, fuller[box.phrase], detections, same_box_iou) not in (None, 0.0) for box in detections]
+
+
+def _words(phrase: Phrase) -> frozenset[str]:
+    return frozenset(re.findall(r"[\w'-]+", phrase.text.lower())) - _LITTLE
 
 
 def _best_here(box: Detection, names: Collection[int], found: Sequence[Detection], min_iou: float = SAME_THING_IOU) -> float | None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas.boxes import Box, area, iou_matrix, keep_by_nms
 from schemas.rows import Detection, GroundRow, Region, SelectRow
 from stages.base import Image, Stage, StageParams
-from stages.evidence import rival_scores
+from stages.evidence import are_said_more_fully, rival_scores
 from stages.phrases import num_named
 
 
@@ -34,7 +34,7 @@ class SelectParams(StageParams):
     min_lead: float | None = Field(
         0.0, description="Within-image check: a box must score so much above every other phrase on the same box; null: not checked."
     )
-    same_box_iou: float = Field(0.75, ge=0, le=1, description="For that check: boxes that overlap so much are the same box.")
+    same_box_iou: float = Field(0.75, ge=0, le=1, description="Boxes of two phrases that overlap so much are the same box.")
     min_agreement: float | None = Field(
         None, ge=0, le=1, description="The second detector's box for the phrase must overlap so much; null: not asked for."
     )
@@ -60,6 +60,7 @@ class Select(Stage[SelectParams, SelectRow]):
         rivals = rival_scores(ground.detections, ground.phrases, self.params.same_box_iou)
         told = [_Evidence(box, rival) for box, rival in zip(ground.detections, rivals, strict=True)]
         kept = [one for one in told if not _count(self._refusal(one, ground, threshold), rejects)]
+        kept = self._with_fullest_names(kept, ground, rejects)
         kept = self._without_overlaps(kept, ground, rejects)
         kept = self._within_limits(kept, ground, rejects)
         sizes = Counter(one.box.phrase for one in kept)
@@ -94,6 +95,13 @@ class Select(Stage[SelectParams, SelectRow]):
             return None
         agrees = box.agreement >= wanted and (box.agreement_score or 0.0) >= self.params.min_agreement_score
         return None if agrees else "disagreement"
+
+    def _with_fullest_names(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
+        """Of two mentions of one thing the one with more words names the region."""
+        lesser = are_said_more_fully([one.box for one in told], ground.phrases, self.params.same_box_iou)
+        kept = [one for one, is_lesser in zip(told, lesser, strict=True) if one.box.score is None or not is_lesser]
+        rejects["said_more_fully"] += len(told) - len(kept)
+        return kept
 
     def _without_overlaps(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
         """Non-maximum suppression within a head noun: across nouns it would delete parts and the wholes that they belong to."""

@@ -140,9 +140,15 @@ def test_a_box_that_another_phrase_names_better_is_outranked() -> None:
     assert [region.rival for region in row.regions if region.xyxy == BLUE] == [pytest.approx(2 / 3)]
 
 
-def test_another_mention_of_the_same_thing_does_not_outrank_it() -> None:
-    ground = _ground("There is a shiny red car. Beside the car is a dog.", Sight(THINGS), near_misses=0)
-    assert "outranked" not in _select(ground).rejects
+def test_of_two_mentions_of_a_thing_the_fuller_names_it() -> None:
+    ground = _ground("There is a red small car. Beside the car is a small dog.", Sight(THINGS), near_misses=0)
+    scores = {ground.phrases[box.phrase].text: box.score for box in ground.detections if box.xyxy == RED}
+    assert scores["the car"] == 1.0  # it scores higher, and is no rival
+    assert scores["a red small car"] == pytest.approx(2 / 3)
+    row = _select(ground)
+    assert _kept(row) == [("a red small car", RED), ("a small dog", DOG), ("the car", BLUE)]
+    assert row.rejects["said_more_fully"] == 1
+    assert "outranked" not in row.rejects
 
 
 def test_the_second_detector_is_asked_the_same_and_its_agreement_stored() -> None:

@@ -55,7 +55,7 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
         for task, prompt in node.prompts.items():
             yield _schema(f"prompt {task}/{prompt.version}", prompt.answer_schema)
     ground = config.stages.get("ground") if any(node.name == "ground" for node in graph) else None
-    if isinstance(ground, GroundParams) and ground.phrases == "spacy":
+    if isinstance(ground, GroundParams) and ground.phrases == "spacy" and config.is_computed("ground"):
         yield _spacy(ground.spacy_model)
 
 

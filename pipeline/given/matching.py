@@ -7,15 +7,18 @@ the path of its shard's pointers and reads the rows that they name, and no other
 import hashlib
 import io
 import json
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.corpus.index import Unit
@@ -29,6 +32,7 @@ from schemas.dataset import image_key
 _READERS = 16
 _FOOTER = b"fgdata.given"
 _POINTERS = pa.schema([("row", pa.int64()), ("file", pa.string()), ("at", pa.int64())])
+_UNMATCHED = pa.schema([("name", pa.string()), ("place", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 _ROWS_IN_GROUP = 1024
 NOTHING = "0" * 12  # the digest of a unit without a given row
 
@@ -196,26 +200,35 @@ def _summarise(
     stage: str, params: GivenParams, files: Sequence[str], pointers: Sequence[str], workdir: Storage, unmatched: str
 ) -> dict[str, object]:
     """Counts of a source's rows by what became of them; those of no image are listed in a table of their own."""
-    used: dict[str, set[int]] = {file_id: set() for file_id in files}
+    places: dict[str, list[npt.NDArray[np.int64]]] = {file_id: [] for file_id in files}
     images = 0
     for path in pointers:
         with workdir.open(path) as file:
-            table = pq.read_table(file).to_pydict()
-        images += len(set(table["row"]))
-        for file_id, at in zip(table["file"], table["at"], strict=True):
-            used[file_id].add(at)
-    total, rest = 0, []
-    for file_id in files:
-        with workdir.open(rows_path(stage, params, file_id)) as file:
-            table = pq.read_table(file, columns=["name", "place", "reason", "detail"])
-        total += len(table)
-        alone = np.setdiff1d(np.arange(len(table)), np.fromiter(used[file_id], np.int64, len(used[file_id])))
-        rest.append(table.take(pa.array(alone)))
-    listed = pa.concat_tables(rest)
-    reasons = [reason or "no_such_image" for reason in listed.column("reason").to_pylist()]
-    listed = listed.set_column(2, "reason", pa.array(reasons, pa.string()))
-    sink = io.BytesIO()
-    pq.write_table(listed, sink, compression="zstd")
-    workdir.write(unmatched, sink.getvalue())
-    counts = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
-    return {"rows": total, "matched": total - len(reasons), "reasons": counts, "images_with_row": images}
+            table = pq.read_table(file)
+        images += len(table.column("row").unique())
+        for file_id in table.column("file").unique().to_pylist():
+            places[file_id].append(table.filter(pc.field("file") == file_id).column("at").to_numpy())
+    total, reasons = 0, Counter[str]()
+    with tempfile.TemporaryDirectory(prefix="fgdata-given-") as folder:
+        target = Path(folder) / "unmatched"
+        with pq.ParquetWriter(target, _UNMATCHED, compression="zstd") as writer:
+            for file_id in files:
+                used = np.unique(np.concatenate([np.empty(0, np.int64), *places[file_id]]))
+                for part, num_rows in _unused(workdir, rows_path(stage, params, file_id), used):
+                    writer.write_table(part)
+                    total += num_rows
+                    reasons.update(part.column("reason").to_pylist())
+        workdir.write_file(unmatched, target)
+    return {"rows": total, "matched": total - reasons.total(), "reasons": dict(sorted(reasons.items())), "images_with_row": images}
+
+
+def _unused(workdir: Storage, path: str, used: npt.NDArray[np.int64]) -> Iterator[tuple[pa.Table, int]]:
+    """Batch by batch the rows of a source file that no image took, and how many rows the batch had."""
+    first = 0
+    with workdir.open(path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=65536, columns=_UNMATCHED.names):
+            taken = used[np.searchsorted(used, first) : np.searchsorted(used, first + batch.num_rows)] - first
+            alone = pa.Table.from_batches([batch]).take(pa.array(np.setdiff1d(np.arange(batch.num_rows), taken)))
+            reason = pc.fill_null(alone.column("reason"), "no_such_image")
+            yield alone.set_column(_UNMATCHED.get_field_index("reason"), "reason", reason), batch.num_rows
+            first += batch.num_rows

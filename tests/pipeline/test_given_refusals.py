@@ -246,14 +246,16 @@ def test_negatives_of_another_positive_are_not_taken(corpus: Path) -> None:
     assert _reasons(config, "hard_negative") == {"good": "positive_mismatch"}
 
 
-def test_a_tar_that_ends_early_says_from_where_on_its_sidecars_are_not_read(corpus: Path) -> None:
+def test_a_broken_sidecar_fails_its_image_and_a_cut_tar_says_from_where_on_it_is_not_read(corpus: Path) -> None:
     whole = tar_bytes({"good.json": b'{"caption": "A red mug."}', "mixed.json": b'{"caption": "A car."}'})
     write(corpus, {"side/a.tar": whole[: 1024 + 600]})
+    write(corpus, {"side/b.tar": tar_bytes({"bad_score.json": b'{"caption": '})})
     given = {"format": "webdataset-json", "path": "side", "fields": {"long": "caption"}, "missing": "skip"}
     config = given_job(corpus, ["caption"], {"caption": given}, engines={})
     assert open_job(config).state().given["caption"].reasons == {"truncated_shard": 1}
     carry_all(config)
-    assert rows_of(config, "caption")["good"].status == "ok"
+    rows = rows_of(config, "caption")
+    assert (rows["good"].status, rows["bad_score"].reason) == ("ok", "malformed_json")
 
 
 def test_boxes_of_stored_pixels_are_turned_as_exif_turns_the_image(corpus: Path) -> None:

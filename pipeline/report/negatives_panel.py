@@ -101,10 +101,10 @@ class NegativesPanel:
         lead = "From proposal to release. At every stage: proposed = handed on + refused by rule."
         blocks: list[Block] = [Facts("", self._summary()), self._line(), *self._by_type()]
         blocks += [self._by(part, title) for part, title in ((1, "By source"), (2, "By level (slots changed)"))]
-        blocks += [
-            Bars(f"Refused by {stage}", dict(counted.rejects.most_common()), counted.num_proposed, "share of all proposed", link="reject")
-            for stage, counted in self._stages.items()
-        ]
+        for stage, counted in self._stages.items():
+            own = counted.rejects - self._rejects_above(stage)
+            note = "share of all proposed"
+            blocks.append(Bars(f"Refused by {stage.replace('_', ' ')}", dict(own.most_common()), counted.num_proposed, note, link="reject"))
         if self._ungrouped:
             total = self._ungrouped.total() + self._stages["mine"].num_texts
             blocks.append(Bars("Regions in no reciprocal group", dict(self._ungrouped.most_common()), total, "share of captioned regions"))
@@ -138,17 +138,26 @@ class NegativesPanel:
             facts.append(Fact("positives found true", share(checked.positives["true"], checked.num_texts), form="share"))
         return facts
 
+    def _rejects_above(self, stage: str) -> Counter[str]:
+        """What the stages that it reads had refused already; its rows count that once more, so that each row adds up."""
+        found: Counter[str] = Counter()
+        for above in {"verify": ("hard_negative", "mine"), "balance": ("verify",)}.get(stage, ()):
+            found += self._stages[above].rejects if above in self._stages else Counter()
+        return found
+
     def _line(self) -> Grid:
         rows = {
             stage: {
                 "proposed": counted.num_proposed,
-                "refused": sum(counted.rejects.values()),
+                "refused further up": (above := self._rejects_above(stage)).total(),
+                "refused here": (counted.rejects - above).total(),
                 "handed on": counted.num,
                 "sum": "holds" if counted.num_proposed == counted.num + sum(counted.rejects.values()) else "BROKEN",
             }
             for stage, counted in self._stages.items()
         }
-        return Grid("Candidates to released", ("proposed", "refused", "handed on", "sum"), rows, "sum: proposed = refused + handed on")
+        columns = ("proposed", "refused further up", "refused here", "handed on", "sum")
+        return Grid("Candidates to released", columns, rows, "sum: proposed = refused + handed on", corner="stage")
 
     def _by_type(self) -> list[Grid]:
         types = sorted({key[0] for counted in self._stages.values() for key in counted.kinds})

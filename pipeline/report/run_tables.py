@@ -15,6 +15,7 @@ from pipeline.corpus.index import Unit
 from pipeline.ledger import Table
 from pipeline.plan import Item, State
 from pipeline.storage import Storage
+from stages.export import Export
 
 _NESTING = re.compile(r"\.list\.element|\.key_value")
 
@@ -42,7 +43,8 @@ class RunTables:
 
     @property
     def stages(self) -> list[str]:
-        return [node.name for node in self.state.graph]
+        """In run order, export last although other stages may not be read by it."""
+        return sorted((node.name for node in self.state.graph), key=lambda name: name == Export.name)
 
     @property
     def workdir(self) -> Storage:

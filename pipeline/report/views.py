@@ -18,7 +18,6 @@ from schemas.rows import (
     GroundRow,
     HardNegativeRow,
     MineRow,
-    Negative,
     Record,
     Region,
     RegionCaption,
@@ -196,29 +195,18 @@ def _texts(rows: Rows) -> dict[int, list[TextView]]:
     else:
         for row in (rows.get("hard_negative"), rows.get("mine")):
             candidates = candidates + (row.regions if isinstance(row, HardNegativeRow | MineRow) else [])
-    released = _released(balance) if isinstance(balance, BalanceRow) and balance.status == "ok" else None
-    refused = _refused(balance) if released is not None and isinstance(balance, BalanceRow) else {}
+    kept: list[RegionNegatives | None] = [None] * len(candidates)
+    if isinstance(balance, BalanceRow) and balance.status == "ok" and len(balance.regions) == len(candidates):
+        kept = [*balance.regions]  # one for each of what it read, in the same order
     found: dict[int, list[TextView]] = {}
-    for text in candidates:
-        found.setdefault(text.region, []).append(_text(text, released, refused))
+    for text, left in zip(candidates, kept, strict=True):
+        found.setdefault(text.region, []).append(_text(text, left))
     return found
 
 
-def _identity(text: RegionNegatives, negative: Negative) -> tuple[object, ...]:
-    return text.region, text.group, text.positive, negative.source, negative.text
-
-
-def _released(balance: BalanceRow) -> set[tuple[object, ...]]:
-    return {_identity(text, negative) for text in balance.regions for negative in text.negatives}
-
-
-def _refused(balance: BalanceRow) -> dict[tuple[object, ...], dict[str, int]]:
-    return {(text.region, text.group, text.positive): text.rejects for text in balance.regions}
-
-
-def _text(
-    text: RegionNegatives, released: set[tuple[object, ...]] | None, refused: Mapping[tuple[object, ...], dict[str, int]]
-) -> TextView:
+def _text(text: RegionNegatives, left: RegionNegatives | None) -> TextView:
+    """All candidates of a text; `left` is what balance left of it."""
+    released = None if left is None else {(negative.source, negative.text) for negative in left.negatives}
     negatives = [
         NegativeView(
             text=negative.text,
@@ -227,7 +215,7 @@ def _text(
             level=negative.level,
             source=negative.source,
             verdict=negative.verdict,
-            released=None if released is None else _identity(text, negative) in released,
+            released=None if released is None else (negative.source, negative.text) in released,
         )
         for negative in text.negatives
     ]
@@ -236,7 +224,7 @@ def _text(
         verdict=text.positive_verdict,
         negatives=negatives,
         proposed=text.num_proposed,
-        rejects={**text.rejects, **refused.get((text.region, text.group, text.positive), {})},
+        rejects=(left or text).rejects,
         group=text.group,
     )
 

@@ -124,6 +124,15 @@ def test_a_loss_on_the_figures_page_leads_to_its_images(page: Any, reports: dict
     assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 96
 
 
+def test_every_image_of_both_runs_shows_without_a_slip(page: Any, reports: dict[str, Path]) -> None:
+    open_samples(page, reports["two"])
+    for _ in names(page):
+        assert not re.search(r"\[object|undefined|NaN", page.locator(".detail").evaluate("element => element.textContent"))
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("d")
+    assert page.locator(".turn input").is_checked()
+
+
 def test_the_keyboard_walks_through_images_and_regions(page: Any, reports: dict[str, Path]) -> None:
     open_samples(page, reports["one"], "status=ok")
     first, second = names(page)[:2]

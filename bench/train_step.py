@@ -1,0 +1,233 @@
+"""Time of a training step, side by side: ours beside open_clip's, and regions with negatives beside our own global step.
+
+    DIR/bin/python -m bench.train_step --out OUT      # in the environment of requirements/open-clip.txt
+
+Equal towers (ViT-B/32's widths; --layers less of both towers for a quick look), batch, optimiser and texts, in one process, the variants
+in turn in each repeat. A step is: forward, loss, backward, AdamW. Writes OUT/train_step.json.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from bench.measure import spread, write_report
+from pipeline.demo.world import SLOTS, scene
+from stages.train.batch import Batch, Sample, SampleRegion, collate
+from stages.train.config import Stage2
+from stages.train.losses import Alone
+from stages.train.model import FgClip
+from stages.train.step import TrainingStep
+from stages.train.texts import TextPacker
+
+_SIDE, _PATCH, _WIDTH, _TEXT_WIDTH, _DIM, _POSITIONS = 224, 32, 768, 512, 512, 77
+_WORDS = (
+    "a the of on with near small large red green blue white black brown wooden metal striped shiny old young man woman child dog cat "
+    "horse car bus train chair table lamp window door street grass sky water beach mountain shirt hat bag bottle cup plate holding "
+    "standing sitting running behind under above left right while its two three several bright dark long short round open closed"
+).split()
+Step = Callable[[], float]
+
+
+class Tokens:
+    """open_clip's tokenizer as ours is called."""
+
+    def __init__(self) -> None:
+        import open_clip
+
+        self._tokenizer = open_clip.tokenizer.SimpleTokenizer()
+        self.eos_token_id = self._tokenizer.eot_token_id
+
+    def __call__(self, texts: list[str], truncation: bool, max_length: int) -> dict[str, list[list[int]]]:
+        bodies = [self._tokenizer.encode(text)[: max_length - 2] for text in texts]
+        return {"input_ids": [[self._tokenizer.sot_token_id, *body, self.eos_token_id] for body in bodies]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    variants, texts = make_variants(arguments.batch, arguments.layers, arguments.precision)
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for repeat in range(arguments.repeats + 1):
+        for name, step in variants.items():
+            started = time.perf_counter()
+            step()
+            if repeat:  # the first warms up
+                times[name].append(time.perf_counter() - started)
+    ratios = {
+        "short_over_open_clip": over(times, "short", "open_clip"),
+        "short_padded_over_open_clip": over(times, "short_padded", "open_clip"),
+        "published_density_over_global": over(times, "published", "global"),
+        "demo_density_over_global": over(times, "demo", "demo_global"),
+    }
+    path = write_report(
+        arguments.out,
+        "train_step",
+        arguments.repeats,
+        ("torch", "open_clip_torch", "transformers"),
+        settings={name: getattr(arguments, name) for name in ("batch", "layers", "threads", "precision")},
+        texts=texts,
+        seconds={name: spread(values) for name, values in times.items()},
+        ratios=ratios,
+    )
+    print(path.read_text(encoding="utf-8"))
+
+
+def over(times: dict[str, list[float]], name: str, base: str) -> dict[str, float]:
+    return spread([a / b for a, b in zip(times[name], times[base], strict=True)])
+
+
+def make_variants(batch_size: int, layers: int, precision: str) -> tuple[dict[str, Step], dict[str, Any]]:
+    """The steps by name, and what texts they read. Each has a model and an optimiser of its own."""
+    packer = TextPacker(Tokens(), _POSITIONS, 248)
+    rng = random.Random(0)
+    published = [published_sample(rng, number) for number in range(batch_size)]
+    toys = [demo_sample(number) for number in range(batch_size)]
+    whole = {"weight_regional": 0.1, "weight_hard": 0.5}
+    plain = {"weight_regional": 0.0, "weight_hard": 0.0}
+    short = [Sample(one.key, one.pixels_CHW, short=one.short) for one in published]
+    no_regions = {name: [Sample(one.key, one.pixels_CHW, one.long, one.short) for one in some] for name, some in
+                  (("published", published), ("demo", toys))}  # fmt: skip
+    batches = {
+        "short": (collate(short, packer), {**plain, "weight_long": 0.0}),
+        "global": (collate(no_regions["published"], packer), plain),
+        "published": (collate(published, packer), whole),
+        "demo_global": (collate(no_regions["demo"], packer), plain),
+        "demo": (collate(toys, packer), whole),
+    }
+    batches["short_padded"] = (padded(batches["short"][0]), batches["short"][1])
+    variants: dict[str, Step] = {"open_clip": open_clip_step([one.short or "" for one in published], published, layers, precision)}
+    variants |= {name: our_step(batch, settings, layers, precision) for name, (batch, settings) in batches.items()}
+    return variants, {name: described(batch) for name, (batch, _) in batches.items()}
+
+
+def our_step(batch: Batch, settings: dict[str, float], layers: int, precision: str) -> Step:
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(0)
+    text = {"hidden_size": _TEXT_WIDTH, "intermediate_size": _TEXT_WIDTH * 4, "num_attention_heads": 8, "vocab_size": 49408}
+    vision = {"hidden_size": _WIDTH, "intermediate_size": _WIDTH * 4, "num_attention_heads": 12}
+    both = {"num_hidden_layers": layers, "hidden_act": "gelu"}
+    config = CLIPConfig(
+        text_config={**text, **both, "max_position_embeddings": _POSITIONS},
+        vision_config={**vision, **both, "image_size": _SIDE, "patch_size": _PATCH},
+        projection_dim=_DIM,
+    )
+    model = FgClip(CLIPModel(config)).train()
+    params = Stage2.model_validate({**settings, "precision": precision})
+    training, optimiser = TrainingStep(model, params, Alone()), adamw(model)
+
+    def step() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        loss = training.backward(batch).total
+        optimiser.step()
+        return float(loss.detach())
+
+    return step
+
+
+def open_clip_step(texts: list[str], samples: list[Sample], layers: int, precision: str) -> Step:
+    """What open_clip's own loop does in a step: both towers, ClipLoss, backward, optimiser."""
+    import open_clip
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    torch.manual_seed(0)
+    vision = CLIPVisionCfg(layers=layers, width=_WIDTH, patch_size=_PATCH, image_size=_SIDE)
+    text = CLIPTextCfg(context_length=_POSITIONS, vocab_size=49408, width=_TEXT_WIDTH, heads=8, layers=layers)
+    model = CLIP(_DIM, vision, text, output_dict=True).train()
+    loss, optimiser = open_clip.ClipLoss(), adamw(model)
+    tokens = open_clip.tokenizer.SimpleTokenizer()(texts, context_length=_POSITIONS)
+    pixels = torch.stack([sample.pixels_CHW for sample in samples])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
+
+    def step() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            found = loss(**model((pixels / 255 - mean) / std, tokens))
+        found.backward()
+        optimiser.step()
+        return float(found.detach())
+
+    return step
+
+
+def adamw(model: torch.nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+
+
+def padded(batch: Batch) -> Batch:
+    """The same batch with a text a row, padded to 77 tokens: what packing saves is the difference."""
+    from dataclasses import replace
+
+    texts = batch.texts
+    ids = texts.ids_PL.flatten()
+    rows, positions = [], []
+    for end in texts.ends_N.tolist():
+        first = end - int(texts.positions_PL.flatten()[end])
+        row = ids[first : end + 1]
+        rows.append(F.pad(row, (0, _POSITIONS - len(row))))
+        positions.append(len(row) - 1)
+    ends = torch.tensor([number * _POSITIONS + last for number, last in enumerate(positions)])
+    counted = torch.arange(_POSITIONS).expand(len(rows), -1)
+    whole = replace(texts, ids_PL=torch.stack(rows), positions_PL=counted, segments_PL=torch.zeros_like(counted), ends_N=ends)
+    return replace(batch, texts=whole)
+
+
+def published_sample(rng: random.Random, number: int) -> Sample:
+    """Captions of 150 and 20 words, two to four boxes (3.3 on average), one in four with ten negatives."""
+    regions = []
+    for _ in range(rng.choices((2, 3, 4), (1, 5, 4))[0]):
+        short = words(rng, 5)
+        negatives = tuple((words(rng, 5), "colour", 1.0) for _ in range(10)) if rng.random() < 0.25 else ()
+        x, y = rng.random() * 0.6, rng.random() * 0.6
+        regions.append(SampleRegion((x, y, x + 0.3, y + 0.4), rng.choice((short, f"{short} {words(rng, 5)}")), short, negatives))
+    return Sample(str(number), noise(number), words(rng, 150), f"a photo of {words(rng, 20)}", tuple(regions))
+
+
+def demo_sample(number: int) -> Sample:
+    """A scene of the demo: each toy has ten one-word negatives."""
+    truth = scene(0, number)
+    regions = []
+    for toy in truth.toys:
+        own = {"colour": toy.colour, "pattern": toy.pattern, "material": toy.material, "object": toy.noun}
+        edits = [(slot, word) for slot, value in own.items() for word in SLOTS[slot] if word != value]
+        negatives = tuple((toy.expression.replace(own[slot], word), slot, 1.0) for slot, word in random.Random(number).sample(edits, 10))
+        x0, y0, x1, y1 = (value / _SIDE for value in toy.xyxy)
+        regions.append(SampleRegion((x0, y0, x1, y1), toy.expression, toy.expression, negatives))
+    return Sample(str(number), noise(number), truth.long_caption, truth.short_caption, tuple(regions))
+
+
+def words(rng: random.Random, count: int) -> str:
+    return " ".join(rng.choice(_WORDS) for _ in range(count))
+
+
+def noise(number: int) -> torch.Tensor:
+    return torch.randint(0, 256, (3, _SIDE, _SIDE), generator=torch.Generator().manual_seed(number), dtype=torch.uint8)
+
+
+def described(batch: Batch) -> dict[str, Any]:
+    """Texts, tokens and boxes of a batch."""
+    is_token = batch.texts.segments_PL >= 0
+    return {
+        "texts": len(batch.texts),
+        "tokens": int(is_token.sum()),
+        "rows": list(batch.texts.ids_PL.shape),
+        "boxes": len(batch.box_K),
+        "boxes_with_negatives": len(batch.hard_box_H),
+    }
+
+
+if __name__ == "__main__":
+    main()

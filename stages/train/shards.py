@@ -89,19 +89,17 @@ class _ShardStream:
         self._file.close()
 
     def _forward(self) -> Iterator[tuple[int, bytes, ExportRecord]]:
-        """The wanted images in the tar's order. A key's members lie side by side: the image, then its json."""
-        number, image = 0, None
+        """The wanted images in the tar's order: an image, then its json. A json alone (a corpus without pixels) has no bytes."""
+        number, image = 0, ("", b"")
         for member in self._tar:
             is_wanted = (self._number, number) in self._wanted
-            if not member.name.endswith(".json"):
-                image = member
-                content = self._content(member) if is_wanted else b""
+            stem, _, suffix = member.name.rpartition(".")
+            if suffix != "json":
+                image = stem, self._content(member) if is_wanted else b""
                 continue
-            if image is None or image.name.rpartition(".")[0] != member.name.removesuffix(".json"):
-                raise TrainError(f"{self._path}: {member.name} has no image before it; is it an fgdata export?")
             if is_wanted:
-                yield number, content, self._record(member)
-            number, image = number + 1, None
+                yield number, image[1] if image[0] == stem else b"", self._record(member)
+            number += 1
             self._tar.members.clear()  # type: ignore[attr-defined]  # in no stub; else all headers stay in memory
 
     def _content(self, member: tarfile.TarInfo) -> bytes:
@@ -144,10 +142,11 @@ def _group_column(path: str) -> list[tuple[str, ...]]:
     filesystem, inner = url_to_fs(path)
     with filesystem.open(inner, "rb") as file:
         parquet = pq.ParquetFile(file)
-        regions = parquet.schema_arrow.field("regions").type.value_type
-        if regions.get_field_index("group") < 0:
+        paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+        wanted = [one for one in paths if one.startswith("regions.") and one.endswith(".group") and one.count(".") == 3]
+        if not wanted:
             return []
-        rows = parquet.read(columns=["regions.list.item.group"]).column("regions").to_pylist()
+        rows = parquet.read(columns=wanted).column("regions").to_pylist()
     return [tuple(dict.fromkeys(region["group"] for region in row or () if region["group"])) for row in rows]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.config import ConfigError
 from pipeline.training import load_train_config, train
+from stages.train.config import Stage2, TrainConfig, TrainPlacement
 from stages.train.loop import Report
 from stages.train.model import load_model
 from tests.training_data import save_tiny_clip, toys, write_dataset
@@ -123,3 +125,9 @@ def test_ray_train_trains_with_two_processes(tmp_path: Path, ray_local: None) ->
     result = train(path, 2, reports.append)
     assert [report.step for report in reports] == [1, 2, 3]
     assert load_model(str(result))[0].num_positions == (77, 248)
+
+
+def test_the_page_on_training_explains_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    quoted = set(re.findall(r"`([a-z0-9_]+)`", page))
+    assert {*TrainConfig.model_fields, *Stage2.model_fields, *TrainPlacement.model_fields} - quoted == set()

@@ -2,6 +2,8 @@ import itertools
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from stages.train.model import load_model
 from stages.train.samples import SampleMaker
 from stages.train.shards import ExportedDataset
 from stages.train.texts import TextPacker
+from tests.pictures import tar_bytes
 from tests.training_data import negative, picture, record, region, toys, write_dataset
 
 
@@ -79,6 +82,27 @@ def test_a_tar_with_fewer_images_than_the_manifest_says_is_named(tmp_path: Path,
     (root / "00001.tar").write_bytes((write_dataset(tmp_path / "other", toys(4)) / "00000.tar").read_bytes())
     with pytest.raises(TrainError, match=r"00001\.tar: has no image"):
         taken(source_of(str(root), tiny_clip), 4)
+
+
+def test_groups_are_read_from_the_parquet_files_alone(tmp_path: Path) -> None:
+    dataset = ExportedDataset(str(write_dataset(tmp_path, toys(4, 2))))
+    assert dataset.groups([0, 1]) == {}  # nothing was mined
+    regions = [[{"group": "g1", "head": "car"}, {"group": None, "head": "mug"}, {"group": "g2", "head": "car"}], []]
+    pq.write_table(pa.table({"key": ["a", "b"], "regions": regions}), tmp_path / "00001.parquet")
+    (tmp_path / "00001.tar").unlink()
+    assert dataset.groups([0, 1]) == {(1, 0): ("g1", "g2")}
+
+
+def test_records_without_an_image_take_no_part(tmp_path: Path, tiny_clip: Path) -> None:
+    """A corpus of texts alone is exported too."""
+    records = toys(4)[0]
+    root = write_dataset(tmp_path, [records])
+    members = {f"{one.key}.json": one.model_dump_json().encode() for one in records[:3]}
+    last = records[3]
+    members |= {f"{last.key}.png": picture(last), f"{last.key}.json": last.model_dump_json().encode()}
+    (root / "00000.tar").write_bytes(tar_bytes(members))
+    (batch,) = taken(source_of(str(root), tiny_clip), 1)
+    assert [key for key, text in zip(batch.keys, batch.long_B.tolist(), strict=True) if text != NONE] == [last.key]
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:

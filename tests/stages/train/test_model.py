@@ -1,13 +1,17 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer, CLIPModel
+from PIL import Image
+from transformers import AutoTokenizer, CLIPModel, CLIPProcessor
 
-from stages.train.config import TrainError
+from stages.train.config import Stage2, TrainError
 from stages.train.model import FgClip, load_model, stretched
+from stages.train.samples import SampleMaker
 from stages.train.texts import TextPacker
+from tests.pictures import encoded
 from tests.training_data import save_tiny_clip
 
 TEXTS = ["a red car", "a photo of the green mug on the table", "a toy"]
@@ -131,3 +135,14 @@ def test_a_folder_without_a_clip_is_refused_by_name(tmp_path: Path) -> None:
 def test_few_positions_are_stretched_too(tmp_path: Path) -> None:
     model, _ = load_model(str(save_tiny_clip(tmp_path, num_positions=24)))
     assert model.num_positions == (24, 36)
+
+
+def test_a_saved_folders_processor_gives_the_pixels_that_were_trained_on(model: FgClip, tiny_clip: Path, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_clip).save_pretrained(tmp_path)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8))
+    processor = CLIPProcessor.from_pretrained(tmp_path)
+    found = processor(images=image, text=["a red car"], return_tensors="pt")["pixel_values"]
+    pixels = SampleMaker(Stage2(), 32).pixels(encoded(image))
+    assert pixels is not None
+    torch.testing.assert_close(found, normalised(pixels[None]), atol=1e-4, rtol=0)

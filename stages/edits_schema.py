@@ -57,8 +57,8 @@ def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domai
     """
     typed = [Value(one.type, one.value) for one in attributes if one.type in ATTRIBUTE_TYPES and not domain.types_of(one.value)]
     found = [_standing(phrase, value) for value in [*stated_values(phrase, domain), *typed]]
-    attribute_slots = [Slot(value.type, value.value) for value in found if value is not None]  # type: ignore[arg-type]  # kinds of lists
     nouns = [phrase[start:end] for start, end in noun_spans(phrase, noun)]
+    attribute_slots = [Slot(one.type, one.value) for one in found if one and one.value not in nouns]  # type: ignore[arg-type]  # kinds of lists
     others = [chunk.text.split()[-1] for chunk in chunk_phrases(phrase) if chunk.head != noun and chunk.mark is None]
     slots = [*attribute_slots, *(Slot("object", word) for word in nouns[:1] if " " not in word)]
     slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word)]

@@ -36,12 +36,13 @@ class VllmGenerator:
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
             raise MissingExtra("vllm", "vllm") from error
-        if current_platform.is_cpu():
+        is_cpu = bool(current_platform.is_cpu())
+        if is_cpu:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         self._spec = spec
         self._numbers = itertools.count()
         try:
-            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**_engine_args(spec, resources)))
+            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**_engine_args(spec, resources, is_cpu)))
         except RuntimeError as error:
             raise EngineDead(f"vLLM did not start {spec.model}: {error}") from error
         self._reads_images = bool(self._engine.model_config.is_multimodal_model)
@@ -107,8 +108,12 @@ class VllmGenerator:
         )
 
 
-def _engine_args(spec: VllmSpec, resources: Resources) -> dict[str, Any]:
-    """AsyncEngineArgs by name; the spec's own `engine_args` win."""
+def _engine_args(spec: VllmSpec, resources: Resources, is_cpu: bool) -> dict[str, Any]:
+    """AsyncEngineArgs by name; the spec's own `engine_args` win.
+
+    Prompts are not split on a CPU: the step that holds a part of a prompt rewinds the generator of its seed, which torch's CPU
+    generators refuse ("CPU Generator does not use offset"), and the engine dies (vLLM 0.32).
+    """
     named: Mapping[str, Any] = {
         "model": spec.model,
         "revision": spec.revision,
@@ -122,6 +127,7 @@ def _engine_args(spec: VllmSpec, resources: Resources) -> dict[str, Any]:
         "mm_processor_cache_gb": 0,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "disable_log_stats": True,
+        "enable_chunked_prefill": False if is_cpu else None,
     }
     return {name: value for name, value in named.items() if value is not None} | dict(spec.engine_args)
 

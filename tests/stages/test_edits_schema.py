@@ -71,6 +71,10 @@ def test_a_domains_own_values_can_be_edited_and_are_what_is_offered() -> None:
     assert rejects == {"wrong_type": 1}
 
 
+def test_a_noun_that_is_also_a_value_is_the_object_alone() -> None:
+    assert slots_of("a tall glass", "glass") == [Slot("size", "tall"), Slot("object", "glass")]
+
+
 def test_a_word_that_stands_twice_cannot_be_named() -> None:
     assert slots_of("a red cup on a red saucer", "cup") == [
         Slot("object", "cup"),

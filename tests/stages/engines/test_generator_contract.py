@@ -124,6 +124,12 @@ def test_each_request_draws_with_its_own_seed(generator: Generator, run: Run) ->
     assert first.text != other.text
 
 
+def test_many_long_seeded_questions_at_once_are_all_answered(generator: Generator, run: Run) -> None:
+    """More prompt tokens than an engine takes in one step."""
+    ask = [Request(f"Number {seed}? " + "Tell. " * 60, answer_schema=VERDICT, decoding=Decoding(96, 1.0), seed=seed) for seed in range(40)]
+    assert {answer.error for answer in run(generator.generate(ask))} == {None}
+
+
 def test_tokens_are_counted(generator: Generator, run: Run) -> None:
     (answer,) = run(generator.generate([Request("Is it?", answer_schema=VERDICT, decoding=ROOM)]))
     assert answer.prompt_tokens > 0

@@ -54,6 +54,7 @@ def test_the_wheel_holds_our_four_packages_their_prompts_and_the_configurations(
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"pipeline", "prompts", "schemas", "stages"}
     assert {"prompts/caption/v1.yaml", "pipeline/configs/laptop.yaml"} <= set(names)
+    assert {"pipeline/report/templates/index.html.j2", "pipeline/report/assets/report.css"} <= set(names)
 
 
 def test_the_command_and_its_templates_work_away_from_the_checkout(bin_folder: Path, tmp_path: Path) -> None:

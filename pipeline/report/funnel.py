@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.ledger import Summary, Table
 from pipeline.plan import Item
-from pipeline.report.run_tables import RunTables, column_values, read_columns
+from pipeline.report.run_tables import RunTables, column_values, read_columns, side_by_side
 from schemas.rows import STATUSES
 
 SHOWN = (*STATUSES, "pending")
@@ -91,15 +91,16 @@ def _count_skips(counted: StageYield, upstream: Sequence[StageYield]) -> None:
 
 def _count_stage(run: RunTables, stage: str, items: dict[Stratum, list[str]]) -> StageYield:
     counted = StageYield(stage)
-    for item, table in sorted(run.state.current_tables(stage), key=lambda pair: pair[0].id):
-        if table is None:
+    tables = sorted(run.state.current_tables(stage), key=lambda pair: pair[0].id)
+    for (item, _), footer in zip(tables, side_by_side(lambda pair: _footer(run, pair[1]), tables), strict=True):
+        if footer is None:
             counted.statuses["pending"] += item.num_images
             if _is_waiting(run, stage, item):
                 _remember(items, Stratum(stage, "pending"), item.id)
             continue
-        summary = run.state.ledger.summary(table)
+        summary, not_ok = footer
         counted.statuses.update(summary.statuses)
-        for (status, reason), count in _not_ok(run, table, summary).items():
+        for (status, reason), count in not_ok.items():
             if not reason.startswith("upstream_"):
                 _remember(items, Stratum(stage, status, reason), item.id)
             if status == "skipped":
@@ -121,6 +122,13 @@ def _remember(items: dict[Stratum, list[str]], stratum: Stratum, item: str) -> N
     found = items.setdefault(stratum, [])
     if len(found) < MAX_ITEMS_A_STRATUM:
         found.append(item)
+
+
+def _footer(run: RunTables, table: Table | None) -> tuple[Summary, Mapping[tuple[str, str], int]] | None:
+    if table is None:
+        return None
+    summary = run.state.ledger.summary(table)
+    return summary, _not_ok(run, table, summary)
 
 
 def _not_ok(run: RunTables, table: Table, summary: Summary) -> Mapping[tuple[str, str], int]:

@@ -18,7 +18,7 @@ from stages.engines.specs import Resources, VllmSpec
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
-WHOLE_LINE = ["caption", "ground", "select", "region_caption", "hard_negative", "export"]
+WHOLE_LINE = ["caption", "ground", "select", "region_caption", "hard_negative", "mine", "verify", "export"]
 
 
 def edited(folder: Path, change: Any) -> Path:
@@ -26,7 +26,12 @@ def edited(folder: Path, change: Any) -> Path:
     content: dict[str, Any] = {
         "workdir": "work",
         "corpus": {"path": "images"},
-        "engines": {"captioner": {"kind": "rehearsal"}, "detector": {"kind": "rehearsal-detector"}, "writer": {"kind": "rehearsal"}},
+        "engines": {
+            "captioner": {"kind": "rehearsal"},
+            "detector": {"kind": "rehearsal-detector"},
+            "writer": {"kind": "rehearsal"},
+            "judge": {"kind": "rehearsal"},
+        },
         "stages": {name: {} for name in WHOLE_LINE},
         "domain": {"name": "anything"},
         "placement": {"stages": {"caption": {}}},
@@ -64,7 +69,7 @@ def test_what_init_writes_loads_and_runs_the_whole_line(kind: str, tmp_path: Pat
     (tmp_path / "new" / "images").mkdir(parents=True)
     write_template(path, kind)
     config = load_config(path)
-    assert [node.name for node in build_graph(config)] == WHOLE_LINE
+    assert {node.name for node in build_graph(config)} == set(WHOLE_LINE)
     assert all(getattr(spec, "revision", None) for spec in config.engines.values())
     assert path.read_bytes() == (CONFIGS / f"{kind}.yaml").read_bytes()
 

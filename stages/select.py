@@ -30,7 +30,7 @@ class SelectParams(StageParams):
         -0.1,
         description="Absence test: in the lineup the phrase must lead its near misses of another noun by so much; null: not tested.",
     )
-    min_value_margin: float | None = Field(-0.15, description="The same for near misses with one attribute value changed.")
+    min_value_margin: float | None = Field(-0.25, description="The same for near misses with one attribute value changed.")
     min_lead: float | None = Field(
         0.0, description="Within-image check: a box must score so much above every other phrase on the same box; null: not checked."
     )

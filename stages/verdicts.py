@@ -108,6 +108,11 @@ def targets_of(region: int, positive: str, regions: Sequence[Region]) -> list[Ta
     return [Target(region, regions[region].head, 0, len(positive))] if region < len(regions) else []
 
 
+def is_edited(target: Target, negatives: Iterable[Negative]) -> bool:
+    """Whether some negative changes words of this phrase."""
+    return any(target.start <= edit.start and edit.end <= target.end for one in negatives for edit in one.edits)
+
+
 def others_of_noun(regions: Sequence[Region]) -> dict[int, list[int]]:
     """Region -> the other regions with its head noun."""
     return {i: [j for j, other in enumerate(regions) if j != i and other.head == one.head] for i, one in enumerate(regions)}

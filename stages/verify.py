@@ -28,6 +28,7 @@ from stages.verdicts import (
     Charge,
     Claim,
     charges_of,
+    is_edited,
     others_of_noun,
     positive_claims,
     targets_of,
@@ -128,21 +129,14 @@ class _Case:
             targets = targets_of(group.region, group.positive, self.regions)
             others = same_noun if group.region == CAPTION else {}
             charged = [None if _is_settled(one) else charges_of(one, group.positive, targets, others) for one in group.negatives]
-            touched = {charge.own.region for charges in charged if charges for charge in charges}
             self.charges.append(charged)
-            self.own.append(
-                [
-                    claim
-                    for target in targets
-                    if group.negatives and (group.region != CAPTION or target.region in touched)
-                    for claim in positive_claims(group.positive, target, attributes.get(target.region, ()))
-                ]
-            )
-        own = {claim for claims in self.own for claim in claims}
+            edited = [target for target in targets if is_edited(target, group.negatives)] if group.region == CAPTION else targets
+            own = [claim for one in edited for claim in positive_claims(group.positive, one, attributes.get(one.region, ()))]
+            self.own.append(own if group.negatives else [])
+        self.positive_claims = {claim for claims in self.own for claim in claims}
         alleged = [c for charged in self.charges for charges in charged for charge in charges or () for c in (charge.own, *charge.others)]
-        self.positive_claims = own
         # A region's questions stand together: its crop's tokens are then found in the engine's cache.
-        self.claims = sorted({*own, *alleged})
+        self.claims = sorted({*self.positive_claims, *alleged})
 
     def row(self, said: Mapping[Claim, Sequence[Outcome[str]]]) -> VerifyRow:
         """The row that these answers make; without any, every verdict that the boxes did not settle is unverified."""
@@ -168,6 +162,8 @@ class _Case:
             for one, charges in zip(group.negatives, self.charges[index], strict=True)
         ]
         positive = verdict_of_positive(self.own[index], verdicts)
+        if not self.own[index] and negatives and all(one.source == "geometry" for one in negatives):
+            positive = "true"  # every word that is edited was confirmed by boxes
         judged: RegionNegatives = group.model_copy(update={"negatives": negatives, "positive_verdict": positive})
         return judged
 

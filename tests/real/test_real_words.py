@@ -8,7 +8,7 @@ from bench.real_words import Measured, RealPhrase, measure
 from stages.edits import noun_spans, replay
 from stages.engines.base import Generator
 
-pytestmark = [pytest.mark.real, pytest.mark.vllm]
+pytestmark = [pytest.mark.real, pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

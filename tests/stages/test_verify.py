@@ -119,7 +119,15 @@ def test_what_the_boxes_refute_costs_no_question() -> None:
     moved = negative(LONG, ("count", "Two", "Three"), source="geometry", verdict="false")
     row = verify(image([RegionNegatives(region=CAPTION, positive=LONG, negatives=[moved], num_proposed=1)]))
     assert row.regions[0].negatives[0].verdict == "false"
-    assert [fact for fact in row.facts if not fact.is_positive] == []
+    assert row.regions[0].positive_verdict == "true"  # the boxes confirmed the word that is edited
+    assert row.facts == []
+
+
+def test_a_captions_positive_is_asked_about_the_phrases_that_are_edited() -> None:
+    both = negative(LONG, ("count", "Two", "Three"), ("colour", "blue", "green"), source="geometry", verdict="false")
+    row = verify(image([RegionNegatives(region=CAPTION, positive=LONG, negatives=[both], num_proposed=1)]))
+    assert {(fact.region, fact.value) for fact in row.facts} == {(1, "blue"), (1, "plain"), (1, "metal"), (1, "car")}
+    assert (row.regions[0].positive_verdict == "true") == all(fact.verdict == "true" for fact in row.facts)
 
 
 def test_a_texts_value_is_asked_of_every_region_of_that_noun() -> None:

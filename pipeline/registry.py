@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.rows import Row
+from stages.balance import Balance
 from stages.base import AnyStage, BlockStage, Stage, StageParams
 from stages.caption import Caption
 from stages.engines.base import Detector, Generator
@@ -18,7 +19,7 @@ from stages.select import Select
 from stages.verify import Verify
 
 # In the order of the DAG.
-_ALL: tuple[type[AnyStage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Verify)
+_ALL: tuple[type[AnyStage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Verify, Balance)
 STAGES: dict[str, type[AnyStage[Any, Any]]] = {stage.name: stage for stage in _ALL}
 assert len(STAGES) == len(_ALL), "two stages share a name"
 UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, Stage)}

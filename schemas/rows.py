@@ -247,10 +247,27 @@ class VerifyRow(Row):
     usage: Usage = Usage()
 
 
+class BlindFigures(Record):
+    """What a guesser that sees texts alone gets right of all that a block releases: the blind audit in short."""
+
+    of: Literal["regions", "captions"]
+    items: int = Field(description="Distinct (positive, negatives) items.")
+    chance: float | None = Field(None, description="Mean over the items of 1/options.")
+    image_disjoint: float | None = Field(None, description="Top-1 of the n-gram probe, images and positives unseen; 95 % bounds beside it.")
+    image_disjoint_low: float | None = None
+    image_disjoint_high: float | None = None
+    noun_disjoint: float | None = Field(None, description="The same, head nouns unseen; null where too few nouns are known.")
+    noun_disjoint_low: float | None = None
+    noun_disjoint_high: float | None = None
+    leaks: list[str] = Field(default_factory=list, description="Probes whose lower bound exceeds chance + 0.05.")
+    verdict: Literal["pass", "fail", "insufficient"]
+
+
 class BalanceRow(Row):
     """The negatives that are released; rejects count the others by reason, so that proposed = released + rejected."""
 
     regions: list[RegionNegatives] = Field(default_factory=list)
+    audits: list[BlindFigures] = Field(default_factory=list, description="Of the whole block: the same in all of its rows.")
 
 
 class ExportRow(Row):

@@ -15,6 +15,8 @@ from pipeline.plan import REASONS
 from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, ShardStats, Totals
 from schemas.finehard import FineHardBox, FineHardRecord
 from schemas.rows import (
+    BalanceRow,
+    BlindFigures,
     CaptionRow,
     CorpusRow,
     Detection,
@@ -40,9 +42,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 MODELS: tuple[type[BaseModel], ...] = (
-    CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow, Fact, ExportRow, Phrase, Detection,
-    Region, RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion, ShardStats, ShardEntry, Totals, Manifest,
-    FineHardRecord, FineHardBox,
+    BalanceRow, BlindFigures, CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow,
+    Fact, ExportRow, Phrase, Detection, Region, RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion,
+    ShardStats, ShardEntry, Totals, Manifest, FineHardRecord, FineHardBox,
 )  # fmt: skip
 
 

@@ -158,6 +158,19 @@ def audit(
 
 
 @app.command()
+def hashes(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A benchmark's images: a folder, tars, Parquet; local or s3://.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the list.")] = Path("benchmark-hashes.txt"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the perceptual hashes of a benchmark's images: a list for `corpus.benchmark_hashes`, which keeps them out."""
+    from pipeline.hashes import write_hashes
+
+    with _user_errors(f"fgdata hashes {path} --out {out}"):
+        _say(as_json, *write_hashes(path, out))
+
+
+@app.command()
 def retry(
     config: ConfigPath,
     only: Annotated[str, typer.Option("--only", help="Which rows: failed.")] = "failed",

@@ -130,7 +130,8 @@ class _Reader:
 
     def _corpus(self) -> CorpusParams:
         corpus = validated(CorpusParams, self.content["corpus"], "corpus")
-        return corpus.model_copy(update={"path": self._located(corpus.path)})
+        hashes = corpus.benchmark_hashes and self._located(corpus.benchmark_hashes)
+        return corpus.model_copy(update={"path": self._located(corpus.path), "benchmark_hashes": hashes})
 
     def _engines(self) -> dict[str, AnySpec]:
         blocks = _mapping(self.content.get("engines") or {}, "engines")

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.corpus.benchmarks import hash_bytes
 from pipeline.corpus.discover import IMAGE_SUFFIXES, SIDECAR_SUFFIXES, FolderFile, ShardFile, find_image_column, suffix_of
 from pipeline.corpus.lines import text_rows
 from pipeline.corpus.params import CorpusError, CorpusParams, corpus_storage
@@ -83,7 +84,8 @@ def _described(params: CorpusParams, data: bytes, **where: Any) -> CorpusRow:
     sha256 = hashlib.sha256(data).hexdigest()
     if isinstance(found, Problem):
         return CorpusRow(**where, sha256=sha256, status="failed", reason=found.reason, detail=found.detail)
-    return CorpusRow(**where, sha256=sha256, width=found.width, height=found.height, format=found.format)
+    phash = None if params.benchmark_hashes is None else hash_bytes(data, params.max_pixels_limit)
+    return CorpusRow(**where, sha256=sha256, width=found.width, height=found.height, format=found.format, phash=phash)
 
 
 def _too_long(size: int, **where: Any) -> CorpusRow:

@@ -61,6 +61,13 @@ class CorpusParams(BaseModel):
     duplicates: Literal["keep", "filter"] = Field(
         "keep", description="What becomes of an image whose bytes came before: kept and named in duplicate_of, or filtered (`duplicate`)."
     )
+    benchmark_hashes: str | None = Field(
+        None,
+        description="A list of perceptual hashes, a line each as imagehash prints its phash (`fgdata hashes` writes one): images that "
+        "resemble one are filtered (`resembles_benchmark`). Indexing decodes every image then. A changed list is compared with the hashes "
+        "that the index holds; units in which no image's status changes are left alone.",
+    )
+    benchmark_max_distance: int = Field(4, ge=0, le=64, description="Bits of 64 that may differ where an image resembles one of the list.")
     max_pixels_limit: int = Field(
         178_956_970,
         ge=1,
@@ -70,7 +77,14 @@ class CorpusParams(BaseModel):
 
     def reading_digest(self) -> str:
         """Digest of the parameters that decide what an index says of a shard; where it changed, the shard is read again."""
-        return digest({name: getattr(self, name) for name in _READING})
+        return self._reading(with_hashes=self.benchmark_hashes is not None)
+
+    def is_reading(self, reading: str) -> bool:
+        """Whether an index of this reading says all that is asked for; perceptual hashes may be there that nothing asks for."""
+        return reading in (self.reading_digest(), self._reading(with_hashes=True))
+
+    def _reading(self, *, with_hashes: bool) -> str:
+        return digest({**{name: getattr(self, name) for name in _READING}, **({"phash": True} if with_hashes else {})})
 
 
 def digest(content: object) -> str:

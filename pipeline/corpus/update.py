@@ -1,4 +1,4 @@
-"""Keeps the index under a workdir in step with the corpus: numbers shards, marks duplicates, lists units. Decodes nothing."""
+"""Keeps the index under a workdir in step with the corpus: numbers shards, marks duplicates and what resembles a benchmark, lists units."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.corpus.benchmarks import RESEMBLES, Benchmarks, as_bits, read_benchmarks
 from pipeline.corpus.discover import ShardFile, discover
 from pipeline.corpus.index import Unit, cut_units, index_shard, unchanged
 from pipeline.corpus.params import CorpusError, CorpusParams
@@ -48,6 +49,7 @@ class _Footer:
     num_duplicates: int
     originals: tuple[str, ...]
     units: tuple[Unit, ...]
+    benchmarks: str = ""
 
 
 def run_job(job: ShardJob) -> list[CorpusRow]:
@@ -73,15 +75,16 @@ def update_index(params: CorpusParams, workdir: Storage, map_shards: MapShards =
     A shard keeps its number for ever; new ones get the next, in order of location. `map_shards` applies a function to
     jobs and returns the results in order (threads here, Ray in a run).
 
-    Raises: CorpusError where the corpus is missing or holds no image.
+    Raises: CorpusError where the corpus is missing or holds no image, or its list of benchmarks is wrong.
     """
+    benchmarks = read_benchmarks(params)
     shards = {shard.shard_id: shard for shard in discover(params)}
     footers = _footers(workdir)
     old = sorted((shard_id for shard_id in shards if shard_id in footers), key=lambda shard_id: footers[shard_id].number)
     new = sorted((shard_id for shard_id in shards if shard_id not in footers), key=lambda shard_id: shards[shard_id].location)
     changed = [shard_id for shard_id in old if _is_stale(params, shards[shard_id], footers[shard_id])]
-    if new or changed or any(_marks_are_stale(params, footers[shard_id], shards) for shard_id in old):
-        _Update(params, workdir, shards, footers, map_shards).run(old, changed, new)
+    if new or changed or any(_marks_are_stale(params, footers[shard_id], shards, benchmarks) for shard_id in old):
+        _Update(params, workdir, shards, footers, map_shards, benchmarks).run(old, changed, new)
     current = sorted((footers[shard_id] for shard_id in shards), key=lambda footer: (footer.number, footer.location))
     units = [unit for footer in current for unit in footer.units]
     if not units:
@@ -110,11 +113,13 @@ def index_path(shard_id: str) -> str:
 
 
 def _is_stale(params: CorpusParams, shard: ShardFile, footer: _Footer) -> bool:
-    return footer.version != shard.version or footer.reading != params.reading_digest()
+    return footer.version != shard.version or not params.is_reading(footer.reading)
 
 
-def _marks_are_stale(params: CorpusParams, footer: _Footer, shards: dict[str, ShardFile]) -> bool:
-    """Duplicates were marked under another rule, or the first of them has left the corpus."""
+def _marks_are_stale(params: CorpusParams, footer: _Footer, shards: dict[str, ShardFile], benchmarks: Benchmarks | None) -> bool:
+    """Duplicates were marked under another rule, or the first of them has left the corpus; or another list of benchmarks was in force."""
+    if footer.benchmarks != (benchmarks.digest if benchmarks else ""):
+        return True
     return footer.num_duplicates > 0 and (footer.duplicates != params.duplicates or any(name not in shards for name in footer.originals))
 
 
@@ -131,8 +136,10 @@ class _Update:
         shards: dict[str, ShardFile],
         footers: dict[str, _Footer],
         map_shards: MapShards,
+        benchmarks: Benchmarks | None,
     ) -> None:
         self.params, self.workdir, self.shards, self.footers, self.map_shards = params, workdir, shards, footers, map_shards
+        self.benchmarks = benchmarks
         self.first: dict[bytes, str] = {}
 
     def run(self, old: list[str], changed: list[str], new: list[str]) -> None:
@@ -140,8 +147,10 @@ class _Update:
         self._settle(old, known)
         for shard_id in old:
             footer = self.footers[shard_id]
-            if shard_id not in known and (_marks_are_stale(self.params, footer, self.shards) or known.keys() & set(footer.originals)):
-                self._write(shard_id, footer.number, self._marked(shard_id, _read_all(self.workdir, shard_id)), is_new=False)
+            is_stale = _marks_are_stale(self.params, footer, self.shards, self.benchmarks)
+            if shard_id not in known and (is_stale or known.keys() & set(footer.originals)):
+                marked = self._marked(shard_id, _read_all(self.workdir, shard_id))
+                self._write(shard_id, footer.number, marked, is_new=False, reading=footer.reading)
         order = [*changed, *new]
         jobs = [ShardJob(self.params, self.shards[shard_id], self._to_reread(shard_id, known)) for shard_id in order]
         number = max((footer.number for footer in self.footers.values()), default=-1) + 1
@@ -152,7 +161,7 @@ class _Update:
 
     def _to_reread(self, shard_id: str, known: dict[str, list[CorpusRow]]) -> list[CorpusRow] | None:
         rows = known.get(shard_id)
-        if rows is None or self.footers[shard_id].reading == self.params.reading_digest():
+        if rows is None or self.params.is_reading(self.footers[shard_id].reading):
             return rows
         return [row.model_copy(update={"version": ""}) for row in rows]
 
@@ -182,7 +191,19 @@ class _Update:
         ]
 
     def _marked(self, shard_id: str, rows: list[CorpusRow]) -> list[CorpusRow]:
-        return [self._mark(f"{shard_id}/{row.key}", row) for row in rows]
+        return self._keep_out([self._mark(f"{shard_id}/{row.key}", row) for row in rows])
+
+    def _keep_out(self, rows: list[CorpusRow]) -> list[CorpusRow]:
+        """Filter the images that are ok and resemble one of the benchmarks'."""
+        if self.benchmarks is None:
+            return rows
+        places = [place for place, row in enumerate(rows) if row.status == "ok" and row.phash is not None]
+        near = self.benchmarks.nearest(as_bits([rows[place].phash or "" for place in places]))
+        for place, found in zip(places, near, strict=True):
+            if found is not None:
+                detail = f"{found[1]} of 64 bits from {found[0]}"
+                rows[place] = rows[place].model_copy(update={"status": "filtered", "reason": RESEMBLES, "detail": detail})
+        return rows
 
     def _mark(self, reference: str, row: CorpusRow) -> CorpusRow:
         if not row.sha256 or not _counts(row.status, row.reason):
@@ -191,15 +212,17 @@ class _Update:
         duplicate_of = None if first == reference else first
         is_filtered = duplicate_of is not None and self.params.duplicates == "filter"
         status, reason = ("filtered", "duplicate") if is_filtered else ("ok", None)
-        return row.model_copy(update={"duplicate_of": duplicate_of, "status": status, "reason": reason})
+        detail = None if row.reason == RESEMBLES else row.detail  # that of a list that may have changed
+        return row.model_copy(update={"duplicate_of": duplicate_of, "status": status, "reason": reason, "detail": detail})
 
-    def _write(self, shard_id: str, number: int, rows: list[CorpusRow], *, is_new: bool) -> None:
+    def _write(self, shard_id: str, number: int, rows: list[CorpusRow], *, is_new: bool, reading: str | None = None) -> None:
         shard = self.shards[shard_id]
         duplicates = [row.duplicate_of for row in rows if row.duplicate_of is not None]
         originals = tuple(sorted({name.partition("/")[0] for name in duplicates} - {shard_id}))
         units = tuple(cut_units(shard, number, rows))
-        reading = self.params.reading_digest()
-        footer = _Footer(shard.location, shard.version, number, reading, self.params.duplicates, len(duplicates), originals, units)
+        reading = reading or self.params.reading_digest()
+        mark = self.benchmarks.digest if self.benchmarks else ""
+        footer = _Footer(shard.location, shard.version, number, reading, self.params.duplicates, len(duplicates), originals, units, mark)
         content = _encoded(rows, footer)
         if not is_new:
             self.workdir.write(index_path(shard_id), content)
@@ -210,7 +233,7 @@ class _Update:
 
 def _counts(status: str, reason: str | None) -> bool:
     """Whether an image takes part in the search for duplicates."""
-    return status == "ok" or (status == "filtered" and reason == "duplicate")
+    return status == "ok" or (status == "filtered" and reason in ("duplicate", RESEMBLES))
 
 
 def _encoded(rows: Sequence[CorpusRow], footer: _Footer) -> bytes:

@@ -51,10 +51,10 @@ SHAPES: dict[str, tuple[type[BaseModel], str]] = {
 }
 
 
-def read_set(path: str, format: str | None) -> tuple[str, list[AuditItem]]:
-    """The format, found or given, and the items in it.
+def read_set(path: str, format: str | None) -> tuple[str, Iterator[AuditItem]]:
+    """The format, found or given, and the items in it, read as they are asked for.
 
-    Raises: AuditInputError.
+    Raises: AuditInputError, also while items are read.
     """
     if format is not None and format not in FORMATS:
         raise AuditInputError(f"--format {format}: must be one of {', '.join(FORMATS)}")
@@ -64,13 +64,10 @@ def read_set(path: str, format: str | None) -> tuple[str, list[AuditItem]]:
                 f"{path}: no data set of ours (no manifest.json in it); say what it is: --format fgovd, sugarcrepe or jsonl"
             )
         format = OWN
-    items = _own_items(path) if format == OWN else _foreign_items(path, format)
-    if not items:
-        raise AuditInputError(f"{path}: no item with a negative in it; nothing can be audited")
-    return format, items
+    return format, _own_items(path) if format == OWN else _foreign_items(path, format)
 
 
-def _own_items(path: str) -> list[AuditItem]:
+def _own_items(path: str) -> Iterator[AuditItem]:
     storage = Storage(path)
     try:
         manifest = Manifest.model_validate_json(storage.read("manifest.json"))
@@ -78,14 +75,13 @@ def _own_items(path: str) -> list[AuditItem]:
         raise AuditInputError(f"{path}: no manifest.json; is the export complete?") from error
     except ValidationError as error:
         raise AuditInputError(f"{path}/manifest.json: {_first(error)}; written by another version of fgdata?") from error
-    items: list[AuditItem] = []
     for shard in manifest.shards:
         with storage.open(shard.parquet) as file:
             table = pq.ParquetFile(file)
             columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
             for batch in table.iter_batches(batch_size=1024, columns=columns):
-                items += [item for record in batch.to_pylist() for item in _items_of_record(record)]
-    return items
+                for record in batch.to_pylist():
+                    yield from _items_of_record(record)
 
 
 def _items_of_record(record: dict[str, Any]) -> Iterator[AuditItem]:
@@ -103,13 +99,11 @@ def _items_of_record(record: dict[str, Any]) -> Iterator[AuditItem]:
             )
 
 
-def _foreign_items(path: str, format: str) -> list[AuditItem]:
-    items: list[AuditItem] = []
+def _foreign_items(path: str, format: str) -> Iterator[AuditItem]:
     for name, content in _files(path, _SUFFIXES[format]):
         for where, entry in _entries(name, content, format):
             shape, described = SHAPES[format]
-            items.append(_READERS[format](_validated(shape, entry, where, described), name, where))
-    return items
+            yield _READERS[format](_validated(shape, entry, where, described), name, where)
 
 
 def _files(path: str, suffixes: Sequence[str]) -> Iterator[tuple[str, bytes]]:

@@ -145,13 +145,14 @@ def audit(
     format: Annotated[
         str | None, typer.Option("--format", help="fgdata (the default where there is a manifest.json), fgovd, sugarcrepe or jsonl.")
     ] = None,
+    max_items: Annotated[int, typer.Option("--max-items", min=1, help="Of more distinct items a sample is audited.")] = 50_000,
     as_json: AsJson = False,
 ) -> None:
     """Ask what texts alone give away of which one is true. Exit 0: pass, 3: leaks, 4: too few items to say."""
     from pipeline.audit import audit_set
 
     with _user_errors(f"fgdata audit {path}"):
-        content, text, code = audit_set(path, format)
+        content, text, code = audit_set(path, format, max_items)
         _say(as_json, content, text)
         if code:
             raise typer.Exit(code)

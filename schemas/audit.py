@@ -61,7 +61,7 @@ class ProbeFigures(_Measured):
 class Probes(_Measured):
     """One guesser each. All learn on other folds than they are asked on."""
 
-    length: ProbeFigures = Field(description="Longer or shorter, in letters or words.")
+    length: ProbeFigures = Field(description="Longer or shorter, in letters or words, articles aside.")
     article: ProbeFigures = Field(description="Wrong articles (a orange), more or fewer articles.")
     spacing: ProbeFigures = Field(description="Doubled, missing and stray spaces, spaces before punctuation, the final full stop.")
     case: ProbeFigures = Field(description="Capital letters.")
@@ -97,6 +97,10 @@ class AuditReport(_Measured):
     chance_why: str | None = None
     probes: Probes
     over_positives: ProbeFigures = Field(description="`ngram_image_disjoint` on one item for each distinct positive.")
+    consensus: ProbeFigures = Field(
+        description="A guesser that sees all options at once and takes the one that shares most words with the others. No scorer of single "
+        "texts, so no dual encoder, can learn it; a model that is shown the options together can. Never a leak, not in the verdict."
+    )
     by_type: dict[str, TypeFigures] = Field(default_factory=dict)
     leaks: list[ProbeName] = Field(description="Probes whose `top1_low` exceeds chance + 0.05.")
     verdict: AuditVerdict

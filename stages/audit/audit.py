@@ -8,7 +8,7 @@ import numpy as np
 from schemas.audit import MARGIN, PROBES, AuditItem, AuditReport, AuditVerdict, ProbeFigures, ProbeName, Probes, TypeFigures
 from stages.audit.folds import Folds, clusters, image_folds, noun_folds
 from stages.audit.layout import Bools, Floats, Ints, Layout, lay_out, subset
-from stages.audit.marginals import marginal_scores, vocabulary_scores
+from stages.audit.marginals import consensus_scores, marginal_scores, vocabulary_scores
 from stages.audit.ngrams import Words, cross_fit, read_words
 from stages.audit.outcomes import Bootstrap, outcomes
 from stages.audit.rules import rule_scores
@@ -37,6 +37,7 @@ def audit(items: Sequence[AuditItem], *, seed: int = 0) -> AuditReport:
         chance=round(chance, 6),
         probes=Probes(**figures),
         over_positives=_over_positives(words, layout, seed),
+        consensus=bootstrap.figures(*outcomes(consensus_scores(words, layout), layout), np.arange(layout.num_items)),
         by_type=_by_type(scored, layout, bootstrap),
         leaks=leaks,
         verdict=_verdict(figures, leaks, chance),
@@ -139,5 +140,5 @@ def _empty() -> AuditReport:
     nothing = ProbeFigures.unmeasured("there are no items")
     return AuditReport(
         items=0, positives=0, images=0, chance=None, chance_why="there are no items", probes=Probes(**dict.fromkeys(PROBES, nothing)),
-        over_positives=nothing, leaks=[], verdict="insufficient", folds="none",
+        over_positives=nothing, consensus=nothing, leaks=[], verdict="insufficient", folds="none",
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""Probes of single words: those that no positive has, and values that are commoner on one side. Counted on the other folds."""
+"""Probes that count words: those that no positive has, values that are commoner on one side (both counted on the other folds), and
+what the options of one item have in common.
+"""
 
 from typing import Any
 
@@ -45,14 +47,29 @@ def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
     return scores
 
 
-def _values(words: Words, layout: Layout) -> tuple[Any, Any, Any]:
-    """(items x words) how much of each word is the positive's alone, the negatives' alone; (options x words) which are values."""
+def consensus_scores(words: Words, layout: Layout) -> Floats:
+    """What an option shares with the other options of its item: words and word pairs in common, over the root of its own number.
+
+    Edits of one text have their parent in their middle. Nothing is learned, so no folds are needed.
+    """
+    rows = words.counts[layout.options]
+    own = np.asarray(rows.sum(axis=1)).ravel()
+    shared = np.asarray(rows.multiply((_gathered(layout) @ rows).tocsr()[layout.item_of]).sum(axis=1)).ravel() - own
+    return np.asarray(np.divide(shared, np.sqrt(own), out=np.zeros(len(own)), where=own > 0))
+
+
+def _gathered(layout: Layout) -> Any:
+    """Items x options: 1 where the option is the item's."""
     from scipy.sparse import csr_array
 
+    num_options = len(layout.options)
+    return csr_array((np.ones(num_options), (layout.item_of, np.arange(num_options))), shape=(layout.num_items, num_options))
+
+
+def _values(words: Words, layout: Layout) -> tuple[Any, Any, Any]:
+    """(items x words) how much of each word is the positive's alone, the negatives' alone; (options x words) which are values."""
     rows = words.singles[layout.options]
-    num_options, num_items = len(layout.options), layout.num_items
-    gather = csr_array((np.ones(num_options), (layout.item_of, np.arange(num_options))), shape=(num_items, num_options))
-    total = (gather @ rows).tocsr()
+    total = (_gathered(layout) @ rows).tocsr()
     everywhere = total.copy()
     everywhere.data = (total.data == np.repeat(layout.sizes, np.diff(total.indptr))).astype(np.float64)
     everywhere.eliminate_zeros()

@@ -29,13 +29,13 @@ def _found(pattern: str) -> Callable[[str], float]:
 
 
 def _letters(text: str) -> float:
-    """Letters and digits: spaces, marks and the n of `an` are for the other probes to count."""
-    return float(len(re.sub(r"(?i)\ban\b|\W", lambda found: "a" if found.group().isalpha() else "", text)))
+    """Letters and digits: spaces, marks and articles are for the other probes to count."""
+    return float(len(re.sub(r"(?i)\b(?:an?|the)\b|\W", "", text)))
 
 
 _MARKS = r"[.,;:!?]"
 RULES: dict[str, tuple[Callable[[str], float], ...]] = {
-    "length": (_letters, _found(r"\b\w+\b")),
+    "length": (_letters, _found(r"(?i)\b(?!(?:an?|the)\b)\w+")),
     "article": (lambda text: float(wrong_articles(text)), _found(r"(?i)\ban?\b"), _found(r"(?i)\bthe\b")),
     "spacing": (
         _found(rf"\s{{2,}}|[\t\n\r]|^\s|\s$|\s{_MARKS}|[,;:!?](?=[^\W\d_])"),

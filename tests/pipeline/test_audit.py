@@ -62,6 +62,14 @@ def test_the_table_says_what_is_counted_what_leaks_and_what_to_do(tmp_path: Path
     assert "marginal: draw each value as often for negatives as positives have it" in told
 
 
+def test_a_large_set_is_sampled_by_content_whatever_its_order(tmp_path: Path) -> None:
+    forth = _lines(tmp_path / "forth.jsonl", skewed_values())
+    back = _lines(tmp_path / "back.jsonl", skewed_values()[::-1])
+    one, other = (json.loads(_audit(path, "--format", "jsonl", "--max-items", 100, "--json").stdout) for path in (forth, back))
+    assert (one["items"], one["entries"], one["is_sample"]) == (100, 360, True)
+    assert one["probes"] == other["probes"]
+
+
 def test_fgovd_lines_are_read_with_nouns_and_types_from_their_texts(tmp_path: Path) -> None:
     rows = [
         {"img_path": f"{number}.jpg", "pos_expression": [item.positive], "neg_expression": item.negatives, "image_id": number}

@@ -69,6 +69,15 @@ def test_reciprocal_blocks_are_at_chance_and_pass() -> None:
     assert (report.leaks, report.verdict) == ([], "pass")
 
 
+def test_one_that_sees_all_options_finds_the_parent_of_edits_but_nothing_in_reciprocal_blocks() -> None:
+    edited = [
+        AuditItem(positive=f"a {a} {b} {c}", negatives=[f"a {a}x {b} {c}", f"a {a} {b}y {c}"], image=a + b + c)
+        for a in "pqrs" for b in "tuvw" for c in "klm"
+    ]  # fmt: skip
+    assert audit(edited).consensus.top1 == 1
+    assert (audit(reciprocal_blocks()).consensus.top1_high or 1) <= CHANCE + MARGIN
+
+
 def test_few_items_are_too_few_to_pass() -> None:
     assert audit(reciprocal_blocks(num_blocks=5)).verdict == "insufficient"
 

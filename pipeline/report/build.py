@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError
+from pipeline.report.audit_panel import AuditPanel
 from pipeline.report.blocks import Panel
 from pipeline.report.captions_panel import CaptionsPanel
 from pipeline.report.choose import Chooser, Chosen
@@ -68,7 +69,15 @@ def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_image
 
 def _count(label: str, path: Path, max_images: int) -> Counted:
     run = open_run(path)
-    panels: list[Counting] = [CaptionsPanel(), GroundingPanel(), RegionsPanel(), NegativesPanel(), GivenPanel(), SpeedPanel(run)]
+    panels: list[Counting] = [
+        CaptionsPanel(),
+        GroundingPanel(),
+        RegionsPanel(),
+        NegativesPanel(),
+        AuditPanel(),
+        GivenPanel(),
+        SpeedPanel(run),
+    ]
     funnel = count_funnel(run)
     coverage = gather(run, panels, max_images)
     return Counted(label, run, funnel, [panel.panel() for panel in panels], coverage)

@@ -124,6 +124,16 @@ def test_a_loss_on_the_figures_page_leads_to_its_images(page: Any, reports: dict
     assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 96
 
 
+def test_a_loss_of_the_second_run_leads_to_that_run(page: Any, reports: dict[str, Path]) -> None:
+    page.goto((reports["two"] / "index.html").as_uri())
+    row = page.locator(".losses tbody tr", has=page.locator(".tag.s1")).filter(has_text="bad request")
+    count = int(row.locator("td").nth(-2).inner_text())
+    row.locator("a").click()
+    page.wait_for_selector(".list button")
+    assert page.locator("select[name=side]").input_value() == "1"
+    assert page.locator(".list .chip").all_inner_texts() == ["failed at caption: bad request"] * count
+
+
 def test_every_image_of_both_runs_shows_without_a_slip(page: Any, reports: dict[str, Path]) -> None:
     open_samples(page, reports["two"])
     for _ in names(page):

@@ -79,7 +79,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(photographs: Path, ray_local: None) -> Path:
     """The configuration of a finished run over them."""
-    local = {"dtype": "float32", "threads": 1}
+    local = {"dtype": "float32", "threads": 1, "max_pixels": 256 * 256}  # the checkpoints were trained at 224 x 224
     content: dict[str, Any] = {
         "workdir": "work",
         "corpus": {"path": "corpus", "folder_shards": 2, "unit_size": 8},

@@ -105,7 +105,7 @@ fgdata.detail = (() => {
     const size = sample.width ? ` \u00b7 ${sample.width} \u00d7 ${sample.height} px` : "";
     target.replaceChildren(
       make("div", { class: "heading" }, make("h2", null, make("bdi", null, sample.key), make("small", null, make("bdi", null, ` ${sample.path}`), size)), turn),
-      sample.alt ? make("p", { class: "about alt" }, "alt text ", make("bdi", null, sample.alt)) : null,
+      ...(sample.alt ? [make("p", { class: "about alt" }, "alt text ", make("bdi", null, sample.alt))] : []),
       make("div", { class: `views ${views.length > 1 ? "two" : "one"}` }, views));
     target.scrollTop = 0;
     return views;

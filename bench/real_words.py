@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,8 @@ from bench.measure import write_report
 from bench.smollm2 import save_checkpoint
 from prompts.loader import Prompt, load_prompt
 from schemas.audit import PROBES, AuditItem, AuditReport
-from schemas.rows import HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives
+from schemas.rows import BalanceRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, Row
+from stages.balance import Balance, BalanceParams
 from stages.base import Image, StageContext
 from stages.edits import known_of
 from stages.edits_schema import MARKER, quoted_schema, slots_of
@@ -94,6 +96,7 @@ async def measure(writer: Generator, phrases: Sequence[RealPhrase], mode: str) -
     started = time.monotonic()
     rows = await stage.process([_image(i, phrase) for i, phrase in enumerate(phrases)])
     seconds = time.monotonic() - started
+    print(f"{mode}: {len(phrases)} phrases in {seconds:.0f} s", file=sys.stderr, flush=True)
     told = [row for row in rows if isinstance(row, HardNegativeRow)]
     return Measured(mode, [group for row in told for group in row.regions], _figures(mode, told, seconds))
 
@@ -146,18 +149,16 @@ def grammar_cost(model: Path, phrases: Sequence[RealPhrase], mode: str) -> dict[
     }
 
 
-def audited(measured: Measured, phrases: Sequence[RealPhrase], keep: int) -> dict[str, AuditReport]:
-    """The blind audit of what the rules let pass, and of what symmetric rejection leaves of it, at most `keep` a phrase."""
+def audited(groups: Sequence[RegionNegatives], phrases: Sequence[RealPhrase], keep: int) -> dict[str, AuditReport]:
+    """The blind audit of what the rules let pass, and of what the stage balance releases of it, at most `keep` a phrase."""
     from stages.audit.audit import audit
-    from stages.audit.rejection import reject_to_chance
 
-    items = audit_items(measured.rows, phrases)
-    left = []
-    for item, kept in zip(items, reject_to_chance(items, keep=keep).kept, strict=True):
-        if kept:
-            texts, types = tuple(item.negatives[i] for i in kept), tuple(item.types[i] for i in kept)
-            left.append(item.model_copy(update={"negatives": texts, "types": types}))
-    return {"as written": audit(items), "balanced": audit(left)}
+    block = [[_image(i, phrase, group) for i, (phrase, group) in enumerate(zip(phrases, groups, strict=True))]]
+    params = BalanceParams(released_per_region=keep, allow_unverified=True)
+    (rows,) = Balance(params, StageContext("real words")).process(block)
+    released = [row.regions[0] if isinstance(row, BalanceRow) and row.regions else groups[i] for i, row in enumerate(rows)]
+    assert all(one.num_proposed == len(one.negatives) + sum(one.rejects.values()) for one in released)
+    return {"as written": audit(audit_items(groups, phrases)), "balanced": audit(audit_items(released, phrases))}
 
 
 def _schema(template: Mapping[str, Any], phrase: RealPhrase, mode: str) -> Mapping[str, Any] | None:
@@ -183,9 +184,13 @@ def _free(node: Any) -> Any:
     return [_free(part) for part in node] if isinstance(node, list) else node
 
 
-def _image(index: int, phrase: RealPhrase) -> Image:
+def _image(index: int, phrase: RealPhrase, group: RegionNegatives | None = None) -> Image:
+    key = f"{index:05d}"
     region = RegionCaption(region=0, head=phrase.noun, short=phrase.text, long=phrase.text)
-    return Image(key=f"{index:05d}", upstream={RegionCaptionRow: RegionCaptionRow(key=f"{index:05d}", regions=[region])})
+    upstream: dict[type[Row], Row] = {RegionCaptionRow: RegionCaptionRow(key=key, regions=[region])}
+    if group is not None:
+        upstream[HardNegativeRow] = HardNegativeRow(key=key, regions=[group])
+    return Image(key=key, upstream=upstream)
 
 
 def _figures(mode: str, rows: Sequence[HardNegativeRow], seconds: float) -> dict[str, Any]:
@@ -291,7 +296,7 @@ def main() -> None:
     phrases = read_phrases(args.data, args.phrases)
     results = asyncio.run(run(args.model, phrases, args.modes, args.few))
     costs = [grammar_cost(args.model, phrases, mode) for mode in args.modes]
-    audits = audited(results[-1], phrases, args.keep)
+    audits = audited(results[-1].rows, phrases, args.keep)
     print(table(results, costs))
     print(audit_table(audits))
     report = {

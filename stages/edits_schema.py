@@ -24,17 +24,21 @@ _RELATIONS = (
     "on in under above behind beside near inside outside holding wearing carrying facing touching standing sitting lying "
     "leaning hanging walking running riding pulling pushing eating drinking"
 ).split()
-# Values that are offered as new ones, plain words that most phrases can take in the old one's place.
+# Values that are offered as new ones, the commonest in descriptions first: plain words that most phrases can take in the old one's
+# place. Dealt values follow that order, for a value that is rarer among positives than among negatives gives these away.
 _LISTED: dict[str, tuple[str, ...]] = {
-    "colour": tuple("red orange yellow green blue purple pink brown black white grey beige gold silver turquoise".split()),
-    "material": tuple("wooden metal plastic glass ceramic leather fabric paper stone rubber wicker".split()),
-    "pattern": tuple("plain striped spotted checkered floral zigzag camouflage".split()),
+    "colour": tuple("black white grey brown blue red green yellow orange pink beige purple silver gold turquoise".split()),
+    "material": tuple("plastic metal wooden glass fabric leather ceramic paper stone rubber wicker".split()),
+    "pattern": tuple("striped checkered floral spotted plain zigzag camouflage".split()),
     "transparency": ("transparent", "translucent", "opaque"),
-    "size": tuple("small medium large tall short long wide narrow thick thin".split()),
-    "state": tuple("open closed wet dry broken intact empty full clean dirty new old folded unfolded lit unlit ripe unripe".split()),
-    "shape": tuple("round square rectangular triangular oval star-shaped heart-shaped".split()),
+    "size": tuple("small large long tall short medium wide narrow thick thin".split()),
+    "state": tuple("open closed empty full old new wet dry dirty clean broken intact folded unfolded lit unlit ripe unripe".split()),
+    "shape": tuple("round square rectangular oval triangular heart-shaped star-shaped".split()),
 }
-_SHADED_COLOURS = ("red", "orange", "green", "blue", "purple", "pink", "brown", "grey")
+_SHADED_COLOURS = tuple(
+    f"{shade} {colour}" for colour in "brown grey blue green red pink purple orange".split() for shade in ("light", "dark")
+)
+_CHOICES = 2  # values that each dealt edit chooses among
 
 
 class _NothingToEdit(Exception):
@@ -102,7 +106,7 @@ def _listed(slot: Slot, domain: Domain) -> list[str]:
         return list(domain.nouns) or _siblings(slot.old)
     own = next((values for kind, values in domain.values.items() if kind == slot.type), ())
     if not own and slot.type == "colour" and slot.old.lower().startswith(("light ", "dark ")):
-        return [f"{shade} {colour}" for shade in ("light", "dark") for colour in _SHADED_COLOURS]
+        return list(_SHADED_COLOURS)
     return list(own or _LISTED.get(slot.type, ()))
 
 
@@ -149,11 +153,17 @@ def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, draw: ra
     share = -(-most // len(choices))
     hands: list[tuple[int, int, dict[str, Any]]] = []
     for i, (slot, listed) in enumerate(choices):
-        values = draw.sample(listed, len(listed)) if listed else []
+        values = _drawn(listed, share * _CHOICES, draw) if listed else []
         num = min(share, len(values)) if values else 1
         hands += [(turn, i, _branch(slot.type, [slot.old], values[turn::num] or None)) for turn in range(num)]
     items = [branch for _, _, branch in sorted(hands, key=lambda hand: hand[:2])[:most]]
     return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
+
+
+def _drawn(listed: Sequence[str], most: int, draw: random.Random) -> list[str]:
+    """At most so many of a list, none twice, the n-th with a weight of 1/n. Source: Efraimidis and Spirakis, keys u^(1/w)."""
+    keys = {value: draw.random() ** rank for rank, value in enumerate(listed, start=1)}
+    return sorted(listed, key=lambda value: -keys[value])[:most]
 
 
 def _branch(kind: str, olds: Sequence[str], news: Sequence[str] | None) -> dict[str, Any]:

@@ -32,9 +32,9 @@ class HardNegativeParams(StageParams):
         "For prompts with x-quoted-edit.",
     )
     max_negatives: int = Field(16, ge=1, description="Edits of one slot kept a region; which, among more, is drawn by the image's key.")
-    max_composed: int = Field(8, ge=0, description="Further candidates a region with two or three slots changed, half each.")
+    max_composed: int = Field(16, ge=0, description="Further candidates a region with two or three slots changed, half each.")
     max_caption_negatives: int = Field(
-        16, ge=0, description="Candidates for the long caption: half with one slot changed, the rest with two or three. 0: none."
+        32, ge=0, description="Candidates for the long caption: half with one slot changed, the rest with two or three. 0: none."
     )
     domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 

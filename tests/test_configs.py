@@ -18,7 +18,7 @@ from stages.engines.specs import Resources, VllmSpec
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
-WHOLE_LINE = ["caption", "ground", "select", "region_caption", "hard_negative", "mine", "verify", "export"]
+WHOLE_LINE = ["caption", "ground", "select", "region_caption", "hard_negative", "mine", "verify", "balance", "export"]
 
 
 def edited(folder: Path, change: Any) -> Path:

@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 from pipeline import api
 from pipeline.config import ConfigError
 from pipeline.corpus.update import read_rows
+from pipeline.demo.blind import blind_figures
 from pipeline.demo.corpus import write_corpus
 from pipeline.demo.score import Told, score
 from pipeline.plan import Item, State
@@ -47,21 +48,34 @@ engines:
   captioner: {{kind: {kind}, model: "builtin:captioner", dtype: float32{captioner}}}
   detector: {{kind: grounding-dino, model: "builtin:detector", dtype: float32, batch_size: 16, default_min_score: {min_score}}}
   writer: {{kind: {kind}, model: "builtin:writer", dtype: float32{writer}}}
+  judge: {{kind: {kind}, model: "builtin:judge", dtype: float32{judge}}}
 stages:
   caption: {{prompt: demo}}
   ground: {{phrases: chunker, floor: 0.05}}
   select: {{}}
-  region_caption: {{prompt: demo}}
+  region_caption: {{prompt: demo, probe_share: 0.15}}
   hard_negative: {{prompt: demo}}
+  mine: {{}}
+  verify: {{prompt: demo, crop_scale: 1.3, crop_min_side_px: 24}}
+  balance: {{}}
   export: {{finehard: true}}
 placement:
   schedule: auto
-  stages: {{caption: {{cpus: {cpus}}}, ground: {{cpus: {cpus}}}, region_caption: {{cpus: {cpus}}}, hard_negative: {{cpus: {cpus}}}}}
+  stages:
+    caption: {{cpus: {cpus}}}
+    ground: {{cpus: {cpus}}}
+    region_caption: {{cpus: {cpus}}}
+    hard_negative: {{cpus: {cpus}}}
+    verify: {{cpus: {cpus}}}
 export: {{to: dataset}}
 """
 _ENGINE_FIELDS = {
-    "transformers": {"captioner": ", batch_size: 24", "writer": ", batch_size: 64"},
-    "vllm": {"captioner": ", enforce_eager: true, max_num_seqs: 32", "writer": ", enforce_eager: true, max_num_seqs: 32"},
+    "transformers": {"captioner": ", batch_size: 24", "writer": ", batch_size: 64", "judge": ", batch_size: 128"},
+    "vllm": {
+        "captioner": ", enforce_eager: true, max_num_seqs: 32",
+        "writer": ", enforce_eager: true, max_num_seqs: 32",
+        "judge": ", enforce_eager: true, max_num_seqs: 128",
+    },
 }
 # Chosen on scenes that no training saw; see docs/decisions.md.
 DETECTOR_MIN_SCORE = 0.25
@@ -83,7 +97,8 @@ def run_demo(
     job = api.open_job(config)
     outcome = api.run(job, watch)
     state = job.state()
-    figures = score(_told(state), _statuses(state), engine, time.monotonic() - started)
+    told = list(_told(state))
+    figures = score(told, _statuses(state), engine, time.monotonic() - started) | blind_figures(out / "dataset", told)
     earlier = out / "score.json"
     if outcome.run_id is None and earlier.is_file():
         figures["seconds"] = json.loads(earlier.read_text())["seconds"]  # of the run, not of looking at it again

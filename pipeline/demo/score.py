@@ -73,6 +73,8 @@ class _Tally:
     slots_right: Counter[str] = field(default_factory=Counter)
     slots: Counter[str] = field(default_factory=Counter)
     num_regions: int = 0
+    probed: int = 0
+    leaked: int = 0
     judged: Counter[tuple[bool, str]] = field(default_factory=Counter)
     proposed: Negatives = field(default_factory=Negatives)
     released: Negatives = field(default_factory=Negatives)
@@ -113,6 +115,8 @@ def score(images: Iterable[Told], statuses: Mapping[str, int], engine: str, seco
         **_measured(
             "released_negatives_per_region", _rate(tally.released.num_of_regions, tally.num_regions) if tally.has_balance else None
         ),
+        **_measured("region_leakage_rate", _rate(tally.leaked, tally.probed)),
+        "regions_probed_for_leakage": tally.probed,
         **_judge(tally),
     }
 
@@ -163,6 +167,8 @@ def _regions(tally: _Tally, image: Told, owner: Mapping[int, Toy]) -> None:
         if region.short is None:
             continue
         tally.num_regions += 1
+        tally.probed += region.leaked is not None
+        tally.leaked += bool(region.leaked)
         toy = owner.get(region.region)
         if toy is not None:
             said = mentioned(region.short)

@@ -1,0 +1,61 @@
+"""What a guesser that sees texts alone gets right on a demo's negatives: as released, and as they were before balancing."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.audit_sets import AuditInputError, read_set
+from pipeline.demo.score import Told
+from schemas.audit import AuditItem, AuditReport
+from schemas.rows import CAPTION
+from stages.audit.audit import audit
+
+_UNBALANCED = 10  # negatives a region, as many as are released at most
+
+
+def blind_figures(dataset: Path, images: Sequence[Told]) -> dict[str, Any]:
+    """The blind figures of score.json: n-gram probe, head nouns unseen; bounds are 95 % bootstrap over images."""
+    try:
+        released = read_set(str(dataset), None)[1]
+    except AuditInputError:
+        released = []
+    regions = audit([item for item in released if item.noun is not None])
+    captions = audit([item for item in released if item.noun is None])
+    before = audit(list(_unbalanced(images)))
+    high, chance = regions.probes.ngram_noun_disjoint.top1_high, regions.chance
+    figures: dict[str, Any] = {
+        "blind_chance": regions.chance,
+        **_named("blind_top1_noun_disjoint", regions),
+        "blind_gain_high": None if high is None or chance is None else round(high - chance, 4),
+        "blind_verdict": regions.verdict,
+        "blind_leaks": list(regions.leaks),
+        "blind_captions_top1_image_disjoint": captions.probes.ngram_image_disjoint.top1,
+        "blind_captions_top1_image_disjoint_high": captions.probes.ngram_image_disjoint.top1_high,
+        "blind_captions_chance": captions.chance,
+        "blind_captions_verdict": captions.verdict,
+        **_named("unbalanced_blind_top1_noun_disjoint", before),
+        "unbalanced_blind_chance": before.chance,
+        "unbalanced_blind_leaks": list(before.leaks),
+    }
+    return figures | {f"{name}_why": "no or too few negatives" for name, value in figures.items() if value is None}
+
+
+def _named(name: str, report: AuditReport) -> dict[str, float | None]:
+    probe = report.probes.ngram_noun_disjoint
+    return {name: probe.top1, f"{name}_low": probe.top1_low, f"{name}_high": probe.top1_high}
+
+
+def _unbalanced(images: Iterable[Told]) -> Iterable[AuditItem]:
+    """The writer's negatives that the judge let pass, the first of each region: what would be released without balancing."""
+    for image in images:
+        heads = {region.region: region.head for region in image.regions.regions} if image.regions else {}
+        for group in image.verified.regions if image.verified else ():
+            passed = [one for one in group.negatives if one.source == "written" and one.level == 1 and one.verdict == "false"]
+            if passed and group.region != CAPTION:
+                yield AuditItem(
+                    positive=group.positive,
+                    negatives=tuple(one.text for one in passed[:_UNBALANCED]),
+                    image=image.key,
+                    noun=heads.get(group.region),
+                    types=tuple(one.type for one in passed[:_UNBALANCED]),
+                )

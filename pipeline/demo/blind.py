@@ -1,12 +1,12 @@
 """What a guesser that sees texts alone gets right on a demo's negatives: as released, and as they were before balancing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.audit_sets import AuditInputError, read_set
 from pipeline.demo.score import Told
-from schemas.audit import AuditItem, AuditReport
+from schemas.audit import AuditItem, ProbeFigures
 from schemas.rows import CAPTION
 from stages.audit.audit import audit
 
@@ -16,7 +16,7 @@ _UNBALANCED = 10  # negatives a region, as many as are released at most
 def blind_figures(dataset: Path, images: Sequence[Told]) -> dict[str, Any]:
     """The blind figures of score.json: n-gram probe, head nouns unseen; bounds are 95 % bootstrap over images."""
     try:
-        released = read_set(str(dataset), None)[1]
+        released = list(read_set(str(dataset), None)[1])
     except AuditInputError:
         released = []
     regions = audit([item for item in released if item.noun is not None])
@@ -25,7 +25,11 @@ def blind_figures(dataset: Path, images: Sequence[Told]) -> dict[str, Any]:
     high, chance = regions.probes.ngram_noun_disjoint.top1_high, regions.chance
     figures: dict[str, Any] = {
         "blind_chance": regions.chance,
-        **_named("blind_top1_noun_disjoint", regions),
+        **_named("blind_top1_noun_disjoint", regions.probes.ngram_noun_disjoint),
+        **_named("blind_top1_image_disjoint", regions.probes.ngram_image_disjoint),
+        "blind_by_type": {
+            kind: {"chance": of.chance, **_named("noun_disjoint", of.ngram_noun_disjoint)} for kind, of in regions.by_type.items()
+        },
         "blind_gain_high": None if high is None or chance is None else round(high - chance, 4),
         "blind_verdict": regions.verdict,
         "blind_leaks": list(regions.leaks),
@@ -33,19 +37,19 @@ def blind_figures(dataset: Path, images: Sequence[Told]) -> dict[str, Any]:
         "blind_captions_top1_image_disjoint_high": captions.probes.ngram_image_disjoint.top1_high,
         "blind_captions_chance": captions.chance,
         "blind_captions_verdict": captions.verdict,
-        **_named("unbalanced_blind_top1_noun_disjoint", before),
+        **_named("unbalanced_blind_top1_noun_disjoint", before.probes.ngram_noun_disjoint),
+        **_named("unbalanced_blind_top1_image_disjoint", before.probes.ngram_image_disjoint),
         "unbalanced_blind_chance": before.chance,
         "unbalanced_blind_leaks": list(before.leaks),
     }
     return figures | {f"{name}_why": "no or too few negatives" for name, value in figures.items() if value is None}
 
 
-def _named(name: str, report: AuditReport) -> dict[str, float | None]:
-    probe = report.probes.ngram_noun_disjoint
+def _named(name: str, probe: ProbeFigures) -> dict[str, float | None]:
     return {name: probe.top1, f"{name}_low": probe.top1_low, f"{name}_high": probe.top1_high}
 
 
-def _unbalanced(images: Iterable[Told]) -> Iterable[AuditItem]:
+def _unbalanced(images: Iterable[Told]) -> Iterator[AuditItem]:
     """The writer's negatives that the judge let pass, the first of each region: what would be released without balancing."""
     for image in images:
         heads = {region.region: region.head for region in image.regions.regions} if image.regions else {}

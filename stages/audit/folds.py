@@ -12,10 +12,14 @@ _GIANT = 0.35  # a component that holds more of the items cannot be one fold of 
 
 @dataclass(frozen=True)
 class Folds:
-    """`splits`: (teaching, asked) masks over items; each item is asked once. `how`: joined, crossed or positives."""
+    """`splits`: (teaching, asked) masks over items; each item is asked once. `how`: joined, crossed or positives.
+
+    `unseen_nouns`: the asked items' head nouns are not to be learned of from the negatives of others either.
+    """
 
     splits: tuple[tuple[Bools, Bools], ...]
     how: str
+    unseen_nouns: bool = False
 
 
 def image_folds(layout: Layout, rng: np.random.Generator | None = None) -> Folds | str:
@@ -23,13 +27,17 @@ def image_folds(layout: Layout, rng: np.random.Generator | None = None) -> Folds
 
     Items joined through any of the three stay together (`joined`). Where that chains most of the set into one piece, images and
     texts are dealt into folds apart, and each cell of the two is asked of what shares neither with it (`crossed`). Where images
-    alone chain, texts alone are kept apart (`positives`). With `rng` groups of one size are dealt in random order.
+    alone chain, texts alone are kept apart (`positives`). Where reciprocal pairs alone chain, as in a closed world in which every
+    edit of a text is the text of another image, they are not kept together: `ngrams.cross_fit` then leaves out of the teaching what
+    tells of an asked text. With `rng` groups of one size are dealt in random order.
     """
     everything = np.arange(layout.num_items)
     images, mutual = image_labels(layout), reciprocal_labels(layout)
     texts = components(layout.num_items, [(everything, layout.positives), mutual])
+    if texts.size and np.bincount(texts).max() > _GIANT * layout.num_items:
+        texts, mutual = components(layout.num_items, [(everything, layout.positives)]), (everything[:0], everything[:0])
     if texts.size == 0 or texts.max() == 0:
-        return "all items are joined by one positive text or by reciprocal pairs: nothing is left to learn from"
+        return "all items share one positive text: nothing is left to learn from"
     joined = components(layout.num_items, [images, (everything, layout.positives), mutual])
     if np.bincount(joined).max() <= _GIANT * layout.num_items:
         return Folds(_splits(_deal(joined, rng)), "joined")
@@ -48,7 +56,7 @@ def noun_folds(layout: Layout) -> Folds | str:
     groups = components(layout.num_items, [(named, [layout.nouns[item] for item in named]), (everything, layout.positives)])
     if groups.max() == 0:
         return "all items share one noun: nothing is left to learn from"
-    return Folds(_splits(_deal(groups, None)), "joined")
+    return Folds(_splits(_deal(groups, None)), "joined", unseen_nouns=True)
 
 
 def clusters(layout: Layout) -> Ints:

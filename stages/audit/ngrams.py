@@ -1,6 +1,7 @@
 """The trained probe: logistic regression on which words and word pairs a text has. Knows texts and folds, no verdict."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from stages.audit.folds import Folds
 from stages.audit.layout import Bools, Floats, Ints, Layout
+from stages.lexicon import types_of
 
 TOKEN = r"\b\w+\b"  # noqa: S105  # a pattern, not a secret
 _ARTICLES = ("a", "an", "the")
@@ -21,12 +23,13 @@ _GUESS = 1e-6
 class Words:
     """`counts`: texts x n-grams, 1 where the text has it (CSR). `is_single`: n-grams of one word, articles left out.
 
-    `guess`: see `cross_fit`.
+    `guess`: see `cross_fit`. `names`: the column of each n-gram.
     """
 
     counts: Any
     is_single: Bools
     guess: Floats
+    names: Mapping[str, int]
 
     @cached_property
     def singles(self) -> Any:
@@ -40,12 +43,14 @@ def read_words(texts: tuple[str, ...]) -> Words:
     from sklearn.feature_extraction.text import CountVectorizer
 
     if not any(_has_word(text) for text in texts):
-        return Words(csr_array((len(texts), 0), dtype=np.float64), np.zeros(0, dtype=bool), np.zeros(0))
+        return Words(csr_array((len(texts), 0), dtype=np.float64), np.zeros(0, dtype=bool), np.zeros(0), {})
     reader = CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=TOKEN, dtype=np.float64)
     counts = csr_array(reader.fit_transform(texts))
     names = [str(name) for name in reader.get_feature_names_out()]
     guess = np.array([zlib.crc32(name.encode()) / 2**32 - 0.5 for name in names])
-    return Words(counts, np.array([" " not in name and name not in _ARTICLES for name in names]), guess)
+    return Words(
+        counts, np.array([" " not in name and name not in _ARTICLES for name in names]), guess, {name: i for i, name in enumerate(names)}
+    )
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,8 @@ def fit(rows: Any, pairs: Pairs, teaching: Bools, weight: Floats | None = None) 
 def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = None) -> Floats:
     """Score of each option (in the layout's order) by a model that was taught on the other folds.
 
+    Pairs that tell of an asked item are no part of the teaching: those in which its positive is the negative of another item,
+    and, where its noun is to be unseen, those that set its noun against another. They would teach that what is asked of is false.
     Weights start from tiny ones that differ by n-gram: where the other folds teach nothing the probe guesses, which is chance, and
     does not call everything a tie, which would be none right. Texts with the same words still tie.
     """
@@ -103,10 +110,25 @@ def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = N
     pairs = pairs_of(layout, order)
     scores = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
-        weights = fit(rows, pairs, teaching[pairs.item]) + _GUESS * words.guess
+        told = _tells_of(asked, words, layout, folds, pairs, order)
+        weights = fit(rows, pairs, teaching[pairs.item] & ~told) + _GUESS * words.guess
         here = asked[layout.item_of]
         scores[here] = rows[order[here]] @ weights
     return scores
+
+
+def _tells_of(asked: Bools, words: Words, layout: Layout, folds: Folds, pairs: Pairs, order: Ints) -> Bools:
+    """Which pairs hold the text that is an asked item's positive, or, with unseen nouns, differ in an asked item's noun."""
+    texts = layout.options[order]
+    of_pair = layout.options[pairs.positive], layout.options[pairs.negative]
+    asked_texts = np.unique(texts[layout.starts[:-1][asked]])
+    told = np.isin(of_pair[0], asked_texts) | np.isin(of_pair[1], asked_texts)
+    if folds.unseen_nouns:
+        nouns = {layout.nouns[item].split()[-1].lower() for item in np.flatnonzero(asked) if layout.nouns[item]}
+        columns = [words.names[noun] for noun in sorted(nouns) if noun in words.names and not types_of(noun)]
+        counts = words.counts[:, columns].tocsr()
+        told |= abs(counts[of_pair[0]] - counts[of_pair[1]]).sum(axis=1) > 0
+    return np.asarray(told)
 
 
 def _has_word(text: str) -> bool:

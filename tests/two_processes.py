@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from stages.train.batch import Batch
+from stages.train.batch import Batch, Sample, collate
 from stages.train.config import Stage2
 from stages.train.data import Source, batches
 from stages.train.loop import Job, Report, Trainer
 from stages.train.losses import contrastive_loss
-from stages.train.model import load_model
+from stages.train.model import FgClip, load_model
 from stages.train.processes import Together, average_gradients
 from stages.train.samples import SampleMaker
 from stages.train.shards import ExportedDataset
@@ -35,6 +35,10 @@ def first_batch(clip: str, root: str, params: Stage2, rank: int) -> Batch:
     return next(batches(source_of(clip, root, params), rank, 2))
 
 
+def silent_step(model: FgClip, params: Stage2, chunks: int) -> TrainingStep:
+    return TrainingStep(model, params.model_copy(update={"chunks": chunks}), Together())
+
+
 def run(rank: int, folder: str, clip: str, root: str) -> None:
     """Losses and gradients of this process, and a short training of both; written into the folder."""
     torch.set_num_threads(1)
@@ -52,7 +56,13 @@ def run(rank: int, folder: str, clip: str, root: str) -> None:
     step = TrainingStep(model, params, Together())
     found["values"] = step.backward(first_batch(clip, root, params, rank)).values()
     average_gradients(model.parameters())
-    found["gradients"] = {name: value.grad for name, value in model.named_parameters()}
+    found["gradients"] = {name: value.grad.clone() for name, value in model.named_parameters()}
+
+    batch = first_batch(clip, root, params, rank)
+    if rank == 1:  # not one text on this process
+        pixels = [Sample(str(number), torch.zeros((3, 32, 32), dtype=torch.uint8)) for number in range(4)]
+        batch = collate(pixels, source_of(clip, root, params).packer)
+    found["one_silent"] = {chunks: silent_step(model, params, chunks).backward(batch).values() for chunks in (1, 2)}
 
     reports: list[Report] = []
     settings = params.model_copy(update={"steps": 6, "lr": 1e-3, "log_every": 1, "checkpoint_every": 3, "warmup_steps": 1, "chunks": 2})

@@ -42,6 +42,9 @@ class Together:
         return int(dist.get_world_size())
 
     def features(self, rows_BD: torch.Tensor) -> torch.Tensor:
+        # A process whose rows have no graph (a batch without a text) must take part in the backward pass too, or the others wait.
+        if torch.is_grad_enabled() and not rows_BD.requires_grad:
+            rows_BD = rows_BD.detach().requires_grad_()
         gathered: torch.Tensor = _GatherRows.apply(rows_BD.contiguous())
         return gathered
 

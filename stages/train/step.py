@@ -61,15 +61,14 @@ class TrainingStep:
         weights = {"long": params.weight_long, "short": params.weight_short}
         for name, text_B in (("long", batch.long_B), ("short", batch.short_B)):
             if weights[name]:
-                keys_B = batch.text_key_N[text_B] if self.params.mask_duplicates and len(batch.texts) else None
+                keys_B = self._keys(batch, text_B)
                 terms[name] = contrastive_loss(image_BD, _rows(text_ND, text_B), scale, text_B != NONE, keys_B, self.gather)
         region_D = region_BRD.flatten(0, 1)
         if params.weight_regional:
-            keys_K = batch.text_key_N[batch.expression_K] if params.mask_duplicates and len(batch.texts) else None
             weights["regional"] = params.weight_regional
-            terms["regional"] = contrastive_loss(
-                region_D[batch.box_K], _rows(text_ND, batch.expression_K), regional_scale, text_key_B=keys_K
-            )
+            box_KD, expression_KD = region_D[batch.box_K], _rows(text_ND, batch.expression_K)
+            keys_K = self._keys(batch, batch.expression_K)
+            terms["regional"] = contrastive_loss(box_KD, expression_KD, regional_scale, text_key_B=keys_K)
         if params.weight_hard:
             weights["hard"] = params.weight_hard
             logits_HM = hard_logits(region_D[batch.hard_box_H], _rows(text_ND, batch.hard_text_HM), hard_scale, batch.hard_weight_HM)
@@ -84,6 +83,12 @@ class TrainingStep:
             return contextlib.nullcontext()
         context: contextlib.AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16)
         return context
+
+    def _keys(self, batch: Batch, index: torch.Tensor) -> torch.Tensor | None:
+        """The texts' keys, on every process or on none: the processes gather them together."""
+        if not self.params.mask_duplicates:
+            return None
+        return batch.text_key_N[index] if len(batch.texts) else torch.zeros_like(index)
 
     def _images(self, pixels_BCHW: torch.Tensor, boxes_BR4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with self.autocast(pixels_BCHW.device):

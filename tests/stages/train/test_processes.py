@@ -84,3 +84,9 @@ def test_two_processes_stay_equal_and_resume_to_identical_losses(processes: list
     trained, resumed = processes[0]["trained"]
     assert len(trained) == 6
     assert resumed == trained[3:]
+
+
+def test_a_process_without_a_text_does_not_hold_up_the_others(processes: list[dict[str, Any]]) -> None:
+    for chunks in (1, 2):
+        loud, silent = (process["one_silent"][chunks] for process in processes)
+        assert loud["loss"] > 0 == silent["loss"]

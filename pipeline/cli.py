@@ -308,11 +308,15 @@ def _say(as_json: bool, content: dict[str, Any], text: str) -> None:
 @contextlib.contextmanager
 def _user_errors(command: str) -> Iterator[None]:
     """A user's error is one line and exit 2; an interruption is exit 130 with the command that resumes."""
+    from pipeline.gate import GateError
     from pipeline.pool import PoolError
     from pipeline.storage import remote_errors
 
     try:
         yield
+    except GateError as error:
+        typer.echo(f"fgdata: {error}", err=True)
+        raise typer.Exit(3) from error
     except (ValueError, PoolError) as error:
         if not _is_ours(error):
             raise

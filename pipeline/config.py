@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import FIELDS, GIVABLE, GivenParams
 from pipeline.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, STAGES, model_path, params_type
+from stages.balance import Balance, BalanceParams
 from stages.base import StageParams
 from stages.domain import Domain
 from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
-from stages.export import Export
+from stages.export import Export, ExportParams
 from stages.ground import GroundParams
 from stages.select import SelectParams
 
@@ -226,9 +227,25 @@ class _Reader:
             for role in STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():
                 if role not in config.engines:
                     raise ConfigError(f"stages.{name} needs the engine {role}: add the block engines.{role}")
+        _check_verdicts(config.stages)
         ground, select = config.stages.get("ground"), config.stages.get("select")
         if isinstance(ground, GroundParams) and isinstance(select, SelectParams) and select.min_agreement is not None and not ground.second:
             raise ConfigError("stages.select.min_agreement needs a second detector: set stages.ground.second to true")
+
+
+def _check_verdicts(stages: Mapping[str, StageParams]) -> None:
+    """That nothing unverified is exported unless the user says so."""
+    export, balance = stages.get(Export.name), stages.get(Balance.name)
+    allows = isinstance(export, ExportParams) and export.allow_unverified
+    if export is not None and not allows and "verify" not in stages and any(name in stages for name in ("hard_negative", "mine")):
+        raise ConfigError(
+            "stages.export would release negatives that no judge has looked at: add the stage verify, or set "
+            "stages.export.allow_unverified to true"
+        )
+    if isinstance(balance, BalanceParams) and export is not None and "verify" in stages and balance.allow_unverified != allows:
+        raise ConfigError("stages.balance.allow_unverified and stages.export.allow_unverified must be the same")
+    if balance is not None and not any(name in stages for name in ("hard_negative", "mine", "verify")):
+        raise ConfigError("stages.balance has nothing to choose from: add hard_negative, mine or both")
 
 
 _KINDS: dict[str, dict[str, Any]] = {

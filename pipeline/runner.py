@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.cluster import holds_all
 from pipeline.config import Config
+from pipeline.gate import gate_of
 from pipeline.graph import Node
 from pipeline.plan import Item, State
 from pipeline.pool import Death, Pool
@@ -58,12 +59,14 @@ class Runner:
         self.config, self.state, self.watcher = config, state, watcher
         self.marker = marker
         self.figures: dict[str, StageFigures] = {}
+        self.gate = gate_of(state)
         self._lanes: dict[str, _Lane] = {}
 
     def run(self) -> None:
         """Run all that is pending.
 
-        Raises: PoolError where it cannot go on; ConservationError for a bug in a stage.
+        Raises: PoolError where it cannot go on; ConservationError for a bug in a stage; GateError at the end, where shards
+            were not exported.
         """
         for node in self.state.graph:
             self.state.ledger.declare(node.name, node.fingerprint, node.description)
@@ -71,6 +74,7 @@ class Runner:
             pending = [node for node in group if self.state.has_pending(node.name) or len(group) > 1]
             if pending:
                 self._drive(pending)
+        self.gate.check()
 
     def _groups(self) -> list[list[Node]]:
         schedule = self.config.placement.schedule
@@ -127,6 +131,8 @@ class Runner:
             self._offer_blocks_anew()
             return
         lane.offered.add(item.id)
+        if lane.node.scope == "shard" and not self.gate.passes(item):
+            return
         deaths = self.state.deaths(lane.node.name, item)
         if deaths >= 2:
             self._give_up(lane, item)

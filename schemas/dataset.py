@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from schemas.boxes import Box
-from schemas.rows import Attribute, Negative, Record
+from schemas.rows import Attribute, BlindFigures, Negative, Record
 
 FORMAT_VERSION = 1
 _SHORT_INDEX, _LONG_INDEX = 4, 9
@@ -24,7 +24,10 @@ class ExportRegion(Record):
     short: str | None = Field(None, description="Short expression: the positive of the negatives.")
     long: str | None = None
     attributes: list[Attribute] = Field(default_factory=list)
-    negatives: list[Negative] = Field(default_factory=list)
+    negatives: list[Negative] = Field(default_factory=list, description="Reciprocal ones first.")
+    group: str | None = Field(
+        None, description="Names the texts that its reciprocal negatives and its positive are: each is the positive equally often."
+    )
 
 
 class ExportRecord(Record):
@@ -39,6 +42,7 @@ class ExportRecord(Record):
     alt: str | None = None
     long: str | None = None
     short: str | None = None
+    negatives: list[Negative] = Field(default_factory=list, description="Of the long caption.")
     regions: list[ExportRegion] = Field(default_factory=list, description="Best score first.")
 
 
@@ -62,6 +66,12 @@ class ShardStats(Record):
     negatives: int
     negatives_by_type: dict[str, int]
     negatives_by_verdict: dict[str, int]
+    negatives_by_source: dict[str, int] = Field(default_factory=dict)
+    negatives_by_level: dict[str, int] = Field(default_factory=dict, description="By the number of slots changed.")
+    caption_negatives: int = Field(0, description="Those of `negatives` that are of a long caption.")
+    negatives_proposed: int = Field(0, description="Candidates of the exported images: those exported and those rejected.")
+    negatives_rejected: dict[str, int] = Field(default_factory=dict, description="Candidates that were not exported, by reason.")
+    audits: list[BlindFigures] = Field(default_factory=list, description="Of the blocks that the shard's images are in.")
     captions: dict[str, int] = Field(description="How many images have a text, by its name: alt, long, short.")
     caption_words: dict[str, int] = Field(description="Words in all of them, by the same names.")
     region_checks: dict[str, int] = Field(
@@ -127,6 +137,19 @@ class Totals(Record):
     finehard_records: int = 0
 
 
+class AuditSummary(Record):
+    """The blind audits of all blocks together, of the regions' texts or of the long captions."""
+
+    items: int
+    chance: float | None = Field(None, description="Mean over all items, as `image_disjoint` and `noun_disjoint`.")
+    image_disjoint: float | None = None
+    image_disjoint_high: float | None = Field(None, description="The largest upper bound of a block, as `noun_disjoint_high`.")
+    noun_disjoint: float | None = None
+    noun_disjoint_high: float | None = None
+    leaks: list[str] = Field(default_factory=list)
+    verdicts: dict[str, int] = Field(description="Blocks by verdict.")
+
+
 class Manifest(Record):
     """`manifest.json`: which ledger the data set is a function of, and its shards. Same ledger, same bytes."""
 
@@ -137,6 +160,9 @@ class Manifest(Record):
     engines: dict[str, EngineDescription] = Field(description="By role.")
     prompts: list[PromptDescription]
     shards: list[ShardEntry]
+    audits: dict[str, AuditSummary] = Field(
+        default_factory=dict, description="Blind audit of `regions` and `captions`; empty without balance."
+    )
     totals: Totals
 
 

@@ -260,7 +260,7 @@ class BlindFigures(Record):
     noun_disjoint: float | None = Field(None, description="The same, head nouns unseen; null where too few nouns are known.")
     noun_disjoint_low: float | None = None
     noun_disjoint_high: float | None = None
-    leaks: list[str] = Field(default_factory=list, description="Probes whose lower bound exceeds chance + 0.05.")
+    leaks: tuple[str, ...] = Field((), description="Probes whose lower bound exceeds chance + 0.05.")
     verdict: Literal["pass", "fail", "insufficient"]
 
 

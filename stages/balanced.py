@@ -100,7 +100,7 @@ def _figures(of: str, items: Sequence[AuditItem], seed: int) -> BlindFigures:
         of=of,
         items=report.items,
         chance=report.chance,
-        leaks=list(report.leaks),
+        leaks=tuple(report.leaks),
         verdict=report.verdict,
         **{f"image_disjoint{end}": value for end, value in _bounds(known).items()},
         **{f"noun_disjoint{end}": value for end, value in _bounds(unknown).items()},

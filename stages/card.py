@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +17,8 @@ from schemas.dataset import (
     Totals,
 )
 from schemas.rows import STATUSES
-from stages.card_text import FINEHARD, FRONT_MATTER, GIVEN, LAYOUT, READING, REHEARSAL, UNANSWERED, UNVERIFIED
+from stages.card_audit import audit_part, negatives_part, summarise, summed, table
+from stages.card_text import FINEHARD, FRONT_MATTER, GIVEN, LAYOUT, READING, REHEARSAL, UNANSWERED
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
@@ -80,6 +80,7 @@ def _manifest(data: DataSet) -> Manifest:
         engines=dict(sorted(engines.items())),
         prompts=[prompts[name] for name in sorted(prompts)],
         shards=[_entry(shard) for shard in shards],
+        audits=summarise(shards),
         totals=Totals(
             shards=len(shards),
             images_in=sum(sum(shard.statuses.values()) for shard in shards),
@@ -121,7 +122,8 @@ def _card(data: DataSet, manifest: Manifest) -> str:
         "## Contents",
         _captions(data.shards),
         *_regions(data.shards),
-        *_negatives(data.shards),
+        *negatives_part(data.shards),
+        *audit_part(data.shards),
         "## Yield",
         _yield(data),
         "## Made by",
@@ -151,13 +153,13 @@ def _summary(manifest: Manifest, version: str) -> str:
 
 
 def _captions(shards: Sequence[ShardStats]) -> str:
-    texts, words = _sum(shards, "captions"), _sum(shards, "caption_words")
+    texts, words = summed(shards, "captions"), summed(shards, "caption_words")
     rows = [[name, f"{texts[name]:,}", f"{words[name] / texts[name]:.1f}" if texts[name] else "-"] for name in ("long", "short", "alt")]
-    return _table(["caption", "images", "mean words"], rows)
+    return table(["caption", "images", "mean words"], rows)
 
 
 def _regions(shards: Sequence[ShardStats]) -> list[str]:
-    checks = _sum(shards, "region_checks")
+    checks = summed(shards, "region_checks")
     if not checks["captioned"]:
         return []
     unique = f"Of {checks['captioned']:,} captioned regions {checks['unique']:,} have a short expression of their own in their image."
@@ -167,29 +169,20 @@ def _regions(shards: Sequence[ShardStats]) -> list[str]:
     return [f"{unique} {probe} (leakage {checks['leaked'] / checks['probed']:.1%})."]
 
 
-def _negatives(shards: Sequence[ShardStats]) -> list[str]:
-    types, verdicts = _sum(shards, "negatives_by_type"), _sum(shards, "negatives_by_verdict")
-    if not types:
-        return ["There are no negatives."]
-    by_type = _table(["negatives by type", "number"], [[name, f"{number:,}"] for name, number in sorted(types.items())])
-    by_verdict = _table(["negatives by verdict", "number"], [[name, f"{number:,}"] for name, number in sorted(verdicts.items())])
-    return [by_type, by_verdict, *([UNVERIFIED] if verdicts["unverified"] else [])]
-
-
 def _yield(data: DataSet) -> str:
     rows = [[stage.name, *(f"{stage.statuses.get(status, 0):,}" for status in STATUSES)] for stage in data.stages if stage.statuses]
-    reasons = _sum(data.shards, "reasons")
-    funnel = _table(["images by stage", *STATUSES], rows)
+    reasons = summed(data.shards, "reasons")
+    funnel = table(["images by stage", *STATUSES], rows)
     if not reasons:
         return funnel
     return (
-        funnel + "\n\n" + _table(["not exported, by reason", "images"], [[name, f"{number:,}"] for name, number in sorted(reasons.items())])
+        funnel + "\n\n" + table(["not exported, by reason", "images"], [[name, f"{number:,}"] for name, number in sorted(reasons.items())])
     )
 
 
 def _engines(manifest: Manifest) -> str:
     rows = [[engine.role, engine.kind, engine.model or "-", engine.revision or "-"] for engine in manifest.engines.values()]
-    return _table(["engine", "kind", "model", "revision"], rows) if rows else "No engine: all tables were given."
+    return table(["engine", "kind", "model", "revision"], rows) if rows else "No engine: all tables were given."
 
 
 def _prompts(manifest: Manifest) -> list[str]:
@@ -197,29 +190,15 @@ def _prompts(manifest: Manifest) -> list[str]:
         return []
     rows = [[f"{prompt.task}/{prompt.version}", ", ".join(prompt.answered_by) or "none yet"] for prompt in manifest.prompts]
     unanswered = [f"`{prompt.task}/{prompt.version}`" for prompt in manifest.prompts if prompt.unanswered]
-    table = _table(["prompt", "models whose answers were looked at"], rows)
-    return [table, *([UNANSWERED.format(prompts=", ".join(unanswered))] if unanswered else [])]
+    looked_at = table(["prompt", "models whose answers were looked at"], rows)
+    return [looked_at, *([UNANSWERED.format(prompts=", ".join(unanswered))] if unanswered else [])]
 
 
 def _given(data: DataSet) -> list[str]:
     given = [stage for stage in data.stages if stage.given]
     rows = [[stage.name, stage.given or "", "computed" if stage.is_computed else "skipped as `not_given`"] for stage in given]
-    return [GIVEN, _table(["given", "from", "images without a row"], rows)] if rows else []
+    return [GIVEN, table(["given", "from", "images without a row"], rows)] if rows else []
 
 
 def _stages(data: DataSet) -> str:
-    return _table(
-        ["stage", "version", "fingerprint"], [[stage.name, str(stage.version), f"`{stage.fingerprint}`"] for stage in data.stages]
-    )
-
-
-def _sum(shards: Sequence[ShardStats], counts: str) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for shard in shards:
-        total.update(getattr(shard, counts))
-    return total
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return table(["stage", "version", "fingerprint"], [[stage.name, str(stage.version), f"`{stage.fingerprint}`"] for stage in data.stages])

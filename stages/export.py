@@ -15,6 +15,7 @@ from schemas.finehard import finehard_json, finehard_record
 from schemas.rows import CorpusRow, ExportRow, RegionCaptionRow, Row
 from stages.base import StageParams, skip_reason
 from stages.export_files import ShardFiles, extension
+from stages.export_negatives import exported, sources
 from stages.export_record import export_record
 from stages.export_tally import Tally
 from stages.export_upright import upright
@@ -24,6 +25,10 @@ ReadBytes = Callable[[Sequence[CorpusRow]], list[bytes | None]]
 
 class ExportParams(StageParams):
     finehard: bool = Field(False, description="Also write FineHARD records, and their images as loose files, for FG-CLIP's own trainer.")
+    allow_unverified: bool = Field(
+        False, description="Also export negatives that no judge has looked at (`unverified`); without the stage verify all are."
+    )
+    allow_leaks: bool = Field(False, description="Export also where the blind audit of the negatives failed; the card says so.")
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,9 @@ class Export:
     """
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[str] = "shard"
-    may_read: ClassVar[tuple[str, ...]] = ("caption", "select", "region_caption", "hard_negative")
+    may_read: ClassVar[tuple[str, ...]] = ("caption", "select", "region_caption")
     row_type: ClassVar[type[ExportRow]] = ExportRow
     params_type: ClassVar[type[ExportParams]] = ExportParams
 
@@ -58,8 +63,8 @@ class Export:
 
     @classmethod
     def reads_among(cls, stages: Collection[str]) -> tuple[str, ...]:
-        """The stages that are read, of those that a run has."""
-        return tuple(name for name in cls.may_read if name in stages)
+        """The stages that are read, of those that a run has: of those that hold candidates the furthest."""
+        return (*(name for name in cls.may_read if name in stages), *sources(stages))
 
     def run(
         self, shard_number: int, units: Iterable[Sequence[ExportImage]], read_bytes: ReadBytes, sink: Sink, label: str = ""
@@ -113,12 +118,14 @@ class _Shard:
             return _failed(corpus, "source_gone", "has gone since it was indexed"), None
         if content is not None and corpus.sha256 and hashlib.sha256(content).hexdigest() != corpus.sha256:
             return _failed(corpus, "source_changed", "not the bytes that were indexed"), None
-        record = export_record(corpus, image.rows, image_key(self.number, len(self.tally.rows)))
+        denied = exported(image.rows, allows_unverified=self.params.allow_unverified)
+        record = export_record(corpus, image.rows, denied, image_key(self.number, len(self.tally.rows)))
         suffix = extension(corpus.format)
         self.files.add(record, content, suffix)
         if self.params.finehard and content is not None:
             self._add_finehard(record, content, suffix)
-        num_negatives = sum(len(region.negatives) for region in record.regions)
+        self.tally.add_negatives(denied)
+        num_negatives = sum(len(region.negatives) for region in record.regions) + len(record.negatives)
         shard = shard_name(self.number)
         return ExportRow(key=corpus.key, shard=shard, num_regions=len(record.regions), num_negatives=num_negatives), record
 
@@ -140,7 +147,7 @@ class _Shard:
 
 def _refusal(image: ExportImage) -> ExportRow | None:
     """The row of an image that something upstream stopped: by the first that did, in order of the stages."""
-    upstream = (image.corpus, *(image.rows[name] for name in Export.may_read if name in image.rows))
+    upstream = (image.corpus, *(image.rows[name] for name in Export.reads_among(image.rows)))
     for row in upstream:
         if row.status != "ok":
             reason = skip_reason(row)

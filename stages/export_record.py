@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from schemas.boxes import Box, clip_box, normalise
 from schemas.dataset import ExportRecord, ExportRegion
-from schemas.rows import CaptionRow, CorpusRow, HardNegativeRow, Negative, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
+from schemas.rows import CaptionRow, CorpusRow, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
+from stages.export_negatives import Exported
 
 
-def export_record(corpus: CorpusRow, rows: Mapping[str, Row], key: str) -> ExportRecord:
+def export_record(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported, key: str) -> ExportRecord:
     """All that the stages said of an image whose rows are all ok; a stage that the run has not is simply absent."""
     captions = rows.get("caption")
     long, short = (captions.long, captions.short) if isinstance(captions, CaptionRow) else (None, None)
@@ -21,20 +22,20 @@ def export_record(corpus: CorpusRow, rows: Mapping[str, Row], key: str) -> Expor
         alt=corpus.alt,
         long=long,
         short=short,
-        regions=_regions(corpus, rows),
+        negatives=denied.of_caption,
+        regions=_regions(corpus, rows, denied),
     )
 
 
-def _regions(corpus: CorpusRow, rows: Mapping[str, Row]) -> list[ExportRegion]:
-    selected, captioned, denied = rows.get("select"), rows.get("region_caption"), rows.get("hard_negative")
+def _regions(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported) -> list[ExportRegion]:
+    selected, captioned = rows.get("select"), rows.get("region_caption")
     captions = {said.region: said for said in captioned.regions} if isinstance(captioned, RegionCaptionRow) else {}
-    negatives = {said.region: said.negatives for said in denied.regions} if isinstance(denied, HardNegativeRow) else {}
     if not isinstance(selected, SelectRow):
-        return [_given_region(corpus, said, negatives.get(i, [])) for i, said in captions.items()]
-    return [_region(corpus, region, captions.get(i), negatives.get(i, [])) for i, region in enumerate(selected.regions)]
+        return [_given_region(corpus, said, i, denied) for i, said in captions.items()]
+    return [_region(corpus, region, captions.get(i), i, denied) for i, region in enumerate(selected.regions)]
 
 
-def _given_region(corpus: CorpusRow, caption: RegionCaption, negatives: list[Negative]) -> ExportRegion:
+def _given_region(corpus: CorpusRow, caption: RegionCaption, index: int, denied: Exported) -> ExportRegion:
     """Without select, the region captions were given, and what they are of is named by their own texts."""
     return ExportRegion(
         xyxy=caption.xyxy,
@@ -44,7 +45,8 @@ def _given_region(corpus: CorpusRow, caption: RegionCaption, negatives: list[Neg
         short=caption.short,
         long=caption.long,
         attributes=caption.attributes,
-        negatives=negatives,
+        negatives=denied.negatives.get(index, []),
+        group=denied.groups.get(index),
     )
 
 
@@ -55,7 +57,7 @@ def _bbox(corpus: CorpusRow, xyxy: Box | None) -> Box | None:
     return normalise(inside, corpus.width, corpus.height) if inside else None
 
 
-def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, negatives: list[Negative]) -> ExportRegion:
+def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, index: int, denied: Exported) -> ExportRegion:
     return ExportRegion(
         xyxy=region.xyxy,
         bbox=_bbox(corpus, region.xyxy),
@@ -67,5 +69,6 @@ def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, ne
         short=caption.short if caption else None,
         long=caption.long if caption else None,
         attributes=caption.attributes if caption else [],
-        negatives=negatives,
+        negatives=denied.negatives.get(index, []),
+        group=denied.groups.get(index),
     )

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.dataset import ExportRecord, FileDigest, ShardStats
-from schemas.rows import ExportRow, RegionCaptionRow
+from schemas.rows import BlindFigures, ExportRow, RegionCaptionRow
+from stages.export_negatives import Exported
 
 
 @dataclass
@@ -15,6 +16,12 @@ class Tally:
     rows: list[ExportRow] = field(default_factory=list)
     types: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    num_proposed: int = 0
+    num_caption: int = 0
+    audits: dict[BlindFigures, None] = field(default_factory=dict)
     captions: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
     checks: Counter[str] = field(default_factory=Counter)
@@ -33,9 +40,18 @@ class Tally:
             self.checks["unique"] += region.is_unique is True
             self.checks["probed"] += region.leaked is not None
             self.checks["leaked"] += region.leaked is True
-        negatives = [negative for region in record.regions for negative in region.negatives]
+
+    def add_negatives(self, denied: Exported) -> None:
+        """What became of an exported image's candidates."""
+        negatives = [negative for found in denied.negatives.values() for negative in found]
         self.types.update(negative.type for negative in negatives)
         self.verdicts.update(negative.verdict for negative in negatives)
+        self.sources.update(negative.source for negative in negatives)
+        self.levels.update(str(negative.level) for negative in negatives)
+        self.rejects.update(denied.rejects)
+        self.num_proposed += denied.num_proposed
+        self.num_caption += len(denied.of_caption)
+        self.audits |= dict.fromkeys(denied.audits)
 
     def stats(self, name: str, tar: FileDigest, parquet: FileDigest, finehard: FileDigest | None, finehard_records: int) -> ShardStats:
         """The shard's statistics, with what was written of it."""
@@ -49,6 +65,12 @@ class Tally:
             negatives=sum(row.num_negatives for row in exported),
             negatives_by_type=_sorted(self.types),
             negatives_by_verdict=_sorted(self.verdicts),
+            negatives_by_source=_sorted(self.sources),
+            negatives_by_level=_sorted(self.levels),
+            caption_negatives=self.num_caption,
+            negatives_proposed=self.num_proposed,
+            negatives_rejected=_sorted(self.rejects),
+            audits=list(self.audits),
             captions=_sorted(self.captions),
             caption_words=_sorted(self.words),
             region_checks=_sorted(self.checks),

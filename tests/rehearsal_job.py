@@ -32,7 +32,7 @@ def job_content(corpus: str, /, **blocks: Any) -> dict[str, Any]:
         "select": {},
         "region_caption": {"prompt": "demo"},
         "hard_negative": {"prompt": "demo"},
-        "export": {"finehard": True},
+        "export": {"finehard": True, "allow_unverified": True},
     }
     content = {
         "workdir": "work",

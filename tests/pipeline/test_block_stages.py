@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from pipeline.api import open_job
+from pipeline.cli import app
+from pipeline.config import ConfigError
 from pipeline.plan import State
 from pipeline.status import count_statuses
 from pipeline.upkeep import ask_retries, superseded
-from schemas.rows import MineRow, Row
+from schemas.dataset import ShardStats
+from schemas.rows import BalanceRow, BlindFigures, HardNegativeRow, MineRow, Row
 from tests.in_process import carry_all
 from tests.rehearsal_job import job_content, times, write_job, write_tar
 
@@ -28,7 +33,8 @@ def _job(folder: Path, **blocks: Any) -> Path:
     engines["judge"] = {"kind": "rehearsal"}
     prompts = ("caption", "region_caption", "hard_negative", "verify")
     stages = {name: {"prompt": "demo"} if name in prompts else {} for name in STAGES}
-    return write_job(folder, **{"stages": stages, "engines": engines, **blocks})
+    placement = {"schedule": "streaming", "stages": {name: {"cpus": 0.1} for name in [*STAGES, "balance", "export"]}}
+    return write_job(folder, **{"stages": stages, "engines": engines, "placement": placement, **blocks})
 
 
 def _pending(config: Path) -> dict[str, dict[str, int]]:
@@ -190,3 +196,74 @@ def _unit_of(state: State, key: str) -> str:
         if any(row.key == key for row in state.ledger.read(table, MineRow)):
             return item.id
     raise AssertionError(key)
+
+
+WHOLE = [*STAGES, "balance", "export"]
+
+
+def _whole(folder: Path, **export: Any) -> Path:
+    """The same job down to its export."""
+    prompts = ("caption", "region_caption", "hard_negative", "verify")
+    stages = {name: {"prompt": "demo"} if name in prompts else {} for name in WHOLE}
+    return _job(folder, stages={**stages, "export": export})
+
+
+def test_every_candidate_is_accounted_for_from_the_proposal_to_the_data_set(tmp_path: Path) -> None:
+    config = _whole(tmp_path)
+    carry_all(config)
+    state = open_job(config).state()
+    proposed = sum(
+        region.num_proposed
+        for stage, row_type in (("hard_negative", HardNegativeRow), ("mine", MineRow))
+        for row in _rows(state, stage, row_type).values()
+        for region in row.regions  # type: ignore[attr-defined]  # both have them
+    )
+    balanced = [region for row in _rows(state, "balance", BalanceRow).values() for region in row.regions]  # type: ignore[attr-defined]
+    assert sum(region.num_proposed for region in balanced) == proposed > 0
+    assert all(region.num_proposed == len(region.negatives) + sum(region.rejects.values()) for region in balanced)
+    stats = [ShardStats.model_validate_json(path.read_bytes()) for path in (tmp_path / "dataset").glob("*_stats.json")]
+    assert sum(shard.negatives_proposed for shard in stats) == proposed
+    assert sum(shard.negatives + sum(shard.negatives_rejected.values()) for shard in stats) == proposed
+    assert {figures.of for shard in stats for figures in shard.audits} <= {"regions", "captions"}
+
+
+def _let_the_audit_fail(config: Path) -> None:
+    """Say in the balance tables that a probe found a leak."""
+    state = open_job(config).state()
+    failed = BlindFigures(of="regions", items=900, chance=0.1, leaks=("length",), verdict="fail")
+    for item, table in state.current_tables("balance"):
+        assert table is not None
+        rows = [row.model_copy(update={"audits": [failed]}) for row in state.ledger.read(table, BalanceRow)]
+        state.ledger.workdir.delete(table.path)
+        state.ledger.commit("balance", table.fingerprint, item.id, table.inputs, rows, BalanceRow)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_a_set_whose_audit_failed_is_not_exported_unless_the_user_says_so(tmp_path: Path) -> None:
+    config = _whole(tmp_path)
+    carry_all(config, until="balance")
+    _let_the_audit_fail(config)
+    answer = CliRunner().invoke(app, ["run", str(config)])
+    assert answer.exit_code == 3
+    assert "2 shards are not exported: the blind audit of their negatives failed (regions/length)" in answer.output
+    assert not list((tmp_path / "dataset").glob("*.tar"))
+    allowing = config.read_text().replace("export: {}", "export: {allow_leaks: true}")
+    assert allowing != config.read_text()
+    config.write_text(allowing)
+    assert CliRunner().invoke(app, ["run", str(config)]).exit_code == 0
+    assert "whoever made this set exported it all the same" in (tmp_path / "dataset" / "README.md").read_text()
+
+
+def test_a_configuration_that_would_export_what_nobody_verified_is_refused(tmp_path: Path) -> None:
+    config = _whole(tmp_path)
+    without = {name: block for name, block in yaml.safe_load(config.read_text())["stages"].items() if name != "verify"}
+    for stages, message in (
+        (without, "no judge has looked at"),
+        ({**without, "verify": {"prompt": "demo"}, "export": {"allow_unverified": True}}, "must be the same"),
+        ({name: block for name, block in without.items() if name not in ("hard_negative", "mine")}, "nothing to choose from"),
+    ):
+        content = yaml.safe_load(config.read_text())
+        config.write_text(yaml.safe_dump({**content, "stages": stages}))
+        with pytest.raises(ConfigError, match=message):
+            open_job(config)

@@ -145,7 +145,7 @@ def test_a_leak_of_values_that_is_planted_is_found_without_balance_and_gone_with
     (leaking,), (clean,) = before[0].audits, after[0].audits
     assert leaking.verdict == "fail"
     assert "marginal" in leaking.leaks
-    assert clean.leaks == []
+    assert clean.leaks == ()
     assert clean.image_disjoint is not None
     assert clean.chance is not None
     assert clean.image_disjoint <= clean.chance + 0.05

@@ -61,12 +61,12 @@ class Outcome:
     given: Sequence[Matched] = ()
 
 
-def open_job(path: Any, until: str | None = None) -> Job:
-    """Read a configuration; `until` drops the stages after that one.
+def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = False) -> Job:
+    """Read a configuration; `until` drops the stages after that one; `allow_unverified` sets that option wherever a stage has it.
 
     Raises: ConfigError, StorageError.
     """
-    config = load_config(path)
+    config = load_config(path, allow_unverified=allow_unverified)
     graph = build_graph(config)
     if until is not None:
         if until not in config.stages:

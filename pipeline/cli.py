@@ -24,6 +24,9 @@ app = typer.Typer(
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's YAML; `fgdata init` writes one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Leave out the stages after this one.")]
+Unverified = Annotated[
+    bool, typer.Option("--allow-unverified", help="Also release negatives that no judge has looked at; the card says so.")
+]
 MaxFailed = Annotated[float | None, typer.Option("--max-failed", metavar="RATE", min=0, max=1, help="Exit 1 if more of the images failed.")]
 
 
@@ -80,6 +83,7 @@ def run(
     address: Annotated[str | None, typer.Option("--address", help="Ray cluster to join: auto, host:port.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="auto, stages or streaming.")] = None,
     max_failed: MaxFailed = None,
+    allow_unverified: Unverified = False,
     as_json: AsJson = False,
 ) -> None:
     """Run all that is pending; run it again to resume."""
@@ -88,21 +92,23 @@ def run(
     from pipeline.progress import Display
 
     options = {"--until": until, "--address": address, "--schedule": schedule}
-    given = "".join(f" {name} {value}" for name, value in options.items() if value is not None)
+    given = "".join(f" {name} {value}" for name, value in options.items() if value is not None) + _flag(allow_unverified)
     with _user_errors(f"fgdata run {config}{given}"):
-        job = placed(api.open_job(config, until), address, schedule)
+        job = placed(api.open_job(config, until, allow_unverified=allow_unverified), address, schedule)
         outcome = api.run(job, None if as_json else Display)
         _report(outcome, as_json, max_failed)
 
 
 @app.command()
-def export(config: ConfigPath, max_failed: MaxFailed = None, as_json: AsJson = False) -> None:
+def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api
     from pipeline.progress import Display
 
-    with _user_errors(f"fgdata export {config}"):
-        _report(api.run(api.open_job(config, "export"), None if as_json else Display), as_json, max_failed)
+    with _user_errors(f"fgdata export {config}{_flag(allow_unverified)}"):
+        _report(
+            api.run(api.open_job(config, "export", allow_unverified=allow_unverified), None if as_json else Display), as_json, max_failed
+        )
 
 
 @app.command()
@@ -263,6 +269,10 @@ def evaluate(
     with _user_errors(f"fgdata eval {checkpoint} {dataset}"):
         figures = training.evaluate(checkpoint, dataset, images)
         _say(as_json, figures, training.figures_table(figures))
+
+
+def _flag(allow_unverified: bool) -> str:
+    return " --allow-unverified" if allow_unverified else ""
 
 
 def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None:

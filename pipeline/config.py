@@ -81,8 +81,10 @@ class Config:
         return {role: self.engines[role] for role in STAGES[stage].roles(self.stages[stage])}
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, allow_unverified: bool = False) -> Config:
     """The configuration in a YAML file. Relative paths in it are relative to the file's folder.
+
+    `allow_unverified` sets the option of this name wherever a stage has it.
 
     Raises: ConfigError with one line for whatever is wrong.
     """
@@ -95,7 +97,7 @@ def load_config(path: Path) -> Config:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold the blocks {', '.join(_BLOCKS)}")
     try:
-        return _Reader(path, content).config()
+        return _Reader(path, content, allow_unverified).config()
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -103,7 +105,8 @@ def load_config(path: Path) -> Config:
 class _Reader:
     """Turns the parsed YAML into a Config, block by block."""
 
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+    def __init__(self, path: Path, content: dict[str, Any], allow_unverified: bool = False) -> None:
+        self.allow_unverified = allow_unverified
         self.path, self.content, self.folder = path, content, path.absolute().parent
 
     def config(self) -> Config:
@@ -175,7 +178,7 @@ class _Reader:
         select = stages.get("select")
         if isinstance(select, SelectParams) and select.min_score is None and "detector" in engines:
             stages["select"] = select.model_copy(update={"min_score": getattr(engines["detector"], "default_min_score", 0.0)})
-        return stages
+        return {name: _allowing(params) for name, params in stages.items()} if self.allow_unverified else stages
 
     def _domain(self) -> Domain:
         """The block `domain`, or the file that it names."""
@@ -239,8 +242,8 @@ def _check_verdicts(stages: Mapping[str, StageParams]) -> None:
     allows = isinstance(export, ExportParams) and export.allow_unverified
     if export is not None and not allows and "verify" not in stages and any(name in stages for name in ("hard_negative", "mine")):
         raise ConfigError(
-            "stages.export would release negatives that no judge has looked at: add the stage verify, or set "
-            "stages.export.allow_unverified to true"
+            "stages.export would release negatives that no judge has looked at: add the stage verify, run with "
+            "--allow-unverified, or set stages.export.allow_unverified to true"
         )
     if isinstance(balance, BalanceParams) and export is not None and "verify" in stages and balance.allow_unverified != allows:
         raise ConfigError("stages.balance.allow_unverified and stages.export.allow_unverified must be the same")
@@ -274,6 +277,11 @@ def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
             known = [*model.model_fields]
             raise ConfigError(f"unknown key {place}{_did_you_mean(str(first['loc'][-1]), known)}") from error
         raise ConfigError(f"{place}: {first['msg']}, not {first['input']!r}"[:300]) from error
+
+
+def _allowing(params: StageParams) -> StageParams:
+    has_option = "allow_unverified" in type(params).model_fields
+    return params.model_copy(update={"allow_unverified": True}) if has_option else params
 
 
 def _known(block: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -9,9 +9,9 @@ from pipeline.runner import Runner
 from pipeline.worker import Done, StageWorker
 
 
-def carry_all(config: Path, until: str | None = None) -> dict[str, int]:
+def carry_all(config: Path, until: str | None = None, *, allow_unverified: bool = False) -> dict[str, int]:
     """Carry all that is pending and commit it; returns the items carried, by stage."""
-    job = open_job(config, until)
+    job = open_job(config, until, allow_unverified=allow_unverified)
     state = job.state()
     runner = Runner(job.config, state, ("", b""), Silent())
     carried = {}

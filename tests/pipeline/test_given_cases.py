@@ -15,7 +15,9 @@ from PIL import Image
 
 from pipeline.config import load_config
 from pipeline.graph import build_graph
+from schemas.rows import HardNegativeRow
 from tests.driver import Driver, tables_of
+from tests.given_job import rows_of
 from tests.in_process import carry_all
 from tests.pictures import encoded, tar_bytes, write
 from tests.rehearsal_job import files
@@ -92,7 +94,8 @@ def _check_exported(name: str, folder: Path) -> None:
         assert not any(text.startswith("old ") for text in texts)
         if name == "finehard":
             assert [region["short"] for region in record["regions"]] == [short for short, _ in BOXES]
-    assert any(region["negatives"] for record in records for region in record["regions"])
+    written = [row for row in rows_of(folder / f"{name}.yaml", "hard_negative").values() if isinstance(row, HardNegativeRow)]
+    assert all(row.origin == "computed" and any(region.negatives for region in row.regions) for row in written), "made anew"
 
 
 @pytest.mark.parametrize("name", CASES)

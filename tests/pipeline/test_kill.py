@@ -15,19 +15,21 @@ from tests.rehearsal_job import files, times, write_job, write_tar
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
-STAGES = ["caption", "ground", "select", "region_caption", "hard_negative", "export"]
+STAGES = ["caption", "ground", "select", "region_caption", "hard_negative", "mine", "verify", "balance", "export"]
+PROMPTED = ("caption", "region_caption", "hard_negative", "verify")
 
 
 def _job(folder: Path) -> Path:
-    """Units of two images, two workers that caption, answers slow enough that a run is caught in the middle of a stage."""
+    """The whole line, units of two images, two workers that caption, answers slow enough that a run is caught in the middle of a stage."""
     placement = {name: {"cpus": 0.1, "in_flight": 2} for name in STAGES}
     placement["caption"] |= {"actors": 2}
     write_tar(folder / "corpus" / "a.tar", [f"a{i}" for i in range(8)], tint=10)
     write_tar(folder / "corpus" / "b.tar", [f"b{i}" for i in range(6)], tint=200)
+    slow = {"kind": "rehearsal", "delay_s": 0.25}
     return write_job(
         folder,
-        captioner={"delay_s": 0.25},
-        writer={"delay_s": 0.25},
+        engines={"captioner": slow, "detector": {"kind": "rehearsal-detector"}, "writer": slow, "judge": slow},
+        stages={name: {"prompt": "demo"} if name in PROMPTED else {} for name in STAGES},
         corpus={"path": "corpus", "unit_size": 2},
         placement={"schedule": "streaming", "stages": placement},
     )
@@ -71,12 +73,13 @@ def test_a_driver_killed_again_and_again_gives_the_bytes_of_an_undisturbed_run(
 ) -> None:
     config = _job(tmp_path)
     before: dict[str, int] = {}
-    for stage, tables in (("caption", 2), ("region_caption", 1), ("hard_negative", 3)):
+    for stage, tables in (("caption", 2), ("mine", 1), ("verify", 3)):
         drivers.append(Driver(config))
         drivers[-1].wait_until_committed(stage, tables)
         assert drivers[-1].end(signal.SIGKILL)[0] == -signal.SIGKILL
         after = _committed(tmp_path)
         assert before.items() <= after.items()
+        assert stage != "mine" or [path.name for path in (tmp_path / "work" / "blocks").iterdir()] == ["00000.json"]
         assert len(tables_of(tmp_path, "export")) < 2, "killed too late to be in the middle"
         before = after
     drivers.append(Driver(config))

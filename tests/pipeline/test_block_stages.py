@@ -267,3 +267,15 @@ def test_a_configuration_that_would_export_what_nobody_verified_is_refused(tmp_p
         config.write_text(yaml.safe_dump({**content, "stages": stages}))
         with pytest.raises(ConfigError, match=message):
             open_job(config)
+
+
+def test_a_new_shard_leaves_exported_shards_as_they_are_and_the_data_set_names_both_audits(tmp_path: Path) -> None:
+    config = _whole(tmp_path)
+    carry_all(config)
+    tables = {name: when for name, when in times(tmp_path / "work").items() if not name.startswith("corpus/")}
+    exported = times(tmp_path / "dataset")
+    write_tar(tmp_path / "corpus" / "0-first.tar", [f"c{i}" for i in range(8)], tint=90)
+    assert carry_all(config) == {**dict.fromkeys(WHOLE, 2), "mine": 1, "balance": 1, "export": 1}
+    assert tables.items() <= times(tmp_path / "work").items()
+    assert exported.items() <= times(tmp_path / "dataset").items()
+    assert {"00002.tar", "00002.parquet", "00002_stats.json"} <= set(times(tmp_path / "dataset"))

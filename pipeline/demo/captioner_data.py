@@ -12,7 +12,8 @@ from PIL import Image
 
 from pipeline.demo.draw import draw
 from pipeline.demo.world import BACKGROUNDS, COLOURS, MATERIALS, NOUNS, PATTERNS, POSITIONS, SIDE_PX, SIZES_PX, Scene, Toy, scene
-from stages.crops import focal_box, focal_crop
+from stages.crops import focal_box
+from stages.focus import Focus
 
 TOKEN_PX = 32
 GRID = SIDE_PX // TOKEN_PX
@@ -69,7 +70,7 @@ def jittered(rng: random.Random, xyxy: Box, share: float = 0.06) -> Box:
 def crop_of(painted: Image.Image, xyxy: Box) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """The focal crop as the model sees it, (224, 224, 3) uint8, and the window it was cut from."""
     window = focal_box(xyxy, painted.width, painted.height)
-    return np.asarray(square(focal_crop(painted, xyxy))), window
+    return np.asarray(square(Focus().crop(painted, xyxy))), window
 
 
 def cells_of(toys: tuple[Toy, ...], window: tuple[int, int, int, int] = (0, 0, SIDE_PX, SIDE_PX)) -> np.ndarray:

@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, Idefics3For
 from pipeline.demo.draw import draw
 from pipeline.demo.vocabulary import WHOLE_PROMPT, region_prompt
 from pipeline.demo.world import COLOURS, MATERIALS, NOUNS, PATTERNS, POSITIONS, SIZES_PX, Toy, scene
-from stages.crops import focal_crop
+from stages.focus import Focus
 
 SLOTS = ("noun", "colour", "pattern", "material", "size", "position")
 REGION_SLOTS = ("colour", "pattern", "material")
@@ -129,7 +129,7 @@ def evaluate(
     for truth, answer in zip(truths, answers(model, processor, painted, [WHOLE_PROMPT] * num_scenes), strict=True):
         score_whole(score, answer, truth.toys)
     regions = [(image, toy) for image, truth in zip(painted, truths, strict=True) for toy in truth.toys][:num_regions]
-    crops = [focal_crop(image, toy.xyxy) for image, toy in regions]
+    crops = [Focus().crop(image, toy.xyxy) for image, toy in regions]
     told = answers(model, processor, crops, [region_prompt(toy.noun) for _, toy in regions])
     for (_, toy), answer in zip(regions, told, strict=True):
         score_region(score, answer, toy)

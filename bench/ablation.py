@@ -25,7 +25,7 @@ ROWS: dict[str, dict[str, float]] = {
 }
 RECIPE: dict[str, Any] = {
     "batch_size": 32,
-    "steps": 300,
+    "steps": 500,
     "lr": 1e-3,
     "min_lr_share": 0.02,
     "warmup_steps": 50,
@@ -54,10 +54,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--scenes", type=int, default=1600, help="Training scenes.")
-    parser.add_argument("--held-out", type=int, default=300, help="Held-out scenes.")
+    parser.add_argument("--scenes", type=int, default=600, help="Training scenes.")
+    parser.add_argument("--held-out", type=int, default=240, help="Held-out scenes.")
     parser.add_argument("--jobs", type=int, default=1, help="Trainings at a time, one thread each.")
-    parser.add_argument("--data", type=Path, help="Folder with train/ and held-out/, exported data sets, instead of making them.")
+    parser.add_argument("--data", type=Path, help="Folder with train/ and held-out/, exported data sets: they are not made.")
     arguments = parser.parse_args()
     out = arguments.out.absolute()
     if arguments.data:

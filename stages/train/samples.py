@@ -67,16 +67,18 @@ class SampleMaker:
         return SampleRegion(region.bbox, expression if self.params.weight_regional else None, positive, negatives)
 
     def _negatives(self, region: ExportRegion, positive: str, rng: np.random.Generator) -> tuple[tuple[str, str, float], ...]:
-        """Distinct texts that weigh something; of more than `max_negatives` as many are drawn."""
+        """Distinct texts that weigh something; of more than `max_negatives` as many are drawn, reciprocal ones before all others."""
         usable: dict[str, tuple[str, str, float]] = {}
+        is_mined: set[str] = set()
         for negative in region.negatives:
             text, weight = _clean(negative.text), negative_weight(negative, self.params.type_weights, self.params.unverified_weight)
             if text and weight > 0 and text.lower() != positive.lower():
                 usable.setdefault(text, (text, negative.type, weight))
+                is_mined |= {text} if negative.source == "reciprocal" else set()
         found = list(usable.values())
         if len(found) > self.params.max_negatives:
-            kept = sorted(rng.choice(len(found), self.params.max_negatives, replace=False).tolist())
-            found = [found[number] for number in kept]
+            rank = rng.permutation(len(found)) + np.array([0 if text in is_mined else len(found) for text, _, _ in found])
+            found = [found[number] for number in sorted(np.argsort(rank)[: self.params.max_negatives].tolist())]
         return tuple(found)
 
 

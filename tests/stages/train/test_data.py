@@ -144,6 +144,25 @@ def test_negatives_vary_in_number_and_weigh_by_verdict_and_type(tiny_clip: Path)
     assert set(lots) != set(again)  # another epoch draws others
 
 
+def test_mined_negatives_are_never_drawn_out(tiny_clip: Path) -> None:
+    """A group is only fair whole: each of its texts is once the positive."""
+    written = [negative("a red car", "object", "car", f"mug{i}") for i in range(30)]
+    mined = [negative("a red car", "colour", "red", f"blue{i}").model_copy(update={"source": "reciprocal"}) for i in range(4)]
+    boxes = [region("red", "car", negatives=[*mined, *written], group="g")]
+    for epoch in range(5):
+        kept = SampleMaker(Stage2(), 32).sample(picture(record(0)), record(0, regions=boxes), epoch).regions[0].negatives
+        assert [kind for _, kind, _ in kept] == ["colour"] * 4 + ["object"] * 6
+
+
+def test_groups_of_an_export_come_into_one_batch(tmp_path: Path, tiny_clip: Path) -> None:
+    groups = [f"g{number % 4}" for number in range(16)]
+    records = [record(number, regions=[region("red", "car", group=group)]) for number, group in enumerate(groups)]
+    source = source_of(str(write_dataset(tmp_path, [records])), tiny_clip, shuffle_buffer=16)
+    group_of = {one.key: group for one, group in zip(records, groups, strict=True)}
+    for batch in taken(source, 4):
+        assert len({group_of[key] for key in batch.keys}) == 1
+
+
 def test_at_most_four_boxes_and_those_with_negatives_first(tiny_clip: Path) -> None:
     boxes = [region("red", "car", num_negatives=0) for _ in range(5)] + [region("blue", "mug")]
     sample = SampleMaker(Stage2(), 32).sample(picture(record(0)), record(0, regions=boxes), 0)

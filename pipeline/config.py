@@ -246,7 +246,9 @@ def _check_verdicts(stages: Mapping[str, StageParams]) -> None:
             "--allow-unverified, or set stages.export.allow_unverified to true"
         )
     if isinstance(balance, BalanceParams) and export is not None and "verify" in stages and balance.allow_unverified != allows:
-        raise ConfigError("stages.balance.allow_unverified and stages.export.allow_unverified must be the same")
+        raise ConfigError(
+            "stages.balance.allow_unverified and stages.export.allow_unverified differ: set both, or none and run with --allow-unverified"
+        )
     if balance is not None and not any(name in stages for name in ("hard_negative", "mine", "verify")):
         raise ConfigError("stages.balance has nothing to choose from: add hard_negative, mine or both")
 

@@ -52,6 +52,7 @@ def whole_content(corpus: str, /, **blocks: Any) -> dict[str, Any]:
     content["engines"]["judge"] = {"kind": "rehearsal"}
     later = {"verify": {"prompt": "demo"}, "mine": {}, "balance": {}}
     content["stages"] |= {name: params for name, params in later.items() if name in STAGE_NAMES}
+    content["stages"]["export"] = {"finehard": True}
     return content
 
 

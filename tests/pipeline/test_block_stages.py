@@ -260,7 +260,7 @@ def test_a_configuration_that_would_export_what_nobody_verified_is_refused(tmp_p
     without = {name: block for name, block in yaml.safe_load(config.read_text())["stages"].items() if name != "verify"}
     for stages, message in (
         (without, "no judge has looked at"),
-        ({**without, "verify": {"prompt": "demo"}, "export": {"allow_unverified": True}}, "must be the same"),
+        ({**without, "verify": {"prompt": "demo"}, "export": {"allow_unverified": True}}, "differ: set both"),
         ({name: block for name, block in without.items() if name not in ("hard_negative", "mine")}, "nothing to choose from"),
     ):
         content = yaml.safe_load(config.read_text())

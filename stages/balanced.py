@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
     group: str | None
     negative: str
     edits: tuple[tuple[str, str, str], ...]
-    order: str
+    order: int
 
 
 @dataclass(frozen=True)

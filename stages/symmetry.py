@@ -6,6 +6,7 @@ If red is replaced by blue in as many released negatives as blue by red, neither
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from schemas.rows import ATTRIBUTE_TYPES, Edit
@@ -15,19 +16,24 @@ RefT = TypeVar("RefT", bound=Hashable)
 _PAIRED = frozenset((*ATTRIBUTE_TYPES, "object", "position", "count", "existence"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change(Generic[RefT]):
     """One candidate: the noun that its values are of (empty: any), (type, old, new) of each edit, and its place among others."""
 
     ref: RefT
     noun: str
     edits: tuple[tuple[str, str, str], ...]
-    order: str
+    order: int
 
 
 def edits_of(edits: Iterable[Edit]) -> tuple[tuple[str, str, str], ...]:
-    """(type, old, new) of each, lower case."""
-    return tuple((edit.type, edit.old.lower(), edit.new.lower()) for edit in edits)
+    """(type, old, new) of each, lower case. Equal ones are one object: a block has millions, of few kinds."""
+    return tuple(_shared(edit.type, edit.old.lower(), edit.new.lower()) for edit in edits)
+
+
+@lru_cache(maxsize=1 << 16)
+def _shared(kind: str, old: str, new: str) -> tuple[str, str, str]:
+    return kind, old, new
 
 
 def symmetric(changes: Sequence[Change[RefT]]) -> set[RefT]:

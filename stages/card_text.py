@@ -42,10 +42,8 @@ not known; `fgdata audit` measures it."""
 AUDIT_FAILED = """**The audit failed** for some blocks, and whoever made this set exported it all the same: a model can learn to pick the
 positive without the image."""
 
-AUDIT_INSUFFICIENT = (
-    """Where the verdict is insufficient there are too few items, or (of long captions) no head nouns, to say that
+AUDIT_INSUFFICIENT = """Where the verdict is insufficient there are too few items, or (of long captions) no head nouns, to say that
 nothing leaks."""
-)
 
 LAYOUT = """## Files
 

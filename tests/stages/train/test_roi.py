@@ -58,6 +58,20 @@ def test_arbitrary_boxes_equal_the_definition() -> None:
         assert pooled(grid_HW, (x0, y0, x1, y1)) == pytest.approx(sampled(grid_HW, (x0, y0, x1, y1)), abs=1e-4)
 
 
+def test_arbitrary_boxes_equal_torchvisions_roi_align() -> None:
+    """Runs where torchvision loads: in the environment of requirements/open-clip.txt."""
+    ops = pytest.importorskip("torchvision.ops")
+    generator = torch.Generator().manual_seed(5)
+    height, width, num_boxes = 14, 10, 500
+    grid_1DHW = torch.randn(1, 8, height, width, generator=generator)
+    corners_R22 = torch.rand(num_boxes, 2, 2, generator=generator).sort(1).values
+    boxes_R4 = corners_R22.flatten(1)
+    cells_R4 = boxes_R4 * torch.tensor([width, height, width, height])
+    theirs_RD = ops.roi_align(grid_1DHW, [cells_R4], 1, 1.0, -1, aligned=True).flatten(1)
+    ours_RD = roi_weights(boxes_R4[None], height, width)[0] @ grid_1DHW[0].flatten(1).T
+    torch.testing.assert_close(ours_RD, theirs_RD, atol=1e-5, rtol=0)
+
+
 def test_a_box_without_area_pools_to_zero_and_not_to_nan() -> None:
     for box in ((2.0, 2.0, 2.0, 2.0), (3.0, 1.0, 3.0, 4.0), (0.0, 0.0, 0.0, 0.0)):
         assert pooled(torch.ones(5, 5), box) == 0.0

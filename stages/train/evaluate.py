@@ -17,12 +17,13 @@ _NUM_NEGATIVES = 10
 
 
 def evaluate(encoder: Encoder, dataset: ExportedDataset) -> dict[str, Any]:
-    """The figures of `fgdata eval` on an exported data set. Deterministic: all images, all usable boxes, first ten negatives.
+    """The figures of `fgdata eval` on an exported data set. Deterministic: all images, all usable boxes, of their negatives the ten
+    that are hardest to tell.
 
     Raises: TrainError where no image can be read.
     """
-    settings = Stage2(max_boxes=10_000, max_negatives=10_000, region_text="short", short_prefix="")
-    seen = encoder.see(dataset.read_all(), SampleMaker(settings, encoder.model.image_size))
+    settings = Stage2(max_boxes=10_000, region_text="short", short_prefix="")
+    seen = encoder.see(dataset.read_all(), SampleMaker(settings, encoder.model.image_size, hardest_first=True))
     if not seen.image_ND:
         raise TrainError(f"{dataset.root}: no readable image with a text")
     return {

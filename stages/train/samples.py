@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,14 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFErro
 
 @dataclass(frozen=True)
 class SampleMaker:
-    """Turns images and records into samples as a stage's parameters say. Draws depend on (seed, epoch, key) alone."""
+    """Turns images and records into samples as a stage's parameters say. Draws depend on (seed, epoch, key) alone.
+
+    `hardest_first` (evaluation): all of a box's negatives, those of the fewest edits first and there each type in turn.
+    """
 
     params: StageTraining
     image_size: int
+    hardest_first: bool = False
 
     def sample(self, content: bytes, record: ExportRecord, epoch: int) -> Sample:
         """The sample; without texts and regions where the image cannot be read, so that a batch keeps its size."""
@@ -70,16 +75,27 @@ class SampleMaker:
         """Distinct texts that weigh something; of more than `max_negatives` as many are drawn, reciprocal ones before all others."""
         usable: dict[str, tuple[str, str, float]] = {}
         is_mined: set[str] = set()
-        for negative in region.negatives:
+        for negative in _hardest_first(region.negatives) if self.hardest_first else region.negatives:
             text, weight = _clean(negative.text), negative_weight(negative, self.params.type_weights, self.params.unverified_weight)
             if text and weight > 0 and text.lower() != positive.lower():
                 usable.setdefault(text, (text, negative.type, weight))
                 is_mined |= {text} if negative.source == "reciprocal" else set()
         found = list(usable.values())
-        if len(found) > self.params.max_negatives:
+        if len(found) > self.params.max_negatives and not self.hardest_first:
             rank = rng.permutation(len(found)) + np.array([0 if text in is_mined else len(found) for text, _, _ in found])
             found = [found[number] for number in sorted(np.argsort(rank)[: self.params.max_negatives].tolist())]
         return tuple(found)
+
+
+def _hardest_first(negatives: Sequence[Negative]) -> list[Negative]:
+    """Fewest edits first; among those the first of each edit type, then the second of each, and so on, as they were exported."""
+    turns: Counter[tuple[int, str]] = Counter()
+    ranked = []
+    for place, negative in enumerate(negatives):
+        level = len(negative.edits), negative.type
+        ranked.append((level[0], turns[level], place))
+        turns[level] += 1
+    return [negatives[place] for _, _, place in sorted(ranked)]
 
 
 def negative_weight(negative: Negative, type_weights: Mapping[EditType, float], unverified_weight: float) -> float:

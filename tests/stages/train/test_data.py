@@ -154,6 +154,16 @@ def test_mined_negatives_are_never_drawn_out(tiny_clip: Path) -> None:
         assert [kind for _, kind, _ in kept] == ["colour"] * 4 + ["object"] * 6
 
 
+def test_evaluation_takes_the_fewest_edits_first_and_each_type_in_turn(tiny_clip: Path) -> None:
+    one = [negative("a red car", "colour", "red", new) for new in ("blue", "green", "white")] + [
+        negative("a red car", "object", "car", "mug")
+    ]
+    two = negative("a red car", "colour", "red", "black").model_copy(update={"edits": [*one[0].edits, *one[3].edits]})
+    boxes = [region("red", "car", negatives=[two, *one])]
+    kept = SampleMaker(Stage2(max_negatives=1), 32, hardest_first=True).sample(picture(record(0)), record(0, regions=boxes), 0).regions[0]
+    assert [text for text, _, _ in kept.negatives] == ["a blue car", "a red mug", "a green car", "a white car", "a black car"]
+
+
 def test_groups_of_an_export_come_into_one_batch(tmp_path: Path, tiny_clip: Path) -> None:
     groups = [f"g{number % 4}" for number in range(16)]
     records = [record(number, regions=[region("red", "car", group=group)]) for number, group in enumerate(groups)]

@@ -59,7 +59,7 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
     """
 
     name = "balance"
-    version = 1
+    version = 2
     reads = ("region_caption",)
     may_read = ("hard_negative", "mine", "verify")
 

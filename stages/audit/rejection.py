@@ -24,7 +24,8 @@ _TOP1_MARGIN, _PAIRWISE_MARGIN = 0.01, 0.02
 class Rejection:
     """Per item: `kept`, indices into its negatives, ascending, none where nothing could be kept; `rejects`, the others by reason.
 
-    `rounds`: (top-1, chance, pairwise) of the cross-fitted probe on what was left before each round, and at the end.
+    `rounds`: (top-1, chance, pairwise) of the cross-fitted probe on what was left before each round, and at the end; of the
+    candidates that could be dropped.
     """
 
     kept: tuple[tuple[int, ...], ...]
@@ -43,9 +44,11 @@ def reject_to_chance(
     """Choose among each item's candidates (its negatives) at most `keep`, so that the n-gram probe is left at chance.
 
     Give three to four times as many candidates as are wanted. `held`: per item the candidates that are never dropped (reciprocal
-    ones); the probe learns from them, but only the others are to be at chance. Held ones are exact by themselves, and a probe that
-    has not met a text takes its twin for truer: weighed against the others, that drops sound candidates round after round. Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer
-    than the positive), `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
+    ones); the probe learns from them, but only the others are brought to chance. Held ones are exact by themselves, and a probe
+    that has not met a text takes its twin for truer: weighed against the others, that drops sound candidates round after round.
+
+    Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
+    `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
     """
     layout = lay_out_as_given(items)
     pairs = pairs_of(layout)
@@ -61,10 +64,10 @@ def reject_to_chance(
             break
         weight = _weights(pairs, alive, layout.num_items)
         margins = np.mean([_margins(words, layout, folds, pairs, alive, weight) for folds in deals], axis=0)
-        rounds.append(_measured(pairs, alive, is_held, margins, weight, layout.num_items))
+        rounds.append(_measured(pairs, alive & ~is_held, margins, weight, layout.num_items))
         if _is_at_chance(*rounds[-1]) or len(rounds) > max_rounds:
             break
-        drop = _excess(margins, weight, alive, is_held, rng)
+        drop = _excess(margins, weight, alive & ~is_held, rng)
         reason[drop] = np.where(margins[drop] > 0, PROBE_NEGATIVE, PROBE_POSITIVE)
     _trim(reason, pairs, is_held, keep, rng)
     return _told(items, pairs, reason, tuple(rounds))
@@ -110,14 +113,14 @@ def _margins(words: Words, layout: Layout, folds: Folds, pairs: Pairs, alive: Bo
     return margins
 
 
-def _measured(pairs: Pairs, alive: Bools, is_held: Bools, margins: Floats, weight: Floats, num_items: int) -> tuple[float, float, float]:
-    live = np.bincount(pairs.item[alive], minlength=num_items)
-    beaten = np.bincount(pairs.item[alive & (margins > 0)], minlength=num_items)
+def _measured(pairs: Pairs, own: Bools, margins: Floats, weight: Floats, num_items: int) -> tuple[float, float, float]:
+    """Top-1, chance and pairwise over the `own` pairs."""
+    live = np.bincount(pairs.item[own], minlength=num_items)
+    beaten = np.bincount(pairs.item[own & (margins > 0)], minlength=num_items)
     some = live > 0
     if not some.any():
         return 0.0, 1.0, 0.5
-    own = np.where(is_held, 0.0, weight)
-    right = (own * ((margins > 0) + (margins == 0) / 2)).sum() / own.sum() if own.any() else 0.5
+    right = (weight * ((margins > 0) + (margins == 0) / 2))[own].sum() / weight[own].sum()
     return float((beaten == live)[some].mean()), float((1 / (1 + live[some])).mean()), float(right)
 
 
@@ -125,9 +128,9 @@ def _is_at_chance(top1: float, chance: float, pairwise: float) -> bool:
     return top1 <= chance + _TOP1_MARGIN and abs(pairwise - 0.5) <= _PAIRWISE_MARGIN
 
 
-def _excess(margins: Floats, weight: Floats, alive: Bools, is_held: Bools, rng: np.random.Generator) -> Ints:
+def _excess(margins: Floats, weight: Floats, own: Bools, rng: np.random.Generator) -> Ints:
     """The pairs to drop: at each strength of opinion a random part of the heavier side, as much as it is heavier."""
-    told = np.flatnonzero(alive & ~is_held & (margins != 0))
+    told = np.flatnonzero(own & (margins != 0))
     told = told[np.argsort(np.abs(margins[told]), kind="stable")]
     dropped = [np.zeros(0, dtype=np.int64)]
     for level in np.array_split(told, min(_STRENGTHS, max(1, len(told) // 20))):

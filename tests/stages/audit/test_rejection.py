@@ -61,6 +61,19 @@ def test_held_candidates_are_never_dropped() -> None:
     assert all({0, 4, 5} <= set(kept) for kept in rejection.kept)
 
 
+def test_held_candidates_do_not_cost_the_others_their_place() -> None:
+    """The probe knows every held one for a negative: nothing can be done about those, and the others are as sound as without them."""
+    rng, items = random.Random(0), []
+    for number in range(300):
+        noun, colour, material = rng.choice(NOUNS), rng.choice(COLOURS[:5]), rng.choice(MATERIALS)
+        held = [expression(other, material, noun) for other in COLOURS[5:]]
+        others = [expression(colour, other, noun) for other in MATERIALS if other != material]
+        items.append(AuditItem(positive=expression(colour, material, noun), negatives=(*held, *others), image=str(number), noun=noun))
+    alone = [item.model_copy(update={"negatives": item.negatives[3:]}) for item in items]
+    kept = sum(len(kept) - 3 for kept in reject_to_chance(items, keep=100, held=[range(3)] * len(items)).kept)
+    assert kept > 0.6 * sum(map(len, reject_to_chance(alone, keep=100).kept))
+
+
 def test_nothing_to_choose_from_is_no_error() -> None:
     assert reject_to_chance([], keep=3).kept == ()
     assert reject_to_chance([AuditItem(positive="a", negatives=["b", "c"])], keep=1).rejects == ({"surplus": 1},)

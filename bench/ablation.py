@@ -95,7 +95,7 @@ def train_row(task: tuple[Path, dict[str, Path], str, int]) -> dict[str, Any]:
     import torch
     from transformers.utils import logging
 
-    from bench.ablation_model import save_configuration
+    from bench.ablation_model import save_towers
     from stages.train.config import Stage2
     from stages.train.evaluate import evaluate
     from stages.train.features import Encoder
@@ -106,7 +106,7 @@ def train_row(task: tuple[Path, dict[str, Path], str, int]) -> dict[str, Any]:
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     params = Stage2.model_validate({**RECIPE, **ROWS[row], "seed": seed})
-    trainer = Trainer(Job(str(save_configuration(folder / "towers")), None, True, str(data["train"]), folder, params))
+    trainer = Trainer(Job(str(save_towers(folder / "towers", seed)), None, False, str(data["train"]), folder, params))
     figures = evaluate(Encoder(*load_model(str(trainer.train()))), ExportedDataset(str(data["held-out"])))
     kept.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures

@@ -1,17 +1,23 @@
-"""The ablation's small towers: a CLIP's configuration and a tokenizer of the demo's words. No weights; measures nothing."""
+"""The ablation's small towers: a CLIP with drawn weights and a tokenizer of the demo's words. Measures nothing."""
 
 import re
 from pathlib import Path
 
+from pipeline.demo.captioner_eye import see_neighbours
 from pipeline.demo.world import scene
 
 IMAGE_SIZE = 224
 
 
-def save_configuration(folder: Path) -> Path:
-    """A folder from which `from_scratch: true` draws: ViT of 196 patches, a text tower with 77 (248) positions."""
+def save_towers(folder: Path, seed: int) -> Path:
+    """A checkpoint that no training has touched: ViT of 196 patches, a text tower with 77 (248) positions.
+
+    The weights are the library's draw, but for the patches (drawn by fan-in) and the first three blocks, whose heads begin as
+    convolutions, as in the demo's captioner: on a few thousand images a ViT does not find such heads by itself.
+    """
+    import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import CLIPConfig, PreTrainedTokenizerFast
+    from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
     specials = ["<pad>", "<unk>", "<start>", "<end>"]
     words = [*specials, *sorted(_words())]
@@ -23,12 +29,18 @@ def save_configuration(folder: Path) -> Path:
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>"
     ).save_pretrained(folder)
     text = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": len(words)}
-    vision = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
-    CLIPConfig(
+    vision = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+    config = CLIPConfig(
         text_config={**text, "max_position_embeddings": 77, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0},
         vision_config={**vision, "image_size": IMAGE_SIZE, "patch_size": 16},
         projection_dim=128,
-    ).save_pretrained(folder)
+    )
+    torch.manual_seed(seed)
+    clip = CLIPModel(config)
+    patches = clip.vision_model.embeddings.patch_embedding.weight
+    torch.nn.init.normal_(patches, std=patches[0].numel() ** -0.5)
+    see_neighbours(clip.vision_model)
+    clip.save_pretrained(folder)
     return folder
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers.models.clip.modeling_clip import CLIPVisionModel
 from transformers.models.idefics3.modeling_idefics3 import Idefics3Connector, Idefics3VisionTransformer
 
 from pipeline.demo.captioner_data import CLASSES, GRID, IGNORED, TOKEN_PX, Window
@@ -77,7 +78,7 @@ def new_eye(vision: Idefics3VisionTransformer, connector: Idefics3Connector) -> 
     return Eye(vision, connector, nn.LayerNorm(width), readers)
 
 
-def see_neighbours(vision: Idefics3VisionTransformer, gain: float = 1.6) -> None:
+def see_neighbours(vision: Idefics3VisionTransformer | CLIPVisionModel, gain: float = 1.6) -> None:
     """Starts the first three layers as 3 x 3 and dilated convolutions: each head attends to the patch at its offset.
 
     The position embedding is (cos wx, sin wx, cos wy, sin wy) in the first 32 features; a query turns it by the
@@ -88,8 +89,8 @@ def see_neighbours(vision: Idefics3VisionTransformer, gain: float = 1.6) -> None
     line = torch.arange(vision.config.image_size // vision.config.patch_size)
     y, x = (axis.flatten().float() for axis in torch.meshgrid(line, line, indexing="ij"))
     waves = [wave(angle * axis) for axis in (x, y) for angle in angles for wave in (torch.cos, torch.sin)]
-    places = vision.embeddings.position_embedding.weight
     with torch.no_grad():
+        places = vision.embeddings.position_embedding.weight[-(len(line) ** 2) :]  # of the patches; a CLS token stands before them
         places.copy_(torch.cat([torch.stack(waves, 1), 0.02 * torch.randn(len(places), places.shape[1] - used)], 1))
         vision.embeddings.patch_embedding.weight[:used] = 0
         for layer, offsets in zip(vision.encoder.layers, OFFSETS, strict=False):

@@ -24,15 +24,16 @@ ROWS: dict[str, dict[str, float]] = {
     "+hard": {},
 }
 RECIPE: dict[str, Any] = {
-    "batch_size": 32,
-    "steps": 400,
-    "lr": 5e-4,
+    "batch_size": 16,
+    "steps": 1200,
+    "lr": 7e-4,
     "min_lr_share": 0.02,
     "warmup_steps": 50,
     "weight_decay": 0.01,
     "max_grad_norm": 1.0,  # at lr 1e-3 without it the losses rose at the end of the warm-up, in one row threefold
     "weight_regional": 0.1,
     "weight_hard": 0.5,
+    "max_negatives": 24,  # all that the demo releases for a box
     "precision": "bf16",
     "workers": 0,
     "shuffle_buffer": 512,
@@ -55,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--scenes", type=int, default=600, help="Training scenes.")
+    parser.add_argument("--scenes", type=int, default=1500, help="Training scenes.")
     parser.add_argument("--held-out", type=int, default=240, help="Held-out scenes.")
     parser.add_argument("--jobs", type=int, default=1, help="Trainings at a time, one thread each.")
     parser.add_argument("--data", type=Path, help="Folder with train/ and held-out/, exported data sets: they are not made.")

@@ -24,7 +24,7 @@ ROWS: dict[str, dict[str, float]] = {
     "+regional": {"weight_hard": 0.0},
     "+hard": {},
 }
-VARIANTS: dict[str, dict[str, float]] = {"+hard, published weight": {"weight_hard": 0.5}}
+VARIANTS: dict[str, dict[str, float]] = {"+hard@0.5": {"weight_hard": 0.5}}  # the published weight
 RECIPE: dict[str, Any] = {
     "batch_size": 32,
     "steps": 400,
@@ -90,7 +90,7 @@ def make_data(folder: Path, num_scenes: int, seed: int) -> Path:
 def train_row(task: tuple[Path, dict[str, Path], str, int]) -> dict[str, Any]:
     """Train a row from a seed and evaluate it on the held-out scenes; the figures of `fgdata eval`, kept beside the model."""
     out, data, row, seed = task
-    folder = out / "runs" / f"{row.lstrip('+').replace(', ', '-').replace(' ', '-')}-{seed}"
+    folder = out / "runs" / f"{row.lstrip('+')}-{seed}"
     kept = folder / "figures.json"
     if kept.is_file():
         figures: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))

@@ -92,9 +92,9 @@ def _hardest_first(negatives: Sequence[Negative]) -> list[Negative]:
     turns: Counter[tuple[int, str]] = Counter()
     ranked = []
     for place, negative in enumerate(negatives):
-        level = len(negative.edits), negative.type
-        ranked.append((level[0], turns[level], place))
-        turns[level] += 1
+        kind = len(negative.edits), negative.type
+        ranked.append((len(negative.edits), turns[kind], place))
+        turns[kind] += 1
     return [negatives[place] for _, _, place in sorted(ranked)]
 
 

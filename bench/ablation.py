@@ -100,11 +100,11 @@ def train_row(task: tuple[Path, dict[str, Path], str, int]) -> dict[str, Any]:
 
     from bench.ablation_model import save_towers
     from stages.train.config import Stage2
-    from stages.train.evaluate import evaluate
-    from stages.train.features import Encoder
+    from stages.train.data.shards import ExportedDataset
+    from stages.train.evaluation.evaluate import evaluate
+    from stages.train.evaluation.features import Encoder
     from stages.train.loop import Job, Trainer
-    from stages.train.model import load_model
-    from stages.train.shards import ExportedDataset
+    from stages.train.model.clip import load_model
 
     torch.set_num_threads(1)
     logging.disable_progress_bar()

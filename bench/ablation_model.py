@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pipeline.demo.captioner_eye import see_neighbours
+from pipeline.demo.training.captioner.eye import see_neighbours
 from pipeline.demo.world import scene
 
 IMAGE_SIZE = 224

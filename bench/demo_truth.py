@@ -10,11 +10,11 @@ import random
 from pathlib import Path
 
 from pipeline.demo.corpus import encode, key_of
-from pipeline.demo.vocabulary import edit_answer
+from pipeline.demo.training.vocabulary import edit_answer
 from pipeline.demo.world import SIDE_PX, Scene, Toy, scene
 from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, Totals, image_key, shard_name
 from schemas.rows import Attribute, Edit, Negative
-from stages.export_files import ShardFiles
+from stages.dataset.files import ShardFiles
 
 _SCENES_A_SHARD = 250
 _NUM_NEGATIVES = 10

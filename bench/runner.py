@@ -27,11 +27,11 @@ from PIL import Image
 
 from bench.measure import ratios, spread, write_report
 from pipeline.api import Job, open_job
-from pipeline.cluster import connected
-from pipeline.plan import State
-from pipeline.progress import Silent
-from pipeline.runner import Runner
-from pipeline.worker import Done, StageJob, StageWorker, Task
+from pipeline.ledger.state import State
+from pipeline.run.cluster import connected
+from pipeline.run.progress import Silent
+from pipeline.run.runner import Runner
+from pipeline.run.worker import Done, StageJob, StageWorker, Task
 
 ACTORS, IN_FLIGHT, WINDOW, TAR_IMAGES = 2, 4, 2500, 500
 WAYS = ("actors", "ray_data")
@@ -150,8 +150,8 @@ def code_lines() -> dict[str, int]:
     import ast
     import inspect
 
-    import pipeline.pool
-    import pipeline.runner
+    import pipeline.run.pool
+    import pipeline.run.runner
 
     def count(source: str) -> int:
         return len(
@@ -159,7 +159,7 @@ def code_lines() -> dict[str, int]:
         )
 
     return {
-        "actors": count(inspect.getsource(pipeline.runner)) + count(inspect.getsource(pipeline.pool)),
+        "actors": count(inspect.getsource(pipeline.run.runner)) + count(inspect.getsource(pipeline.run.pool)),
         "ray_data": count(inspect.getsource(Carrier)) + count(inspect.getsource(drive_ray_data)),
     }
 

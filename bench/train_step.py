@@ -18,12 +18,12 @@ import torch.nn.functional as F
 
 from bench.measure import spread, write_report
 from pipeline.demo.world import SLOTS, scene
-from stages.train.batch import Batch, Sample, SampleRegion, collate
 from stages.train.config import Stage2
+from stages.train.data.batch import Batch, Sample, SampleRegion, collate
+from stages.train.data.texts import TextPacker
 from stages.train.losses import Alone
-from stages.train.model import FgClip
+from stages.train.model.clip import FgClip
 from stages.train.step import TrainingStep
-from stages.train.texts import TextPacker
 
 _SIDE, _PATCH, _WIDTH, _TEXT_WIDTH, _DIM, _POSITIONS = 224, 16, 768, 512, 512, 77
 _WORDS = (

@@ -1,25 +1,27 @@
 """What `plan` and `run` do, as functions: open a configuration, list its state, run what is pending. Prints nothing."""
 
+import dataclasses
 import importlib.metadata
 import json
 import time
+import typing
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cluster import connected
-from pipeline.config import Config, ConfigError, load_config
+from pipeline.config.graph import Node, build_graph
+from pipeline.config.read import Config, ConfigError, Placement, load_config
 from pipeline.corpus.update import MapShards, thread_map, update_index
-from pipeline.dataset import ask_for_lost_shards, write_dataset_files
 from pipeline.given.matching import Matched, match_given
-from pipeline.graph import Node, build_graph
-from pipeline.ledger import Ledger
-from pipeline.plan import State
-from pipeline.preflight import Check, check_cluster, check_config
-from pipeline.progress import Silent, Watcher
-from pipeline.runner import Runner, StageFigures
-from pipeline.status import count_statuses
+from pipeline.ledger.state import State
+from pipeline.ledger.status import count_statuses
+from pipeline.ledger.tables import Ledger
+from pipeline.run.cluster import connected
+from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
+from pipeline.run.preflight import Check, check_cluster, check_config
+from pipeline.run.progress import Silent, Watcher
+from pipeline.run.runner import Runner, StageFigures
 from pipeline.storage import Storage, StorageError
 
 
@@ -73,6 +75,19 @@ def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = Fa
             raise ConfigError(f"{path}: there is no stage {until} among {', '.join(config.stages)}")
         graph = _needed_for(graph, until)
     return Job(config, graph, Ledger(Storage(config.workdir)))
+
+
+def placed(job: Job, address: str | None, schedule: str | None) -> Job:
+    """The job with another address or schedule.
+
+    Raises: ConfigError where the schedule is unknown.
+    """
+    schedules = typing.get_args(Placement.model_fields["schedule"].annotation)
+    if schedule is not None and schedule not in schedules:
+        raise ConfigError(f"--schedule {schedule}: must be one of {', '.join(schedules)}")
+    given = {name: value for name, value in (("address", address), ("schedule", schedule)) if value is not None}
+    placement = job.config.placement.model_copy(update=given)
+    return dataclasses.replace(job, config=dataclasses.replace(job.config, placement=placement))
 
 
 def _needed_for(graph: Sequence[Node], last: str) -> list[Node]:

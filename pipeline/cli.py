@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.api import Outcome
-    from pipeline.plan import StagePlan
+    from pipeline.ledger.state import StagePlan
 
 app = typer.Typer(
     name="fgdata",
@@ -37,7 +37,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented configuration to start from."""
-    from pipeline.templates import write_template
+    from pipeline.commands.templates import write_template
 
     with _user_errors(f"fgdata init {path}"):
         write_template(path, kind)
@@ -54,7 +54,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check this installation, and with a configuration everything its run needs."""
-    from pipeline.doctor import examine
+    from pipeline.commands.doctor import examine
 
     with _user_errors("fgdata doctor"):
         checks = examine(config)
@@ -88,8 +88,8 @@ def run(
 ) -> None:
     """Run all that is pending; run it again to resume."""
     from pipeline import api
-    from pipeline.placing import placed
-    from pipeline.progress import Display
+    from pipeline.api import placed
+    from pipeline.run.progress import Display
 
     options = {"--until": until, "--address": address, "--schedule": schedule}
     given = "".join(f" {name} {value}" for name, value in options.items() if value is not None) + _flag(allow_unverified)
@@ -103,7 +103,7 @@ def run(
 def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api
-    from pipeline.progress import Display
+    from pipeline.run.progress import Display
 
     with _user_errors(f"fgdata export {config}{_flag(allow_unverified)}"):
         _report(
@@ -115,7 +115,7 @@ def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: U
 def status(config: ConfigPath, as_json: AsJson = False) -> None:
     """Count images by status and reason, stage by stage."""
     from pipeline.api import open_job
-    from pipeline.status import count_statuses
+    from pipeline.ledger.status import count_statuses
 
     with _user_errors(f"fgdata status {config}"):
         state = open_job(config).state()
@@ -155,7 +155,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Ask what texts alone give away of which one is true. Exit 0: pass, 3: leaks, 4: too few items to say."""
-    from pipeline.audit import audit_set
+    from pipeline.commands.audit import audit_set
 
     with _user_errors(f"fgdata audit {path}"):
         content, text, code = audit_set(path, format, max_items)
@@ -171,7 +171,7 @@ def hashes(
     as_json: AsJson = False,
 ) -> None:
     """Write the perceptual hashes of a benchmark's images: a list for `corpus.benchmark_hashes`, which keeps them out."""
-    from pipeline.hashes import write_hashes
+    from pipeline.commands.hashes import write_hashes
 
     with _user_errors(f"fgdata hashes {path} --out {out}"):
         _say(as_json, *write_hashes(path, out))
@@ -187,8 +187,8 @@ def retry(
 ) -> None:
     """Ask for failed rows to be run again by the next run; what was ok is kept."""
     from pipeline.api import open_job
-    from pipeline.config import ConfigError
-    from pipeline.upkeep import ask_retries
+    from pipeline.commands.upkeep import ask_retries
+    from pipeline.config.read import ConfigError
 
     with _user_errors(f"fgdata retry {config}"):
         if only != "failed":
@@ -209,7 +209,7 @@ def retry(
 def gc(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False) -> None:
     """Remove tables that this configuration's current state does not use: other versions, other inputs."""
     from pipeline.api import open_job
-    from pipeline.upkeep import superseded
+    from pipeline.commands.upkeep import superseded
 
     with _user_errors(f"fgdata gc {config}"):
         state = open_job(config).state()
@@ -231,7 +231,7 @@ def demo(
 ) -> None:
     """Run the whole line on a small corpus with ground truth and small real models, and score it."""
     from pipeline.demo.run import run_demo, score_table
-    from pipeline.progress import Display
+    from pipeline.run.progress import Display
 
     with _user_errors(f"fgdata demo --out {out} --images {images} --seed {seed} --engine {engine}"):
         outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)
@@ -245,7 +245,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on an exported data set; run it again to resume."""
-    from pipeline import training
+    from pipeline.commands import training
 
     with _user_errors(f"fgdata train {config} --stage {stage}"):
         line = training.ProgressLine()
@@ -264,7 +264,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on a data set, beside what its texts give away without the image."""
-    from pipeline import training
+    from pipeline.commands import training
 
     with _user_errors(f"fgdata eval {checkpoint} {dataset}"):
         figures = training.evaluate(checkpoint, dataset, images)
@@ -318,8 +318,8 @@ def _say(as_json: bool, content: dict[str, Any], text: str) -> None:
 @contextlib.contextmanager
 def _user_errors(command: str) -> Iterator[None]:
     """A user's error is one line and exit 2; an interruption is exit 130 with the command that resumes."""
-    from pipeline.gate import GateError
-    from pipeline.pool import PoolError
+    from pipeline.run.gate import GateError
+    from pipeline.run.pool import PoolError
     from pipeline.storage import remote_errors
 
     try:

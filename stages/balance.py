@@ -9,11 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.rows import BalanceRow, BlindFigures, HardNegativeRow, MineRow, Negative, RegionCaptionRow, RegionNegatives, VerifyRow
-from stages.balanced import Candidate, Limits, Place, Text, choose, figures
 from stages.base import BlockStage, Image, StageParams
-from stages.release import positive_refusal, refusal
-from stages.surviving_groups import Carrier, Survivor, survivors
-from stages.symmetry import edits_of
+from stages.negatives.choice import Candidate, Limits, Place, Text, choose, figures
+from stages.negatives.release import positive_refusal, refusal
+from stages.negatives.surviving_groups import Carrier, Survivor, survivors
+from stages.negatives.symmetry import edits_of
 
 
 class BalanceParams(StageParams):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from schemas.rows import CaptionRow
 from stages.answers import Outcome, ask, question
 from stages.base import Image, Stage, StageParams, seed_of
-from stages.domain import ANY_DOMAIN, Domain
+from stages.words.domain import ANY_DOMAIN, Domain
 
 
 class CaptionParams(StageParams):

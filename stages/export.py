@@ -14,11 +14,11 @@ from schemas.dataset import ExportRecord, image_key, shard_name
 from schemas.finehard import finehard_json, finehard_record
 from schemas.rows import CorpusRow, ExportRow, RegionCaptionRow, Row
 from stages.base import StageParams, skip_reason
-from stages.export_files import ShardFiles, extension
-from stages.export_negatives import exported, sources
-from stages.export_record import export_record
-from stages.export_tally import Tally
-from stages.export_upright import upright
+from stages.dataset.files import ShardFiles, extension
+from stages.dataset.record import export_record
+from stages.dataset.tally import Tally
+from stages.dataset.upright import upright
+from stages.negatives.candidates import exported, sources
 
 ReadBytes = Callable[[Sequence[CorpusRow]], list[bytes | None]]
 

@@ -10,11 +10,11 @@ from schemas.boxes import clip_box
 from schemas.rows import CaptionRow, Detection, GroundRow, Phrase, Usage
 from stages.answers import Outcome, ask, question
 from stages.base import Image, Stage, StageParams, seed_of
-from stages.domain import ANY_DOMAIN, Domain
 from stages.engines.base import DetectRequest, Found
-from stages.evidence import best_boxes, with_agreement, with_lineup
-from stages.lineup import Lineup, lineup_of
-from stages.phrases import chunk_phrases, given_phrases, spacy_phrases
+from stages.regions.evidence import best_boxes, with_agreement, with_lineup
+from stages.regions.lineup import Lineup, lineup_of
+from stages.words.domain import ANY_DOMAIN, Domain
+from stages.words.phrases import chunk_phrases, given_phrases, spacy_phrases
 
 
 class GroundParams(StageParams):

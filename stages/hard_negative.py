@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field
 from schemas.rows import CAPTION, CaptionRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, SelectRow
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, rng, seed_of
-from stages.caption_negatives import caption_negatives
-from stages.compose import composed
-from stages.domain import ANY_DOMAIN, Domain
-from stages.edits import Known, Proposal, accept, known_of
-from stages.edits_schema import NewValues, is_quoted, quoted_schema, slots_of
 from stages.engines.base import Request
+from stages.negatives.caption_negatives import caption_negatives
+from stages.negatives.compose import composed
+from stages.negatives.edits import Known, Proposal, accept, known_of
+from stages.negatives.edits_schema import NewValues, is_quoted, quoted_schema, slots_of
+from stages.words.domain import ANY_DOMAIN, Domain
 
 
 class HardNegativeParams(StageParams):

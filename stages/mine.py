@@ -9,8 +9,8 @@ from pydantic import Field
 
 from schemas.rows import MineRow, RegionCaption, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image, StageParams
-from stages.grouping import Group, Member, group_members
-from stages.reciprocal import Expression, exclude_each_other, parse, reciprocal
+from stages.negatives.grouping import Group, Member, group_members
+from stages.negatives.reciprocal import Expression, exclude_each_other, parse, reciprocal
 
 
 class MineParams(StageParams):

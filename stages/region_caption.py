@@ -12,11 +12,11 @@ from schemas.boxes import Box, share_inside
 from schemas.rows import Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, seed_of
-from stages.domain import ANY_DOMAIN, Domain
 from stages.engines.base import Request
-from stages.expressions import look, refusal
-from stages.focus import Focus
-from stages.leakage import Captioned, swaps
+from stages.regions.focus import Focus
+from stages.regions.leakage import Captioned, swaps
+from stages.words.domain import ANY_DOMAIN, Domain
+from stages.words.expressions import look, refusal
 
 # Of a region of another noun so much must lie inside this one's box to count as a part of it, worn or held.
 _PART_SHARE = 0.9

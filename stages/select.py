@@ -9,8 +9,8 @@ from pydantic import Field
 from schemas.boxes import Box, area, iou_matrix, keep_by_nms
 from schemas.rows import Detection, GroundRow, Region, SelectRow
 from stages.base import Image, Stage, StageParams
-from stages.evidence import are_said_more_fully, rival_scores
-from stages.phrases import num_named
+from stages.regions.evidence import are_said_more_fully, rival_scores
+from stages.words.phrases import num_named
 
 
 class SelectParams(StageParams):

@@ -22,9 +22,8 @@ from schemas.rows import (
 )
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, StageParams, seed_of
-from stages.crops import focal_crop, upscaled
 from stages.engines.base import Request
-from stages.verdicts import (
+from stages.negatives.verdicts import (
     Charge,
     Claim,
     charges_of,
@@ -36,6 +35,7 @@ from stages.verdicts import (
     verdict_of_negative,
     verdict_of_positive,
 )
+from stages.regions.crops import focal_crop, upscaled
 
 OPTIONS = ("yes, no or cannot_tell", "no, yes or cannot_tell")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import fsspec
 import pytest
 
-from tests.driver import Driver
+from tests.support.driver import Driver
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def s3_bucket() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
     """One Ray on this machine for the whole session; runs join it and leave it running."""
-    from pipeline.cluster import connected
+    from pipeline.run.cluster import connected
 
     with connected(None):
         yield

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import Config, ConfigError, load_config
-from pipeline.graph import build_graph
+from pipeline.config.graph import build_graph
+from pipeline.config.read import Config, ConfigError, load_config
 from stages.caption import CaptionParams
 from stages.ground import GroundParams
-from stages.phrases import chunk_phrases
 from stages.region_caption import RegionCaptionParams
+from stages.words.phrases import chunk_phrases
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "footwear" / "run.yaml"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import load_config
+from pipeline.config.read import load_config
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.corpus.params import CorpusError, CorpusParams, digest
-from pipeline.pixels import Problem, decode
+from pipeline.corpus.pixels import Problem, decode
 from pipeline.storage import Storage
 
 RESEMBLES = "resembles_benchmark"

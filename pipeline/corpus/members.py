@@ -15,7 +15,7 @@ from pipeline.corpus.benchmarks import hash_bytes
 from pipeline.corpus.discover import IMAGE_SUFFIXES, SIDECAR_SUFFIXES, FolderFile, ShardFile, find_image_column, suffix_of
 from pipeline.corpus.lines import text_rows
 from pipeline.corpus.params import CorpusError, CorpusParams, corpus_storage
-from pipeline.pixels import MAX_FILE_BYTES, Problem, probe
+from pipeline.corpus.pixels import MAX_FILE_BYTES, Problem, probe
 from pipeline.storage import Storage
 from schemas.rows import CorpusRow
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.audit_sets import AuditInputError, read_set
+from pipeline.commands.audit_sets import AuditInputError, read_set
 from pipeline.demo.score import Told
 from schemas.audit import AuditItem, ProbeFigures
 from schemas.rows import CAPTION

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from pipeline import api
-from pipeline.config import ConfigError
+from pipeline.config.read import ConfigError
 from pipeline.corpus.update import read_rows
 from pipeline.demo.blind import blind_figures
 from pipeline.demo.corpus import write_corpus
 from pipeline.demo.score import Told, score
-from pipeline.plan import Item, State
-from pipeline.progress import Watcher
+from pipeline.ledger.state import Item, State
+from pipeline.run.progress import Watcher
 from schemas.rows import BalanceRow, CaptionRow, HardNegativeRow, MineRow, RegionCaptionRow, Row, SelectRow, VerifyRow
 
 ENGINES = ("transformers", "vllm")

@@ -2,8 +2,8 @@
 
 import re
 
-from stages.lexicon import BOUNDARIES, DETERMINERS
-from stages.nouns import singular
+from stages.words.lexicon import BOUNDARIES, DETERMINERS
+from stages.words.nouns import singular
 
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 

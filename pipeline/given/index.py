@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.params import digest
-from pipeline.given.coco import read_coco
-from pipeline.given.finehard import read_finehard
-from pipeline.given.jsonl import read_jsonl
 from pipeline.given.params import GivenParams
-from pipeline.given.parquet import read_parquet
+from pipeline.given.readers.coco import read_coco
+from pipeline.given.readers.finehard import read_finehard
+from pipeline.given.readers.jsonl import read_jsonl
+from pipeline.given.readers.parquet import read_parquet
+from pipeline.given.readers.webdataset import read_webdataset
 from pipeline.given.records import GivenRecord, Raw, encoded, projected
 from pipeline.given.source import source_files, source_storage
-from pipeline.given.webdataset import read_webdataset
 from pipeline.storage import Entry, Storage
 
 _ROWS_IN_GROUP = 256  # a worker reads a row group for each row that it wants, if the source is in another order than the corpus

@@ -7,19 +7,19 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline.corpus.images import read_bytes
 from pipeline.corpus.index import Unit
 from pipeline.corpus.params import CorpusParams
+from pipeline.corpus.pixels import stored_orientation
 from pipeline.given.boxes import Frame
-from pipeline.given.caption_rows import caption_row
 from pipeline.given.checks import Refused, number_of
-from pipeline.given.ground_rows import ground_row
 from pipeline.given.index import rows_path
-from pipeline.given.negative_rows import hard_negative_row
 from pipeline.given.params import GivenParams
 from pipeline.given.records import decoded
-from pipeline.given.region_rows import region_caption_row
-from pipeline.images import read_bytes
-from pipeline.pixels import stored_orientation
+from pipeline.given.rows.caption import caption_row
+from pipeline.given.rows.ground import ground_row
+from pipeline.given.rows.hard_negative import hard_negative_row
+from pipeline.given.rows.region_caption import region_caption_row
 from pipeline.storage import Storage
 from schemas.rows import CaptionRow, CorpusRow, GivableRow, GroundRow, HardNegativeRow, RegionCaptionRow
 from stages.base import Image

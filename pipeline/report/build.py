@@ -8,23 +8,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import ConfigError
-from pipeline.report.audit_panel import AuditPanel
+from pipeline.config.read import ConfigError
 from pipeline.report.blocks import Panel
-from pipeline.report.captions_panel import CaptionsPanel
 from pipeline.report.choose import Chooser, Chosen
 from pipeline.report.difference import differences
-from pipeline.report.funnel import SHOWN, Funnel, count_funnel
 from pipeline.report.gather import Counting, gather
-from pipeline.report.given_panel import GivenPanel
-from pipeline.report.grounding_panel import GroundingPanel
-from pipeline.report.negatives_panel import NegativesPanel
+from pipeline.report.panels.audit import AuditPanel
+from pipeline.report.panels.captions import CaptionsPanel
+from pipeline.report.panels.funnel import SHOWN, Funnel, count_funnel
+from pipeline.report.panels.given import GivenPanel
+from pipeline.report.panels.grounding import GroundingPanel
+from pipeline.report.panels.negatives import NegativesPanel
+from pipeline.report.panels.regions import RegionsPanel
+from pipeline.report.panels.speed import SpeedPanel
 from pipeline.report.pictures import pictures
-from pipeline.report.regions_panel import RegionsPanel
 from pipeline.report.render import assets, paired, render, script
 from pipeline.report.run_tables import Coverage, RunTables, open_run
 from pipeline.report.same_images import Identity, find_images
-from pipeline.report.speed_panel import SpeedPanel
 from pipeline.report.unit_rows import rows_of
 from pipeline.report.views import View, view
 from schemas.rows import Row

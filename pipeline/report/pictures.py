@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from pipeline.images import load_images
+from pipeline.corpus.images import load_images
 from pipeline.report.choose import Chosen
 from pipeline.report.run_tables import RunTables
 from pipeline.storage import remote_errors

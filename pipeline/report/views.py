@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.report.hygiene import flags
+from pipeline.report.panels.hygiene import flags
 from pipeline.report.unit_rows import Step, outcome
 from schemas.boxes import Box
 from schemas.rows import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from stages.audit.folds import Folds
 from stages.audit.layout import Bools, Floats, Ints, Layout
-from stages.lexicon import types_of
+from stages.words.lexicon import types_of
 
 TOKEN = r"\b\w+\b"  # noqa: S105  # a pattern, not a secret
 _ARTICLES = ("a", "an", "the")

@@ -3,9 +3,9 @@
 import re
 from collections import Counter
 
-from stages.lexicon import types_of
-from stages.nouns import singular
-from stages.phrases import chunk_phrases
+from stages.words.lexicon import types_of
+from stages.words.nouns import singular
+from stages.words.phrases import chunk_phrases
 
 OTHER = "other"
 

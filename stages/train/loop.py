@@ -10,17 +10,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from stages.train.batch import Batch
-from stages.train.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint, save_model
 from stages.train.config import StageTraining, TrainError
-from stages.train.data import Source, batches, steps_per_epoch
-from stages.train.model import load_model
+from stages.train.data.batch import Batch
+from stages.train.data.samples import SampleMaker
+from stages.train.data.shards import ExportedDataset
+from stages.train.data.stream import Source, batches, steps_per_epoch
+from stages.train.data.texts import TextPacker
+from stages.train.model.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint, save_model
+from stages.train.model.clip import load_model
 from stages.train.processes import average_gradients, current_gather, is_distributed, mean_over_processes
-from stages.train.samples import SampleMaker
 from stages.train.schedule import lr_at, optimiser, set_lr
-from stages.train.shards import ExportedDataset
 from stages.train.step import Losses, TrainingStep
-from stages.train.texts import TextPacker
 
 CHECKPOINTS, CURVES, RESULT = "checkpoints", "curves", "model"
 

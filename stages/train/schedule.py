@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from stages.train.config import StageTraining
-from stages.train.model import FgClip
+from stages.train.model.clip import FgClip
 
 
 def lr_at(step: int, num_steps: int, params: StageTraining) -> float:

@@ -10,11 +10,11 @@ from functools import partial
 
 import torch
 
-from stages.train.batch import NONE, TYPE_NAMES, Batch
 from stages.train.config import StageTraining
+from stages.train.data.batch import NONE, TYPE_NAMES, Batch
+from stages.train.data.texts import PackedTexts
 from stages.train.losses import Gather, TypeFigures, by_type, contrastive_loss, hard_logits, hard_loss
-from stages.train.model import FgClip
-from stages.train.texts import PackedTexts
+from stages.train.model.clip import FgClip
 
 
 @dataclass(frozen=True)

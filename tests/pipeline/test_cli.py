@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from tests.rehearsal_job import job_content, write_job
+from tests.support.rehearsal_job import job_content, write_job
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rehearsal_job import write_job, write_tar
+from tests.support.rehearsal_job import write_job, write_tar
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

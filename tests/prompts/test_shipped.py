@@ -8,15 +8,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pipeline.config import load_config
+from pipeline.config.read import load_config
 from prompts.loader import load_prompt
 from schemas.rows import Attribute
 from stages.caption import CaptionParams
-from stages.domain import ANY_DOMAIN, Domain
-from stages.edits import known_of
-from stages.edits_schema import Slot, is_quoted, quoted_schema, slots_of
 from stages.engines.grammar import schema_grammar
-from stages.lexicon import TYPES_OF_VALUE
+from stages.negatives.edits import known_of
+from stages.negatives.edits_schema import Slot, is_quoted, quoted_schema, slots_of
+from stages.words.domain import ANY_DOMAIN, Domain
+from stages.words.lexicon import TYPES_OF_VALUE
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((path.parent.name, path.stem) for path in (ROOT / "prompts").glob("*/*.yaml"))

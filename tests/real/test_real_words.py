@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from bench.real_words import Measured, RealPhrase, measure
-from stages.edits import noun_spans, replay
 from stages.engines.base import Generator
+from stages.negatives.edits import noun_spans, replay
 
 pytestmark = [pytest.mark.real, pytest.mark.vllm, pytest.mark.timeout(1800)]
 

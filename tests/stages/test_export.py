@@ -15,8 +15,8 @@ from schemas.rows import (
     Region,
     SelectRow,
 )  # fmt: skip
-from tests.exported_shard import SIZE, Shard, picture, stage_rows
-from tests.pictures import encoded
+from tests.support.exported_shard import SIZE, Shard, picture, stage_rows
+from tests.support.pictures import encoded
 
 # webdataset 1.0.2 leaves the tars that it reads to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -13,10 +13,10 @@ from schemas.arrow import from_table, to_table
 from schemas.boxes import Box
 from schemas.rows import CaptionRow, GroundRow, SelectRow
 from stages.base import Image, StageContext
-from stages.domain import Domain
 from stages.engines.base import Answer, DetectRequest, Found, Request
 from stages.ground import Ground, GroundParams
 from stages.select import Select, SelectParams
+from stages.words.domain import Domain
 
 Things = dict[Box, str]
 LITTLE = {"a", "an", "the", "there", "is"}

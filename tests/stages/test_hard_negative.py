@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from prompts.loader import load_prompt
 from schemas.rows import CAPTION, Attribute, CaptionRow, HardNegativeRow, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
 from stages.base import Image, StageContext
-from stages.edits import replay
 from stages.engines.rehearsal import RehearsalGenerator
 from stages.engines.specs import RehearsalSpec
 from stages.hard_negative import HardNegativeParams, HardNegatives
+from stages.negatives.edits import replay
 
 PROMPTS = {version: load_prompt("hard_negative", version) for version in ("demo", "v1")}
 LONG = "Two toys stand on a lawn. At the top left there is a red striped metal car. At the bottom right there is a blue plain rubber mug."

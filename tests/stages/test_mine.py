@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.rows import Attribute, MineRow, RegionCaption, RegionCaptionRow, RegionNegatives
 from stages.base import Image, StageContext
-from stages.edits import replay
 from stages.mine import Mine, MineParams
+from stages.negatives.edits import replay
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 PATTERNS = ("plain", "striped", "spotted")

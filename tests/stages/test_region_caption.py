@@ -12,8 +12,8 @@ from schemas.arrow import from_table, to_table
 from schemas.rows import Region, RegionCaptionRow, SelectRow
 from stages.base import Image, StageContext
 from stages.engines.base import Answer, Request
-from stages.leakage import leakage_of
 from stages.region_caption import RegionCaptioning, RegionCaptionParams
+from stages.regions.leakage import leakage_of
 
 COLOURS = {(255, 0, 0): "red", (0, 0, 255): "blue", (0, 128, 0): "green", (0, 0, 0): "black", (255, 255, 255): "white"}
 Say = Callable[[str, str], dict[str, Any]]

@@ -25,10 +25,19 @@ from schemas.rows import (
     VerifyRow,
 )
 from stages.base import Image, StageContext
-from stages.edits import replay
 from stages.engines.rehearsal import RehearsalGenerator
 from stages.engines.specs import RehearsalSpec
-from stages.verdicts import Charge, Claim, Target, charges_of, positive_claims, verdict_of_answers, verdict_of_negative, verdict_of_positive
+from stages.negatives.edits import replay
+from stages.negatives.verdicts import (
+    Charge,
+    Claim,
+    Target,
+    charges_of,
+    positive_claims,
+    verdict_of_answers,
+    verdict_of_negative,
+    verdict_of_positive,
+)
 from stages.verify import Verify, VerifyParams
 
 PROMPTS = {version: load_prompt("verify", version) for version in ("demo", "v1")}

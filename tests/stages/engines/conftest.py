@@ -18,7 +18,7 @@ import pytest
 from stages.engines.base import Generator
 from stages.engines.rehearsal import RehearsalGenerator
 from stages.engines.specs import OpenAISpec, RehearsalSpec, Resources, TransformersSpec, VllmSpec
-from tests.tiny_models import save_tiny_idefics3, save_tiny_llama
+from tests.support.tiny_models import save_tiny_idefics3, save_tiny_llama
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 NO_FREE_SPACE = {"backend": "xgrammar", "disable_any_whitespace": True}

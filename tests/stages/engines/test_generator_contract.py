@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from stages.edits import known_of
-from stages.edits_schema import NewValues, quoted_schema, slots_of
 from stages.engines.base import Decoding, Generator, Request
+from stages.negatives.edits import known_of
+from stages.negatives.edits_schema import NewValues, quoted_schema, slots_of
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 RED = Image.new("RGB", (90, 60), (200, 30, 20))

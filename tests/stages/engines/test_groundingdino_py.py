@@ -13,7 +13,7 @@ from PIL import Image
 from stages.engines.base import DetectRequest, EngineDead
 from stages.engines.groundingdino_py import GroundingDinoPyDetector
 from stages.engines.specs import GroundingDinoPySpec, Resources
-from tests.tiny_models import save_tiny_bert
+from tests.support.tiny_models import save_tiny_bert
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 ENVIRONMENT = os.environ.get("FGDATA_GROUNDINGDINO_PYTHON", str(Path(__file__).parents[3] / ".venv-gdino" / "bin" / "python"))

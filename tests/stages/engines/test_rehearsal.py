@@ -12,12 +12,12 @@ from PIL import Image
 
 from prompts.loader import load_prompt
 from schemas.boxes import area, clip_box
-from stages.domain import ANY_DOMAIN
-from stages.edits import known_of
-from stages.edits_schema import quoted_schema, slots_of
 from stages.engines.base import Answer, DetectRequest, Request
 from stages.engines.rehearsal import RehearsalDetector, RehearsalGenerator
 from stages.engines.specs import RehearsalDetectorSpec, RehearsalSpec
+from stages.negatives.edits import known_of
+from stages.negatives.edits_schema import quoted_schema, slots_of
+from stages.words.domain import ANY_DOMAIN
 
 CAPTIONS = load_prompt("caption", "demo").answer_schema
 

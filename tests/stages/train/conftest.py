@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_data import save_tiny_clip
+from tests.support.training_data import save_tiny_clip
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from schemas.rows import Negative
-from stages.train.batch import NONE, Batch, collate
 from stages.train.config import Stage2, TrainError
-from stages.train.data import Source, batches, steps_per_epoch
-from stages.train.model import load_model
-from stages.train.samples import SampleMaker
-from stages.train.shards import ExportedDataset
-from stages.train.texts import TextPacker
-from tests.pictures import tar_bytes
-from tests.training_data import negative, picture, record, region, toys, write_dataset
+from stages.train.data.batch import NONE, Batch, collate
+from stages.train.data.samples import SampleMaker
+from stages.train.data.shards import ExportedDataset
+from stages.train.data.stream import Source, batches, steps_per_epoch
+from stages.train.data.texts import TextPacker
+from stages.train.model.clip import load_model
+from tests.support.pictures import tar_bytes
+from tests.support.training_data import negative, picture, record, region, toys, write_dataset
 
 
 def source_of(root: str, tiny_clip: Path, **params: object) -> Source:

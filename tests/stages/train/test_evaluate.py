@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from stages.train.config import Stage2, TrainError
-from stages.train.evaluate import evaluate, hard_negative_top1
-from stages.train.features import Encoder, SeenRegion
-from stages.train.fgovd import evaluate_fgovd, read_fgovd
+from stages.train.data.shards import ExportedDataset
+from stages.train.evaluation.evaluate import evaluate, hard_negative_top1
+from stages.train.evaluation.features import Encoder, SeenRegion
+from stages.train.evaluation.fgovd import evaluate_fgovd, read_fgovd
 from stages.train.loop import Job, Trainer
-from stages.train.model import load_model
-from stages.train.shards import ExportedDataset
-from tests.training_data import negative, picture, record, region, toys, write_dataset
+from stages.train.model.clip import load_model
+from tests.support.training_data import negative, picture, record, region, toys, write_dataset
 
 
 @pytest.fixture(scope="module")

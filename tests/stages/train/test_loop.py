@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.train.checkpoint import latest_checkpoint
 from stages.train.config import Stage2, TrainError
 from stages.train.loop import CHECKPOINTS, Job, Report, Trainer
-from stages.train.model import load_model
+from stages.train.model.checkpoint import latest_checkpoint
+from stages.train.model.clip import load_model
 from stages.train.schedule import lr_at
-from tests.training_data import toys, write_dataset
+from tests.support.training_data import toys, write_dataset
 
 SETTINGS = {"batch_size": 6, "workers": 0, "precision": "fp32", "lr": 2e-3, "warmup_steps": 2, "log_every": 1, "checkpoint_every": 4}
 

@@ -8,11 +8,11 @@ from PIL import Image
 from transformers import AutoTokenizer, CLIPModel, CLIPProcessor
 
 from stages.train.config import Stage2, TrainError
-from stages.train.model import FgClip, load_model, stretched
-from stages.train.samples import SampleMaker
-from stages.train.texts import TextPacker
-from tests.pictures import encoded
-from tests.training_data import save_tiny_clip
+from stages.train.data.samples import SampleMaker
+from stages.train.data.texts import TextPacker
+from stages.train.model.clip import FgClip, load_model, stretched
+from tests.support.pictures import encoded
+from tests.support.training_data import save_tiny_clip
 
 TEXTS = ["a red car", "a photo of the green mug on the table", "a toy"]
 

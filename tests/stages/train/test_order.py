@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from stages.train.config import TrainError
-from stages.train.order import Reader, batches_per_epoch, epoch_order, with_groups_together
+from stages.train.data.order import Reader, batches_per_epoch, epoch_order, with_groups_together
 
 SIZES = [7, 40, 1, 22, 30]
 

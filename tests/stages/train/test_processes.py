@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from schemas.dataset import ExportRecord
-from stages.train.batch import Batch
 from stages.train.config import Stage2
+from stages.train.data.batch import Batch
 from stages.train.losses import Alone, contrastive_loss
-from stages.train.model import load_model
+from stages.train.model.clip import load_model
 from stages.train.step import TrainingStep
-from tests.training_data import record, region, write_dataset
-from tests.two_processes import features, first_batch, run
+from tests.support.training_data import record, region, write_dataset
+from tests.support.two_processes import features, first_batch, run
 
 PARAMS = Stage2.model_validate({"batch_size": 4, "workers": 0, "precision": "fp32", "keep_groups": False})
 

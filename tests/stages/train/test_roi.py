@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from stages.train.roi import roi_weights
+from stages.train.model.roi import roi_weights
 
 
 def pooled(grid_HW: torch.Tensor, box: tuple[float, float, float, float]) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.train.scores import choice_figures, first_wins, retrieval_figures, share, wins
+from stages.train.evaluation.scores import choice_figures, first_wins, retrieval_figures, share, wins
 
 
 def test_a_tie_is_never_right() -> None:

@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.train.batch import Batch
 from stages.train.config import Stage2
-from stages.train.data import Source, batches
+from stages.train.data.batch import Batch
+from stages.train.data.samples import SampleMaker
+from stages.train.data.shards import ExportedDataset
+from stages.train.data.stream import Source, batches
+from stages.train.data.texts import TextPacker
 from stages.train.losses import Alone
-from stages.train.model import FgClip, load_model
-from stages.train.samples import SampleMaker
-from stages.train.shards import ExportedDataset
+from stages.train.model.clip import FgClip, load_model
 from stages.train.step import TrainingStep
-from stages.train.texts import TextPacker
-from tests.training_data import record, region, write_dataset
+from tests.support.training_data import record, region, write_dataset
 
 
 def settings(**params: object) -> Stage2:

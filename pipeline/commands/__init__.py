@@ -1,0 +1,1 @@
+"""The bodies of single commands: what `fgdata doctor`, `audit`, `train` and the like do. Print nothing."""

@@ -1,0 +1,123 @@
+"""The body of the command `fgdata audit`: reads a set, asks the probes, says what leaks and what to do about it."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.commands.audit_sets import OWN, AuditInputError, read_set
+from schemas.audit import MARGIN, PROBES, AuditReport, ProbeFigures, Probes
+from stages.audit.audit import audit
+from stages.audit.sampling import sampled
+
+EXIT_CODES = {"pass": 0, "fail": 3, "insufficient": 4}
+_WIDTH = 118
+_ADVICE = {
+    "length": "make negatives as long as positives: edits of as many words, values of like length",
+    "article": "set a/an right before each changed word, in positives too",
+    "spacing": "normalise spaces and final full stops of positives and negatives alike",
+    "case": "write both sides in one case",
+    "vocabulary": "take new values only from what positives say",
+    "marginal": "draw each value as often for negatives as positives have it; reciprocal negatives do so by themselves",
+    "ngram_image_disjoint": "choose among more candidates: `stages.balance` drops what the probe can tell, in both directions",
+    "ngram_noun_disjoint": "as ngram_image_disjoint; what it finds holds whatever the noun: look at values and templates",
+    "ngram_shuffled": "random labels were told: the set repeats itself across folds; remove duplicates under other names",
+}
+
+
+def audit_set(path: str, format: str | None, max_items: int) -> tuple[dict[str, Any], str, int]:
+    """The report as JSON, as a text to read, and the exit code. Of more than `max_items` distinct items a sample is audited.
+
+    Raises: AuditInputError.
+    """
+    found, every = read_set(path, format)
+    items, num_entries = sampled(every, max_items)
+    if not items:
+        raise AuditInputError(f"{path}: no item with a negative in it; nothing can be audited")
+    report = audit(items)
+    content = {
+        "path": path,
+        "format": found,
+        "entries": num_entries,
+        "is_sample": len(items) < num_entries,
+        **report.model_dump(mode="json"),
+    }
+    return content, _told(path, found, num_entries, len(items) < num_entries, report), EXIT_CODES[report.verdict]
+
+
+def _told(path: str, format: str, num_read: int, is_sample: bool, report: AuditReport) -> str:
+    assert report.chance is not None  # a set without items was refused
+    screen = io.StringIO()
+    console = Console(file=screen, width=_WIDTH, highlight=False)
+    counted = f"{'a sample of' if is_sample else 'the'} {report.items} distinct (positive, negatives) items"
+    console.print(
+        f"{path}: {num_read} entries read; counted are {counted}, with {report.positives} distinct positives on {report.images} images.\n"
+        f"Chance {report.chance:.3f}: the mean of 1/options. A probe sees texts alone; what it knows it learned on other images and "
+        "texts than it is asked on.",
+        markup=False,
+    )
+    console.print(_probe_table(report, report.chance))
+    if report.over_positives.top1 is not None:
+        console.print(f"ngram_image_disjoint over one item for each distinct positive: {_rate(report.over_positives)}", markup=False)
+    console.print(
+        f"Shown all options at once, the one most like the others is right in {_rate(report.consensus)}: no leak for a model that scores "
+        "each text alone, as dual encoders do; one for a model that is shown the options together.",
+        markup=False,
+    )
+    if report.by_type:
+        console.print(_type_table(report))
+        if format not in (OWN, "sugarcrepe"):
+            console.print("Types that the file does not name are guessed from the words that were exchanged.", markup=False)
+    for line in _verdict_lines(report, report.chance):
+        console.print(line, markup=False, soft_wrap=True)
+    return screen.getvalue().rstrip()
+
+
+def _probe_table(report: AuditReport, chance: float) -> Table:
+    table = Table("probe", "top-1", "95 % interval", "pairs", "what it goes by", "", title="Told without an image", title_justify="left")
+    for name in PROBES:
+        figures: ProbeFigures = getattr(report.probes, name)
+        described = str(Probes.model_fields[name].description)
+        if figures.top1 is None:
+            table.add_row(name, "-", "-", "-", str(figures.top1_why), "not measured")
+        else:
+            assert figures.top1_low is not None
+            state = "LEAK" if name in report.leaks else "above" if figures.top1_low > chance else ""
+            table.add_row(name, f"{figures.top1:.3f}", _interval(figures), f"{figures.pairwise:.3f}", described, state)
+    return table
+
+
+def _type_table(report: AuditReport) -> Table:
+    table = Table(
+        "type", "items", "chance", "n-grams, images unseen", "n-grams, nouns unseen", "rule that tells most",
+        title="The same by type: the positive among the negatives of that type", title_justify="left",
+    )  # fmt: skip
+    for kind, figures in report.by_type.items():
+        rules = [(getattr(figures, name).top1 or 0.0, name) for name in PROBES if not name.startswith("ngram")]
+        best, rule = max(rules)
+        table.add_row(
+            kind, str(figures.items), f"{figures.chance:.3f}", _rate(figures.ngram_image_disjoint), _rate(figures.ngram_noun_disjoint),
+            f"{rule} {best:.3f}",
+        )  # fmt: skip
+    return table
+
+
+def _verdict_lines(report: AuditReport, chance: float) -> list[str]:
+    limit = f"chance + {MARGIN} = {chance + MARGIN:.3f}"
+    if report.verdict == "fail":
+        advice = [f"  {leak}: {_ADVICE[leak]}" for leak in report.leaks]
+        return [f"FAIL: the lower bound of {', '.join(report.leaks)} exceeds {limit}.", *advice]
+    if report.verdict == "pass":
+        return [f"PASS: no probe's lower bound exceeds {limit}, and neither n-gram probe's upper bound does."]
+    missing = [f"{name} ({why})" for name in PROBES if (why := getattr(report.probes, name).top1_why)]
+    wide = f"the upper bound of an n-gram probe exceeds {limit}; more items narrow it"
+    return [f"INSUFFICIENT: no leak is shown, and a pass is not either: {'not measured: ' + ', '.join(missing) if missing else wide}."]
+
+
+def _rate(figures: ProbeFigures) -> str:
+    return "-" if figures.top1 is None else f"{figures.top1:.3f} ({_interval(figures)})"
+
+
+def _interval(figures: ProbeFigures) -> str:
+    return f"{figures.top1_low:.3f} to {figures.top1_high:.3f}"

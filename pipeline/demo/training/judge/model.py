@@ -1,0 +1,84 @@
+"""The judge as Hugging Face objects: its configuration, its tokenizer, its processor, and its eye.
+
+Knows shapes and file formats; knows no training. Its class is the captioner's, its weights and its words are its own.
+"""
+
+import torch
+from torch import nn
+from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor, PreTrainedTokenizerFast
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+from pipeline.demo.training.captioner.eye import PATCH_PX, Eye, see_neighbours
+from pipeline.demo.training.judge.data import ANSWERS, JUDGE_PX, ORDERS, VALUES, Question, answer_text
+from pipeline.demo.training.vocabulary import CHAT_TEMPLATE, END, IMAGE, train_tokenizer
+from pipeline.demo.world import NOUNS
+
+SCALE_FACTOR = 4
+NUM_IMAGE_TOKENS = (JUDGE_PX // PATCH_PX // SCALE_FACTOR) ** 2
+WIDTH = 128
+TEXT_LAYERS = 3
+READERS = {"present": ("no", "yes"), **VALUES}
+
+
+def judge_tokenizer() -> PreTrainedTokenizerFast:
+    """Every word of the questions and answers is one token."""
+    asked = [
+        Question(kind, value, noun, order, "")
+        for kind, words in VALUES.items()
+        for value in words
+        for noun in NOUNS
+        for order in range(len(ORDERS))
+    ]
+    said = [f"User: {question.text}\nAssistant:{answer_text(answer)}" for question in asked for answer in ANSWERS]
+    return train_tokenizer(said)
+
+
+def judge_config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
+    """1.3 M parameters: 64 patches of 8 px, 4 x 128 vision and 3 x 128 text layers, 4 image tokens."""
+    special = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.vocab[END]}
+    return Idefics3Config(
+        scale_factor=SCALE_FACTOR,
+        image_token_id=tokenizer.vocab[IMAGE],
+        tie_word_embeddings=True,
+        vision_config={
+            "hidden_size": WIDTH,
+            "intermediate_size": 2 * WIDTH,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "image_size": JUDGE_PX,
+            "patch_size": PATCH_PX,
+        },
+        text_config={
+            "model_type": "llama",
+            "vocab_size": len(tokenizer),
+            "hidden_size": WIDTH,
+            "intermediate_size": 2 * WIDTH,
+            "num_hidden_layers": TEXT_LAYERS,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 256,
+            "tie_word_embeddings": True,
+            **special,
+        },
+        **special,
+    )
+
+
+def new_judge(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGeneration:
+    """A judge from scratch; its vision tower starts as convolutions, as the captioner's did, from numbers of its own."""
+    torch.manual_seed(7)
+    model = Idefics3ForConditionalGeneration(judge_config(tokenizer))
+    see_neighbours(model.model.vision_model)
+    return model
+
+
+def new_eye(model: Idefics3ForConditionalGeneration) -> Eye:
+    """The judge's eye with fresh readers: one linear layer a slot on the mean token."""
+    readers = nn.ModuleDict({slot: nn.Linear(WIDTH, len(words)) for slot, words in READERS.items()})
+    return Eye(model.model.vision_model, model.model.connector, nn.LayerNorm(WIDTH), readers)
+
+
+def judge_processor(tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
+    """Squares a crop to 64 px, never splits it, and spells it as 4 image tokens."""
+    images = Idefics3ImageProcessorPil(size={"longest_edge": JUDGE_PX}, max_image_size={"longest_edge": JUDGE_PX}, do_image_splitting=False)
+    return Idefics3Processor(images, tokenizer, image_seq_len=NUM_IMAGE_TOKENS, chat_template=CHAT_TEMPLATE)

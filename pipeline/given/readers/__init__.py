@@ -1,0 +1,1 @@
+"""One file a given format: a source file to records. Checks nothing."""

@@ -1,0 +1,1 @@
+"""How a run is carried out: workers and what they read, pools, the loop, the gate, what must be true before."""

@@ -1,0 +1,157 @@
+"""The workers of one stage as Ray actors: born, fed up to their limit, replaced when they die. Decides nothing about the run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.run.cluster import node_answers
+from pipeline.run.code_digest import code_digest
+from pipeline.run.worker import Born, Done, StageJob, StageWorker, Task
+
+_CLOSE_S = 30
+
+
+class PoolError(RuntimeError):
+    """The workers of a stage cannot be born; the message says why."""
+
+
+class _Actor(StageWorker):
+    """A StageWorker that can say where Ray put it."""
+
+    def introduce(self, marker: str) -> tuple[str, Born]:
+        """The node's id, and what the driver checks."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), self.born(marker)
+
+
+@dataclass(frozen=True)
+class Death:
+    """A worker that ended: the tasks it had in flight, and whether its node is alive (else nobody is to blame)."""
+
+    tasks: list[Task]
+    node_is_alive: bool
+
+
+@dataclass
+class _Member:
+    actor: Any
+    born: Any
+    node_id: str = ""
+    tasks: dict[Any, Task] = field(default_factory=dict)
+    is_alone: bool = False
+
+
+class Pool:
+    """`resources.actors` workers, each with up to `resources.in_flight` items, or one suspect alone."""
+
+    def __init__(self, job: StageJob, marker: str, marker_content: bytes) -> None:
+        import ray
+
+        self._ray = ray
+        self.job = job
+        self._marker, self._marker_content = marker, marker_content
+        resources = job.resources
+        self._remote = ray.remote(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            resources=dict(resources.custom),
+            max_concurrency=resources.in_flight + 1,
+            max_restarts=0,
+        )(_Actor)
+        self._members = [self._bear() for _ in range(resources.actors)]
+
+    def _bear(self) -> _Member:
+        actor = self._remote.remote(self.job)
+        return _Member(actor, actor.introduce.remote(self._marker))
+
+    def _check_birth(self, member: _Member) -> None:
+        """Raises: PoolError where a worker's engine does not start, or it runs other code or sees another workdir."""
+        try:
+            node_id, born = self._ray.get(member.born)
+        except self._ray.exceptions.RayActorError as error:
+            if _lost_its_node(error, member.node_id):
+                self._members[self._members.index(member)] = self._bear()
+                return
+            raise PoolError(f"a worker of the stage {self.job.stage} could not be born: {_cause(error)}") from error
+        if born.code != code_digest():
+            raise PoolError(f"a worker on node {node_id[:8]} runs other code than this driver: install the same version there")
+        if born.marker != self._marker_content:
+            raise PoolError(
+                f"node {node_id[:8]} does not see the workdir {self.job.workdir} that this driver writes: use a shared path or s3://"
+            )
+        member.node_id = node_id
+
+    def room(self) -> int:
+        """How many ordinary items could be submitted now."""
+        return sum(self._room(member) for member in self._members)
+
+    def _room(self, member: _Member) -> int:
+        return 0 if member.is_alone or not member.node_id else max(0, self.job.resources.in_flight - len(member.tasks))
+
+    def submit(self, task: Task) -> None:
+        """Give the item to the worker with most room."""
+        member = max(self._members, key=self._room)
+        member.tasks[member.actor.carry.remote(task)] = task
+
+    def set_aside(self) -> None:
+        """Keep one worker free of ordinary items, for suspects."""
+        if not any(member.is_alone for member in self._members):
+            min(self._members, key=lambda member: len(member.tasks)).is_alone = True
+
+    def release(self) -> None:
+        """Give the worker that was set aside back to ordinary items, unless a suspect is still on it."""
+        for member in self._members:
+            member.is_alone = member.is_alone and bool(member.tasks)
+
+    def submit_alone(self, task: Task) -> bool:
+        """Give a suspect to the worker that was set aside, once that is idle."""
+        for member in self._members:
+            if member.is_alone and member.node_id and not member.tasks:
+                member.tasks[member.actor.carry.remote(task)] = task
+                return True
+        return False
+
+    def refs(self) -> Iterator[Any]:
+        """Of every worker that is being born, and of every item in flight."""
+        for member in self._members:
+            if not member.node_id:
+                yield member.born
+            yield from member.tasks
+
+    def settle(self, ref: Any) -> tuple[Task, Done] | Death | None:
+        """The outcome of a finished ref, None for a birth; a dead worker is replaced.
+
+        Raises: PoolError where a worker cannot be born; whatever else the worker raised.
+        """
+        position, member = next((i, member) for i, member in enumerate(self._members) if ref == member.born or ref in member.tasks)
+        if ref == member.born:
+            self._check_birth(member)
+            return None
+        try:
+            done: Done = self._ray.get(ref)
+        except self._ray.exceptions.RayActorError as error:
+            tasks = list(member.tasks.values())
+            successor = self._bear()
+            successor.is_alone = member.is_alone
+            self._members[position] = successor
+            return Death(tasks, not _lost_its_node(error, member.node_id))
+        return member.tasks.pop(ref), done
+
+    def close(self) -> None:
+        """End the workers, their engines first: an engine's own processes would outlive a killed worker and keep its memory."""
+        closing = [member.actor.close.remote() for member in self._members if member.node_id]
+        if closing:
+            self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
+        for member in self._members:
+            self._ray.kill(member.actor)
+
+
+def _lost_its_node(error: BaseException, node_id: str) -> bool:
+    """Whether the worker went with its node: the error says so, or the node does not answer."""
+    return "node has died" in str(error) or bool(node_id and not node_answers(node_id))
+
+
+def _cause(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:400] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""The exported data set: records, files, statistics, card."""

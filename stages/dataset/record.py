@@ -1,0 +1,74 @@
+"""The rows of an image's stages joined to one record: regions, their captions and their negatives. Pure; knows no files."""
+
+from collections.abc import Mapping
+
+from schemas.boxes import Box, clip_box, normalise
+from schemas.dataset import ExportRecord, ExportRegion
+from schemas.rows import CaptionRow, CorpusRow, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
+from stages.negatives.candidates import Exported
+
+
+def export_record(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported, key: str) -> ExportRecord:
+    """All that the stages said of an image whose rows are all ok; a stage that the run has not is simply absent."""
+    captions = rows.get("caption")
+    long, short = (captions.long, captions.short) if isinstance(captions, CaptionRow) else (None, None)
+    return ExportRecord(
+        key=key,
+        source_key=corpus.key,
+        source_shard=corpus.path,
+        sha256=corpus.sha256 or "",
+        width=corpus.width,
+        height=corpus.height,
+        alt=corpus.alt,
+        long=long,
+        short=short,
+        negatives=denied.of_caption,
+        regions=_regions(corpus, rows, denied),
+    )
+
+
+def _regions(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported) -> list[ExportRegion]:
+    selected, captioned = rows.get("select"), rows.get("region_caption")
+    captions = {said.region: said for said in captioned.regions} if isinstance(captioned, RegionCaptionRow) else {}
+    if not isinstance(selected, SelectRow):
+        return [_given_region(corpus, said, i, denied) for i, said in captions.items()]
+    return [_region(corpus, region, captions.get(i), i, denied) for i, region in enumerate(selected.regions)]
+
+
+def _given_region(corpus: CorpusRow, caption: RegionCaption, index: int, denied: Exported) -> ExportRegion:
+    """Without select, the region captions were given, and what they are of is named by their own texts."""
+    return ExportRegion(
+        xyxy=caption.xyxy,
+        bbox=_bbox(corpus, caption.xyxy),
+        phrase=caption.short or caption.head,
+        head=caption.head,
+        short=caption.short,
+        long=caption.long,
+        attributes=caption.attributes,
+        negatives=denied.negatives.get(index, []),
+        group=denied.groups.get(index),
+    )
+
+
+def _bbox(corpus: CorpusRow, xyxy: Box | None) -> Box | None:
+    if xyxy is None or not corpus.width or not corpus.height:
+        return None
+    inside = clip_box(xyxy, corpus.width, corpus.height)
+    return normalise(inside, corpus.width, corpus.height) if inside else None
+
+
+def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, index: int, denied: Exported) -> ExportRegion:
+    return ExportRegion(
+        xyxy=region.xyxy,
+        bbox=_bbox(corpus, region.xyxy),
+        score=region.score,
+        phrase=region.phrase,
+        start=region.start,
+        end=region.end,
+        head=region.head,
+        short=caption.short if caption else None,
+        long=caption.long if caption else None,
+        attributes=caption.attributes if caption else [],
+        negatives=denied.negatives.get(index, []),
+        group=denied.groups.get(index),
+    )

@@ -1,0 +1,85 @@
+"""What a shard's statistics count, image by image. Pure; the files are counted where they are written."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.dataset import ExportRecord, FileDigest, ShardStats
+from schemas.rows import BlindFigures, ExportRow, RegionCaptionRow
+from stages.negatives.candidates import Exported
+
+
+@dataclass
+class Tally:
+    """The rows of a shard so far, and counts of what its exported records hold."""
+
+    rows: list[ExportRow] = field(default_factory=list)
+    types: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    num_proposed: int = 0
+    num_caption: int = 0
+    audits: dict[BlindFigures, None] = field(default_factory=dict)
+    captions: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+    checks: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: ExportRow, record: ExportRecord | None = None, regions: RegionCaptionRow | None = None) -> None:
+        """One image: its row, and its record and region captions where it was exported."""
+        self.rows.append(row)
+        if record is None:
+            return
+        for name, text in (("alt", record.alt), ("long", record.long), ("short", record.short)):
+            if text is not None:
+                self.captions[name] += 1
+                self.words[name] += len(text.split())
+        for region in regions.regions if regions else ():
+            self.checks["captioned"] += region.short is not None
+            self.checks["unique"] += region.is_unique is True
+            self.checks["probed"] += region.leaked is not None
+            self.checks["leaked"] += region.leaked is True
+
+    def add_negatives(self, denied: Exported) -> None:
+        """What became of an exported image's candidates."""
+        negatives = [negative for found in denied.negatives.values() for negative in found]
+        self.types.update(negative.type for negative in negatives)
+        self.verdicts.update(negative.verdict for negative in negatives)
+        self.sources.update(negative.source for negative in negatives)
+        self.levels.update(str(negative.level) for negative in negatives)
+        self.rejects.update(denied.rejects)
+        self.num_proposed += denied.num_proposed
+        self.num_caption += len(denied.of_caption)
+        self.audits |= dict.fromkeys(denied.audits)
+
+    def stats(self, name: str, tar: FileDigest, parquet: FileDigest, finehard: FileDigest | None, finehard_records: int) -> ShardStats:
+        """The shard's statistics, with what was written of it."""
+        exported = [row for row in self.rows if row.status == "ok"]
+        return ShardStats(
+            name=name,
+            statuses=_sorted(Counter(row.status for row in self.rows)),
+            reasons=_sorted(Counter(row.reason for row in self.rows if row.reason)),
+            images=len(exported),
+            regions=sum(row.num_regions for row in exported),
+            negatives=sum(row.num_negatives for row in exported),
+            negatives_by_type=_sorted(self.types),
+            negatives_by_verdict=_sorted(self.verdicts),
+            negatives_by_source=_sorted(self.sources),
+            negatives_by_level=_sorted(self.levels),
+            caption_negatives=self.num_caption,
+            negatives_proposed=self.num_proposed,
+            negatives_rejected=_sorted(self.rejects),
+            audits=list(self.audits),
+            captions=_sorted(self.captions),
+            caption_words=_sorted(self.words),
+            region_checks=_sorted(self.checks),
+            tar=tar,
+            parquet=parquet,
+            finehard=finehard,
+            finehard_records=finehard_records,
+        )
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

@@ -1,0 +1,203 @@
+"""The answer schema of one phrase's edits: what may be replaced is quoted from that very phrase, by construction.
+
+A prompt's schema holds the marker `x-quoted-edit` with the types it allows; the stage fills it for each request. The
+fingerprint hashes the template. Knows words, no engine; equal slots give equal schemas, so that grammars are compiled once.
+"""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from schemas.rows import ATTRIBUTE_TYPES, Attribute, EditType
+from stages.negatives.edits import Known, ambiguity_of, noun_spans, occurrences, stated_values
+from stages.words.ambiguity import Value, may_be_both_true
+from stages.words.domain import ANY_DOMAIN, Domain
+from stages.words.phrases import chunk_phrases
+from stages.words.related_words import RELATED
+
+NewValues = Literal["open", "listed", "drawn"]
+MARKER = "x-quoted-edit"
+_ONE_OR_TWO_WORDS = {"type": "string", "pattern": "^[a-z]+( [a-z]+)?$"}
+_RELATIONS = (
+    "on in under above behind beside near inside outside holding wearing carrying facing touching standing sitting lying "
+    "leaning hanging walking running riding pulling pushing eating drinking"
+).split()
+# Values that are offered as new ones, the commonest in descriptions first: plain words that most phrases can take in the old one's
+# place. Dealt values follow that order, for a value that is rarer among positives than among negatives gives these away.
+_LISTED: dict[str, tuple[str, ...]] = {
+    "colour": tuple("black white grey brown blue red green yellow orange pink beige purple silver gold turquoise".split()),
+    "material": tuple("plastic metal wooden glass fabric leather ceramic paper stone rubber wicker".split()),
+    "pattern": tuple("striped checkered floral spotted plain zigzag camouflage".split()),
+    "transparency": ("transparent", "translucent", "opaque"),
+    "size": tuple("small large long tall short medium wide narrow thick thin".split()),
+    "state": tuple("open closed empty full old new wet dry dirty clean broken intact folded unfolded lit unlit ripe unripe".split()),
+    "shape": tuple("round square rectangular oval triangular heart-shaped star-shaped".split()),
+}
+_SHADED_COLOURS = tuple(
+    f"{shade} {colour}" for colour in "brown grey blue green red pink purple orange".split() for shade in ("light", "dark")
+)
+_CHOICES = 2  # values that each dealt edit chooses among
+
+
+class _NothingToEdit(Exception):
+    """No slot has a type that the template allows."""
+
+
+class Slot(NamedTuple):
+    """Words of a phrase that an edit of this type may replace, as they stand there; for a swap, the partners too."""
+
+    type: EditType
+    old: str
+    partners: tuple[str, ...] = ()
+
+
+def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domain: Domain = ANY_DOMAIN) -> list[Slot]:
+    """What can be edited in a phrase: its attribute values by type, its noun, its parts' nouns, relations, pairs to swap.
+
+    A word's types come from the word lists, the domain and the region's own attributes. What stands there twice is left out,
+    since an edit could not name it.
+    """
+    typed = [Value(one.type, one.value) for one in attributes if one.type in ATTRIBUTE_TYPES and not domain.types_of(one.value)]
+    found = [_standing(phrase, value) for value in [*stated_values(phrase, domain), *typed]]
+    nouns = [phrase[start:end] for start, end in noun_spans(phrase, noun)]
+    attribute_slots = [Slot(one.type, one.value) for one in found if one and one.value not in nouns]  # type: ignore[arg-type]  # kinds of lists
+    others = [chunk.text.split()[-1] for chunk in chunk_phrases(phrase) if chunk.head != noun and chunk.mark is None]
+    slots = [*attribute_slots, *(Slot("object", word) for word in nouns[:1] if " " not in word)]
+    slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word)]
+    slots += [Slot("relation", word) for word in _RELATIONS if occurrences(phrase, word) and not domain.types_of(word)]
+    slots += _swaps(attribute_slots)
+    return [slot for slot in dict.fromkeys(slots) if len(occurrences(phrase, slot.old)) == 1]
+
+
+def is_quoted(template: Mapping[str, Any]) -> bool:
+    """Whether a prompt's schema asks to be filled."""
+    return _marked(template)
+
+
+def quoted_schema(
+    template: Mapping[str, Any], slots: Sequence[Slot], known: Known, values: NewValues, draw: random.Random | None = None
+) -> dict[str, Any] | None:
+    """The template with each marker replaced by the edits that these slots allow; None where they allow none.
+
+    `open`: any one or two words may be new. `listed`: of a type with a closed list, one of its values that is neither a
+    neighbour of the old one nor known to be true. `drawn`: the list is dealt out by `draw` over the answer's edits, slots
+    in turn, so that each edit chooses among a few values of its own and none comes twice.
+    """
+    try:
+        filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0)))
+    except _NothingToEdit:
+        return None
+    return filled
+
+
+def new_values(slot: Slot, known: Known) -> list[str] | None:
+    """Of a closed type's list what is surely not true in place of a slot's old value; None: the type has no list."""
+    if slot.type == "swap":
+        return list(slot.partners)
+    listed = _listed(slot, known.domain)
+    return [new for new in listed if ambiguity_of(slot.type, slot.old, new, known) is None] if listed else None
+
+
+def _listed(slot: Slot, domain: Domain) -> list[str]:
+    """The closed list of a slot's type, the domain's before the common one; empty: the type is open."""
+    if slot.type == "object":
+        return list(domain.nouns) or _siblings(slot.old)
+    own = next((values for kind, values in domain.values.items() if kind == slot.type), ())
+    if not own and slot.type == "colour" and slot.old.lower().startswith(("light ", "dark ")):
+        return list(_SHADED_COLOURS)
+    return list(own or _LISTED.get(slot.type, ()))
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """What the markers of one request are filled with."""
+
+    slots: Sequence[Slot]
+    known: Known
+    values: NewValues
+    draw: random.Random
+
+    def choices(self, types: Sequence[str]) -> list[tuple[Slot, list[str] | None]]:
+        """The slots of these types that leave something to choose, each with its new values; None: any words."""
+        wanted = [slot for slot in self.slots if slot.type in types]
+        found = [(slot, new_values(slot, self.known) if self.values != "open" or slot.type == "swap" else None) for slot in wanted]
+        found = [(slot, listed) for slot, listed in found if listed != []]
+        if not found:
+            raise _NothingToEdit
+        return found
+
+
+def _filled(node: Any, filling: _Filling) -> Any:
+    if isinstance(node, Mapping):
+        if MARKER in node:
+            return _any_edit(filling.choices(node[MARKER]))
+        items = node.get("items")
+        if filling.values == "drawn" and isinstance(items, Mapping) and MARKER in items:
+            return _dealt(filling.choices(items[MARKER]), int(node.get("maxItems", 8)), filling.draw)
+        return {name: _filled(part, filling) for name, part in node.items()}
+    return [_filled(part, filling) for part in node] if isinstance(node, list) else node
+
+
+def _any_edit(choices: Sequence[tuple[Slot, list[str] | None]]) -> dict[str, Any]:
+    olds: dict[tuple[str, tuple[str, ...] | None], set[str]] = {}
+    for slot, listed in choices:
+        olds.setdefault((slot.type, None if listed is None else tuple(listed)), set()).add(slot.old)
+    branches = [_branch(kind, sorted(old), news) for (kind, news), old in sorted(olds.items(), key=str)]
+    return branches[0] if len(branches) == 1 else {"anyOf": branches}
+
+
+def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, draw: random.Random) -> dict[str, Any]:
+    """An array of so many edits, each with the values that were dealt to it; slots in turn."""
+    share = -(-most // len(choices))
+    hands: list[tuple[int, int, dict[str, Any]]] = []
+    for i, (slot, listed) in enumerate(choices):
+        values = _drawn(listed, share * _CHOICES, draw) if listed else []
+        num = min(share, len(values)) if values else 1
+        hands += [(turn, i, _branch(slot.type, [slot.old], values[turn::num] or None)) for turn in range(num)]
+    items = [branch for _, _, branch in sorted(hands, key=lambda hand: hand[:2])[:most]]
+    return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
+
+
+def _drawn(listed: Sequence[str], most: int, draw: random.Random) -> list[str]:
+    """At most so many of a list, none twice, the n-th with a weight of 1/n. Source: Efraimidis and Spirakis, keys u^(1/w)."""
+    keys = {value: draw.random() ** rank for rank, value in enumerate(listed, start=1)}
+    return sorted(listed, key=lambda value: -keys[value])[:most]
+
+
+def _branch(kind: str, olds: Sequence[str], news: Sequence[str] | None) -> dict[str, Any]:
+    new = _ONE_OR_TWO_WORDS if news is None else {"enum": list(news)}
+    properties = {"type": {"enum": [kind]}, "old": {"enum": list(olds)}, "new": new}
+    return {"type": "object", "properties": properties, "required": ["type", "old", "new"], "additionalProperties": False}
+
+
+def _marked(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        return MARKER in node or any(_marked(part) for part in node.values())
+    return isinstance(node, list) and any(_marked(part) for part in node)
+
+
+def _standing(phrase: str, value: Value) -> Value | None:
+    """The value with the letters that the phrase has."""
+    match = re.search(rf"(?<!\w){re.escape(value.value)}(?!\w)", phrase, re.IGNORECASE)
+    return Value(value.type, match.group()) if match else None
+
+
+def _swaps(slots: Sequence[Slot]) -> list[Slot]:
+    """Values of one type that may change places, each with those that mean something else."""
+    swaps = []
+    for slot in slots:
+        same = (other.old for other in slots if other.type == slot.type and not may_be_both_true(slot.type, slot.old, other.old))
+        partners = tuple(dict.fromkeys(old for old in same if old > slot.old))
+        swaps += [Slot("swap", slot.old, partners)] if partners else []
+    return swaps
+
+
+def _siblings(noun: str) -> list[str]:
+    """Nouns of a common broader word that are not the same thing; empty where the lists do not know the noun."""
+    pairs = RELATED["object"]
+    broader = {word for pair in pairs if noun.lower() in pair for word in pair if word != noun.lower()}
+    return sorted(
+        {word for pair in pairs for word in pair if pair & broader and word not in broader and not may_be_both_true("object", word, noun)}
+    )

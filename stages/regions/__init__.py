@@ -1,0 +1,1 @@
+"""Boxes and crops: evidence for a detection, what a model is shown of a region."""

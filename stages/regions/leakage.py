@@ -1,0 +1,68 @@
+"""Does a region's text come from its pixels? Which regions are asked again with another region's crop, and whose.
+
+A captioner that writes from the noun, or from the caption's phrase in its question, gives the same text whatever the
+crop. Knows texts and keys; asks nobody.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from schemas.rows import RegionCaption, RegionCaptionRow
+from stages.words.expressions import look
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A region that has a short expression, by its image's place in the unit."""
+
+    position: int
+    key: str
+    region: RegionCaption
+
+    @property
+    def look(self) -> str:
+        return look(self.region.short or "", self.region.head)
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Regions that were asked again with another crop, and those whose text did not change."""
+
+    probed: int
+    leaked: int
+
+    @property
+    def rate(self) -> float | None:
+        """0..1; None where none was probed."""
+        return self.leaked / self.probed if self.probed else None
+
+
+def swaps(captioned: Sequence[Captioned], share: float) -> Iterator[tuple[Captioned, Captioned]]:
+    """For the sampled regions, each with the region whose crop it is asked about.
+
+    The sample goes by digest of key and region alone: two prompts over one corpus are probed on the same regions. The
+    partner's own text must say another look, else the same answer would be right; one of the same noun comes first, then
+    one of another image, then the smallest digest. A region without such a partner in the unit is not probed.
+    """
+    for one in captioned:
+        if _share(f"leakage/{one.key}/{one.region.region}") >= share:
+            continue
+        others = [other for other in captioned if other.look != one.look]
+        if others:
+            yield one, min(others, key=lambda other: _preference(one, other))
+
+
+def leakage_of(rows: Sequence[RegionCaptionRow]) -> Leakage:
+    """What committed rows say."""
+    outcomes = [region.leaked for row in rows for region in row.regions if region.leaked is not None]
+    return Leakage(len(outcomes), sum(outcomes))
+
+
+def _preference(one: Captioned, other: Captioned) -> tuple[bool, bool, str]:
+    pair = f"{one.key}/{one.region.region}/{other.key}/{other.region.region}"
+    return other.region.head != one.region.head, other.key == one.key, hashlib.sha256(pair.encode()).hexdigest()
+
+
+def _share(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

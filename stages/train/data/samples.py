@@ -1,0 +1,118 @@
+"""An exported image as a sample: pixels of the model's size, texts, usable boxes, weighted negatives. Knows no model and no files."""
+
+import io
+import struct
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from schemas.dataset import ExportRecord, ExportRegion
+from schemas.rows import EditType, Negative
+from stages.train.config import StageTraining
+from stages.train.data.batch import Sample, SampleRegion
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class SampleMaker:
+    """Turns images and records into samples as a stage's parameters say. Draws depend on (seed, epoch, key) alone.
+
+    `hardest_first` (evaluation): all of a box's negatives, those of the fewest edits first and there each type in turn.
+    """
+
+    params: StageTraining
+    image_size: int
+    hardest_first: bool = False
+
+    def sample(self, content: bytes, record: ExportRecord, epoch: int) -> Sample:
+        """The sample; without texts and regions where the image cannot be read, so that a batch keeps its size."""
+        pixels_CHW = self.pixels(content)
+        if pixels_CHW is None:
+            return Sample(record.key, torch.zeros((3, self.image_size, self.image_size), dtype=torch.uint8))
+        rng = np.random.default_rng([self.params.seed, epoch, *record.key.encode()])
+        params = self.params
+        short = _clean(record.short) or _clean(record.alt)
+        return Sample(
+            key=record.key,
+            pixels_CHW=pixels_CHW,
+            long=_clean(record.long) if params.weight_long else None,
+            short=params.short_prefix + _without(short, params.short_prefix) if short and params.weight_short else None,
+            regions=self._regions(record, rng) if params.weight_regional or params.weight_hard else (),
+        )
+
+    def pixels(self, content: bytes) -> torch.Tensor | None:
+        """The upright image as a square (3, S, S) of uint8; None where Pillow cannot read it."""
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+            square = upright.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
+        except _UNREADABLE:
+            return None
+        return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+
+    def _regions(self, record: ExportRecord, rng: np.random.Generator) -> tuple[SampleRegion, ...]:
+        """At most `max_boxes`: those with negatives first, then as exported (best score first)."""
+        regions = [region for exported in record.regions if (region := self._region(exported, rng)) is not None]
+        return tuple(sorted(regions, key=lambda region: not region.negatives)[: self.params.max_boxes])
+
+    def _region(self, region: ExportRegion, rng: np.random.Generator) -> SampleRegion | None:
+        positive = _clean(region.short)
+        if positive is None or region.bbox is None or not is_box(region.bbox):
+            return None
+        long = _clean(region.long) or positive
+        drawn = rng.random() < 0.5
+        choice = self.params.region_text
+        expression = positive if choice == "short" or (choice == "either" and drawn) else long
+        negatives = self._negatives(region, positive, rng) if self.params.weight_hard else ()
+        return SampleRegion(region.bbox, expression if self.params.weight_regional else None, positive, negatives)
+
+    def _negatives(self, region: ExportRegion, positive: str, rng: np.random.Generator) -> tuple[tuple[str, str, float], ...]:
+        """Distinct texts that weigh something; of more than `max_negatives` as many are drawn, reciprocal ones before all others."""
+        usable: dict[str, tuple[str, str, float]] = {}
+        is_mined: set[str] = set()
+        for negative in _hardest_first(region.negatives) if self.hardest_first else region.negatives:
+            text, weight = _clean(negative.text), negative_weight(negative, self.params.type_weights, self.params.unverified_weight)
+            if text and weight > 0 and text.lower() != positive.lower():
+                usable.setdefault(text, (text, negative.type, weight))
+                is_mined |= {text} if negative.source == "reciprocal" else set()
+        found = list(usable.values())
+        if len(found) > self.params.max_negatives and not self.hardest_first:
+            rank = rng.permutation(len(found)) + np.array([0 if text in is_mined else len(found) for text, _, _ in found])
+            found = [found[number] for number in sorted(np.argsort(rank)[: self.params.max_negatives].tolist())]
+        return tuple(found)
+
+
+def _hardest_first(negatives: Sequence[Negative]) -> list[Negative]:
+    """Fewest edits first; among those the first of each edit type, then the second of each, and so on, as they were exported."""
+    turns: Counter[tuple[int, str]] = Counter()
+    ranked = []
+    for place, negative in enumerate(negatives):
+        kind = len(negative.edits), negative.type
+        ranked.append((len(negative.edits), turns[kind], place))
+        turns[kind] += 1
+    return [negatives[place] for _, _, place in sorted(ranked)]
+
+
+def negative_weight(negative: Negative, type_weights: Mapping[EditType, float], unverified_weight: float) -> float:
+    """Weight in the hard loss: what a judge found true, or was unsure of, is no negative."""
+    by_verdict = {"false": 1.0, "unverified": unverified_weight}.get(negative.verdict, 0.0)
+    return by_verdict * type_weights.get(negative.type, 1.0)
+
+
+def is_box(bbox: tuple[float, float, float, float]) -> bool:
+    """Whether it is xyxy of positive area in shares of the image."""
+    x0, y0, x1, y1 = bbox
+    return 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
+
+
+def _clean(text: str | None) -> str | None:
+    return (text or "").strip() or None
+
+
+def _without(text: str, prefix: str) -> str:
+    return text[len(prefix) :] if prefix and text.lower().startswith(prefix.lower()) else text

@@ -1,0 +1,87 @@
+"""Batches of one process, endless, in a reproducible order, made ahead of need. Knows samples and order, no model and no losses."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from stages.train.config import StageTraining
+from stages.train.data.batch import Batch, collate
+from stages.train.data.order import Place, Reader, batches_per_epoch, epoch_order, with_groups_together
+from stages.train.data.samples import SampleMaker
+from stages.train.data.shards import ExportedDataset
+from stages.train.data.texts import TextPacker
+
+
+@dataclass(frozen=True)
+class Source:
+    """What batches are made of."""
+
+    dataset: ExportedDataset
+    maker: SampleMaker
+    packer: TextPacker
+
+    @property
+    def params(self) -> StageTraining:
+        return self.maker.params
+
+
+def steps_per_epoch(dataset: ExportedDataset, params: StageTraining, num_processes: int) -> int:
+    """Batches of an epoch and process."""
+    num_workers = max(1, params.workers)
+    return num_workers * batches_per_epoch(dataset.num_images, num_processes * num_workers, params.batch_size)
+
+
+def batches(source: Source, rank: int = 0, num_processes: int = 1, first_step: int = 0) -> Iterator[Batch]:
+    """The batches of a process from step `first_step` on: the same ones, whether or not an earlier process gave out those before.
+
+    Workers take turns, so that step s is the work of worker s modulo `workers`. They read and decode two batches ahead each.
+    """
+    params = source.params
+    reader = Reader(rank, num_processes, 0, max(1, params.workers))
+    stream = _Stream(source, reader, first_step)
+    # Workers of a remote data set start afresh: its connections do not survive a fork.
+    start = "spawn" if "://" in source.dataset.root else "fork"
+    ahead: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": start} if params.workers else {}
+    loader = DataLoader(stream, batch_size=None, num_workers=params.workers, **ahead)
+    return iter(loader)
+
+
+class _Stream(IterableDataset):
+    """A worker's share of a process's batches."""
+
+    def __init__(self, source: Source, reader: Reader, first_step: int) -> None:
+        self.source, self.reader, self.first_step = source, reader, first_step
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        turn = info.id if info else 0
+        num_workers = self.reader.num_workers
+        # The loader asks worker 0 first; the step that is due may be another's turn.
+        worker = (self.first_step + turn) % num_workers
+        done = (self.first_step + turn) // num_workers
+        return self._from(replace(self.reader, worker=worker), done)
+
+    def _from(self, reader: Reader, num_done: int) -> Iterator[Batch]:
+        source, size = self.source, self.source.params.batch_size
+        per_epoch = batches_per_epoch(source.dataset.num_images, reader.num_readers, size)
+        epoch, first = divmod(num_done, per_epoch)
+        while True:
+            places = reader_order(source.dataset, source.params, reader, epoch)[first * size :]
+            samples = []
+            for content, record in source.dataset.read(places):
+                samples.append(source.maker.sample(content, record, epoch))
+                if len(samples) == size:
+                    yield collate(samples, source.packer)
+                    samples = []
+            epoch, first = epoch + 1, 0
+
+
+def reader_order(dataset: ExportedDataset, params: StageTraining, reader: Reader, epoch: int) -> list[Place]:
+    """The places of a reader's batches in an epoch."""
+    order = epoch_order(dataset.shard_sizes, reader, params.batch_size, params.seed, epoch, params.shuffle_buffer)
+    if not (params.keep_groups and params.weight_hard):
+        return order
+    groups = dataset.groups(sorted({shard for shard, _ in order}))
+    return with_groups_together(order, groups, params.batch_size, max(params.shuffle_buffer, params.batch_size))

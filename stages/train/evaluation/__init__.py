@@ -1,0 +1,1 @@
+"""What a trained model knows: features, figures, blind controls."""

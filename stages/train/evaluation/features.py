@@ -1,0 +1,96 @@
+"""Features of many images, boxes and texts, for evaluation: no gradients, each distinct text once. Knows no figures.
+
+Axes: N images or texts, D features.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from stages.train.data.samples import SampleMaker
+from stages.train.data.texts import TextPacker
+from stages.train.evaluation.scores import Floats
+from stages.train.model.clip import FgClip
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SeenRegion:
+    """A box, the image it is of, its expression, and the negatives of it with their edit types."""
+
+    image: int
+    positive: str
+    negatives: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Seen:
+    """What is known of the images of a data set after the image tower has seen them. Unreadable images are left out."""
+
+    image_ND: list[Floats] = field(default_factory=list)
+    long: list[str | None] = field(default_factory=list)
+    short: list[str | None] = field(default_factory=list)
+    regions: list[SeenRegion] = field(default_factory=list)
+    region_ND: list[Floats] = field(default_factory=list)
+
+
+class Encoder:
+    """A model that is only read."""
+
+    def __init__(self, model: FgClip, tokenizer: Any, device: str = "cpu", batch_size: int = 64) -> None:
+        self.model = model.to(device).eval()
+        self.packer = TextPacker(tokenizer, *model.num_positions)
+        self.device, self.batch_size = torch.device(device), batch_size
+        self._texts: dict[tuple[bool, str], Floats] = {}
+
+    @torch.inference_mode()
+    def images(self, pixels: Sequence[torch.Tensor], boxes: Sequence[Sequence[Box]]) -> tuple[Floats, list[Floats]]:
+        """Features of the images (N, D), and of the boxes of each (its boxes, D)."""
+        width = max((len(some) for some in boxes), default=0)
+        boxes_NR4 = torch.zeros((len(pixels), width, 4))
+        for number, some in enumerate(boxes):
+            boxes_NR4[number, : len(some)] = torch.tensor(some, dtype=torch.float32).reshape(-1, 4)
+        image_ND, region_NRD = self.model.encode_images(torch.stack(list(pixels)).to(self.device), boxes_NR4.to(self.device))
+        found: Floats = image_ND.cpu().numpy()
+        return found, [region_NRD[number, : len(some)].cpu().numpy() for number, some in enumerate(boxes)]
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str], is_long: bool = False) -> Floats:
+        """Features of the texts (N, D). A text that was asked for before has the very same feature."""
+        new = list(dict.fromkeys(text for text in texts if (is_long, text) not in self._texts))
+        for some in _portions(new, self.batch_size * 4):
+            packed, places = self.packer.pack([(is_long, text) for text in some])
+            feature_ND = self.model.encode_texts(packed.to(self.device))[places].cpu().numpy()
+            self._texts.update({(is_long, text): feature for text, feature in zip(some, feature_ND, strict=True)})
+        return np.stack([self._texts[is_long, text] for text in texts])
+
+    def see(self, images: Iterable[tuple[bytes, Any]], maker: SampleMaker) -> Seen:
+        """The image tower's view of exported images, as the maker reads them."""
+        seen = Seen()
+        samples = (maker.sample(content, record, 0) for content, record in images)
+        for some in _portions((sample for sample in samples if sample.long or sample.short or sample.regions), self.batch_size):
+            image_ND, region_ND = self.images([one.pixels_CHW for one in some], [[box.xyxy for box in one.regions] for one in some])
+            for one, feature_D, of_regions in zip(some, image_ND, region_ND, strict=True):
+                for box in one.regions:
+                    negatives = tuple((text, kind) for text, kind, _ in box.negatives)
+                    seen.regions.append(SeenRegion(len(seen.image_ND), box.positive or "", negatives))
+                seen.image_ND.append(feature_D)
+                seen.long.append(one.long)
+                seen.short.append(one.short)
+                seen.region_ND.extend(of_regions)
+        return seen
+
+
+def _portions(things: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    portion: list[Any] = []
+    for thing in things:
+        portion.append(thing)
+        if len(portion) == size:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

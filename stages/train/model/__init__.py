@@ -1,0 +1,1 @@
+"""The model, its dense features, its checkpoints."""

@@ -1,0 +1,1 @@
+"""Words of captions: phrases, nouns, attribute values, what excludes what. Knows no pixels."""

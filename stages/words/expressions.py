@@ -1,0 +1,90 @@
+"""What a region's expression may say, as strings: the noun stays, and hedges, places and talk of the image are refused.
+
+Knows texts and nouns; knows no boxes, no engine. English.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from stages.words.lexicon import types_of
+from stages.words.nouns import plural_forms
+
+Refusal = Literal["noun_lost", "other_noun", "hedge", "position", "meta"]
+
+_FRAME = r"(?:image|picture|photo|photograph|frame|scene|crop|view|shot)"
+_SIDE = r"(?:of|side|edge|corner|half|third|portion|and|in|with|next|near|beside|behind|foreground|background)"
+_HEDGES = (
+    r"appear(?:s|ing)?", "apparently", r"seem(?:s|ing|ingly)?", "possibly", "perhaps", "probably", "presumably", "likely", "maybe",
+    "might", "could be", "may be", r"suggest(?:s|ing|ive of)", r"looks? (?:like|to be)", "looking like", r"some (?:kind|sort|type) of",
+    "unclear", "unidentifiable", "indistinct", r"not (?:clearly )?visible", r"cannot be (?:seen|determined|told)",
+    r"hard to (?:tell|see|make out)",
+)  # fmt: skip
+# A place in the frame. "a left shoe", "a black top" and "a logo on the left sleeve" are parts, and pass.
+_POSITIONS = (
+    rf"(?:in|on|at|to|from|near|towards?|along|by) the (?:far |upper |lower |very |extreme )*(?:left|right)(?=$|[.,;:)]|\s+{_SIDE}\b)",
+    r"(?:top|upper|bottom|lower|middle|centre|center)[ -](?:left|right|centre|center|middle)\b",
+    r"(?:top|upper|bottom|lower|left|right)[ -](?:hand )?(?:corner|edge|half|third|quadrant)\b",
+    r"(?:left|right|top|bottom|upper|lower)most\b",
+    r"(?:left|right)-?hand side\b",
+    r"(?:fore|back)ground\b",
+    rf"(?:left|right|top|bottom|edge|corner|centre|center|middle|side|front|back) of the {_FRAME}\b",
+)
+_META = (
+    rf"(?:in|of|from|within|throughout) (?:the|this|an?) {_FRAME}", r"(?:the|this) (?:image|picture|photo|photograph|crop|caption)",
+    r"(?:image|photo|photograph|picture|view|shot) of", r"close[- ]?up", "cropped", r"zoomed[- ]in", "out of focus", r"blurr(?:y|ed)",
+    "pixelated", r"low[- ]resolution", r"(?:is|are) (?:shown|visible|depicted|seen)", "can be seen", r"(?:visible|shown|depicted) in",
+    "bounding box", "the viewer", "as described",
+)  # fmt: skip
+
+
+def _any_of(patterns: Sequence[str], end: str = r"\b") -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(patterns)}){end}", re.IGNORECASE)
+
+
+_HEDGE, _POSITION, _META_PHRASE = _any_of(_HEDGES), _any_of(_POSITIONS, ""), _any_of(_META)
+_QUOTED = re.compile(r'"[^"]*"')
+
+
+def refusal(text: str, head: str, other_heads: Iterable[str] = (), quoted: Sequence[str] = ()) -> Refusal | None:
+    """Why a text is no expression of a thing called `head`; None: it may stand.
+
+    `other_heads` are the head nouns of the image's other regions. What stands in double quotes, and the texts of
+    `quoted` (what can be read on the thing), may say anything. A noun that is also an attribute's value ("glass",
+    "orange") counts as no other noun.
+    """
+    plain = _QUOTED.sub(" ", text)
+    for words in quoted:
+        plain = re.sub(re.escape(words), " ", plain, flags=re.IGNORECASE) if words.strip() else plain
+    if not names_noun(text, head):
+        return "noun_lost"
+    if any(not types_of(other) and names_noun(plain, other) for other in other_heads if not _same_noun(other, head)):
+        return "other_noun"
+    if _HEDGE.search(plain):
+        return "hedge"
+    if _POSITION.search(plain):
+        return "position"
+    return "meta" if _META_PHRASE.search(_without_noun(plain, head)) else None
+
+
+def names_noun(text: str, noun: str) -> bool:
+    """Whether the text holds the noun as a word, in the singular or a plural."""
+    forms = "|".join(re.escape(form) for form in sorted(plural_forms(noun.lower()), key=len, reverse=True))
+    return re.search(rf"(?<![\w-])(?:{forms})(?!\w)", text.lower()) is not None
+
+
+def look(text: str, head: str) -> str:
+    """A text without its noun, articles and case: what it says of how the thing looks, to tell two looks apart."""
+    words = re.findall(r"\w[\w'-]*", text.lower())
+    forms = plural_forms(head.lower())
+    return " ".join(word for word in words if word not in forms and word not in ("a", "an", "the"))
+
+
+def _same_noun(one: str, other: str) -> bool:
+    return not plural_forms(one.lower()).isdisjoint(plural_forms(other.lower()))
+
+
+def _without_noun(text: str, head: str) -> str:
+    """A photograph may be called one: the noun itself is not talk of the image."""
+    forms = "|".join(re.escape(form) for form in sorted(plural_forms(head.lower()), key=len, reverse=True))
+    return re.sub(rf"(?<![\w-])(?:{forms})(?!\w)", "thing", text, flags=re.IGNORECASE)

@@ -1,0 +1,162 @@
+"""`fgdata audit` reads each format, says what is wrong with a bad one, and its exit code is its verdict."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.api import open_job
+from pipeline.cli import app
+from pipeline.run.dataset import write_dataset_files
+from schemas.audit import PROBES, AuditItem
+from stages.audit.readings import guessed_type, head_noun
+from tests.stages.audit.sets import reciprocal_blocks, skewed_values
+from tests.support.in_process import carry_all
+from tests.support.rehearsal_job import write_job
+
+FIGURES = ["pairwise", "top1", "top1_high", "top1_low"]
+
+
+def _audit(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["audit", *(str(argument) for argument in arguments)])
+
+
+def _refused(*arguments: object) -> str:
+    result = _audit(*arguments)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.count("\n") == 1, result.stderr
+    return str(result.stderr)
+
+
+def _lines(path: Path, items: list[AuditItem]) -> Path:
+    lines = [{"positive": item.positive, "negatives": item.negatives, "image": item.image, "noun": item.noun} for item in items]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return path
+
+
+def test_a_leaking_set_exits_3_and_its_json_has_the_names_that_machines_read(tmp_path: Path) -> None:
+    result = _audit(_lines(tmp_path / "set.jsonl", skewed_values()), "--format", "jsonl", "--json")
+    assert result.exit_code == 3
+    report = json.loads(result.stdout)
+    assert {"items", "positives", "chance", "probes", "by_type", "leaks", "verdict"} <= set(report)
+    assert sorted(report["probes"]) == sorted(PROBES)
+    assert all(sorted(figures) == FIGURES for figures in report["probes"].values())
+    assert (report["items"], report["chance"], report["verdict"]) == (360, 0.25, "fail")
+    assert set(report["by_type"]["colour"]["marginal"]) == set(FIGURES)
+    assert 0.25 < report["by_type"]["colour"]["top1_low"] < report["by_type"]["colour"]["top1"]
+
+
+def test_a_set_at_chance_exits_0_and_one_too_small_4(tmp_path: Path) -> None:
+    assert _audit(_lines(tmp_path / "set.jsonl", reciprocal_blocks()), "--format", "jsonl").exit_code == 0
+    assert _audit(_lines(tmp_path / "small.jsonl", reciprocal_blocks(num_blocks=4)), "--format", "jsonl").exit_code == 4
+
+
+def test_the_table_says_what_is_counted_what_leaks_and_what_to_do(tmp_path: Path) -> None:
+    path = _lines(tmp_path / "set.jsonl", [*skewed_values(), *skewed_values()])
+    told = " ".join(_audit(path, "--format", "jsonl").stdout.split())
+    assert "720 entries read; counted are the 360 distinct (positive, negatives) items" in told
+    assert "FAIL: the lower bound of marginal, ngram_image_disjoint, ngram_noun_disjoint exceeds chance + 0.05 = 0.300" in told
+    assert "marginal: draw each value as often for negatives as positives have it" in told
+
+
+def test_a_large_set_is_sampled_by_content_whatever_its_order(tmp_path: Path) -> None:
+    forth = _lines(tmp_path / "forth.jsonl", skewed_values())
+    back = _lines(tmp_path / "back.jsonl", skewed_values()[::-1])
+    one, other = (json.loads(_audit(path, "--format", "jsonl", "--max-items", 100, "--json").stdout) for path in (forth, back))
+    assert (one["items"], one["entries"], one["is_sample"]) == (100, 360, True)
+    assert one["probes"] == other["probes"]
+
+
+def test_fgovd_lines_are_read_with_nouns_and_types_from_their_texts(tmp_path: Path) -> None:
+    rows = [
+        {"img_path": f"{number}.jpg", "pos_expression": [item.positive], "neg_expression": item.negatives, "image_id": number}
+        for number, item in enumerate(skewed_values())
+    ]
+    path = tmp_path / "hard.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    report = json.loads(_audit(path, "--format", "fgovd", "--json").stdout)
+    assert (report["items"], list(report["by_type"])) == (360, ["colour"])
+    assert report["probes"]["ngram_noun_disjoint"]["top1"] is not None
+
+
+def test_sugarcrepe_files_are_read_from_a_folder_and_each_is_a_type(tmp_path: Path) -> None:
+    for name, items in (("swap_att", skewed_values()[:180]), ("replace_att", skewed_values()[180:])):
+        entries = {
+            str(number): {"filename": f"{number}.jpg", "caption": f"{name} {item.positive}", "negative_caption": item.negatives[0]}
+            for number, item in enumerate(items)
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(entries))
+    folder = json.loads(_audit(tmp_path, "--format", "sugarcrepe", "--json").stdout)
+    one = json.loads(_audit(tmp_path / "swap_att.json", "--format", "sugarcrepe", "--json").stdout)
+    assert folder["chance"] == one["chance"] == 0.5
+    assert {name: figures["items"] for name, figures in folder["by_type"].items()} == {
+        "replace_att": folder["items"] - one["items"],
+        "swap_att": one["items"],
+    }
+
+
+def test_our_own_exported_data_set_needs_no_format(tmp_path: Path) -> None:
+    config = write_job(tmp_path)
+    carry_all(config)
+    job = open_job(config)
+    write_dataset_files(job.config, job.state())
+    result = _audit(tmp_path / "dataset", "--json")
+    report = json.loads(result.stdout)
+    assert report["format"] == "fgdata"
+    assert report["items"] > 0
+    assert result.exit_code == {"pass": 0, "fail": 3, "insufficient": 4}[report["verdict"]]
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "said"),
+    [
+        ("jsonl", '{"positive": "a", "negatives": ["b"]}\n{"positive": "a"', "set line 2: not JSON"),
+        ("jsonl", '{"positive": "a", "negatives": []}', "set line 1: negatives: List should have at least 1 item"),
+        ("jsonl", '{"positive": "a", "negatives": "b"}', "set line 1: negatives: Input should be a valid list; it must be {"),
+        ("jsonl", '\n\n{"positive": "a", "negatives": ["b"], "types": ["x", "y"]}', "set line 3: 2 types for 1 negatives; give one each"),
+        ("jsonl", "[]", "set line 1: Input should be"),
+        ("jsonl", "", "no item with a negative in it"),
+        ("fgovd", '{"positive": "a", "negatives": ["b"]}', "set line 1: pos_expression: Field required; it must be {"),
+        ("sugarcrepe", '{"7": {"filename": "a.jpg", "caption": "a"}}', "set entry 7: negative_caption: Field required"),
+        ("sugarcrepe", '"a"', 'set: must be an object {"0": {...}, ...}, not str'),
+        ("coco", "{}", "--format coco: must be one of fgdata, fgovd, sugarcrepe, jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_place_and_exit_2(format: str, content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "set").write_text(content)
+    assert said in _refused(tmp_path / "set", "--format", format)
+
+
+def test_what_is_not_there_or_not_ours_is_said(tmp_path: Path) -> None:
+    assert "nowhere.jsonl: no such file or folder" in _refused(tmp_path / "nowhere.jsonl", "--format", "jsonl")
+    assert "no data set of ours (no manifest.json in it); say what it is: --format" in _refused(tmp_path)
+    assert "no file that ends in .json in it" in _refused(tmp_path, "--format", "sugarcrepe")
+    (tmp_path / "latin").write_bytes('{"positive": "caf\xe9"}'.encode("latin-1"))
+    assert "latin: not UTF-8 at byte 17" in _refused(tmp_path / "latin", "--format", "jsonl")
+
+
+def test_head_nouns_and_types_are_read_off_texts() -> None:
+    assert head_noun("A black plastic telephone with red buttons.") == "telephone"
+    assert head_noun("red boats on water") == "boat"
+    assert head_noun("?") is None
+    assert guessed_type("a red metal cup", "a blue metal cup") == "colour"
+    assert guessed_type("a red cup on a blue plate", "a blue cup on a red plate") == "swap"
+    assert guessed_type("a dog", "a cat") == "other"
+
+
+@pytest.mark.real
+def test_the_figures_of_fgovd_hard_are_those_known(tmp_path: Path) -> None:
+    path = os.environ.get("FGDATA_FGOVD", "")
+    assert Path(path).is_file(), "FGDATA_FGOVD must name FG-OVD's hard.jsonl"
+    result = _audit(path, "--format", "fgovd", "--json")
+    report = json.loads(result.stdout)
+    assert (report["items"], report["positives"]) == (2343, 1858)
+    assert report["chance"] == pytest.approx(0.092, abs=0.001)
+    assert report["probes"]["ngram_image_disjoint"]["top1"] == pytest.approx(0.56, abs=0.015)
+    assert report["over_positives"]["top1"] == pytest.approx(0.50, abs=0.015)
+    assert report["probes"]["ngram_shuffled"]["top1"] == pytest.approx(report["chance"], abs=0.03)
+    assert (report["verdict"], result.exit_code) == ("fail", 3)
+    assert "marginal" in report["leaks"]

@@ -1,0 +1,81 @@
+"""The demo's judge through the transformers engine: held-out crops, every kind of question, both orders."""
+
+import asyncio
+import json
+import random
+
+import pytest
+from PIL import Image
+
+from pipeline.config.registry import build_generator
+from prompts.loader import load_prompt
+from stages.engines.base import Decoding, Request
+from stages.engines.specs import Resources, TransformersSpec
+from stages.regions.crops import focal_crop
+
+pytest.importorskip("torch")
+pytest.importorskip("xgrammar")
+from pipeline.demo.draw import draw
+from pipeline.demo.training.judge.data import ANSWERS, CROP_MIN_SIDE_PX, CROP_SCALE, ORDERS, VALUES, Question, empty_box, truth_of
+from pipeline.demo.world import Toy, scene
+
+SEED, NUM_SCENES = 1007, 6
+SCHEMA = {"type": "object", "properties": {"answer": {"enum": [*ANSWERS]}}, "required": ["answer"], "additionalProperties": False}
+Asked = list[tuple[Image.Image, Question]]
+
+
+def _crop(index: int, box: tuple[float, float, float, float]) -> Image.Image:
+    return focal_crop(draw(scene(SEED, index)), box, scale=CROP_SCALE, min_side_px=CROP_MIN_SIDE_PX)
+
+
+def _asked(crop: Image.Image, toy: Toy | None, rng: random.Random) -> Asked:
+    """For each type a true and a false value, in both orders."""
+    noun = toy.noun if toy is not None else "car"
+    found: Asked = []
+    for kind, words in VALUES.items():
+        own = noun if toy is None or kind == "object" else getattr(toy, kind)
+        other = rng.choice([word for word in words if word != own])
+        values = (own, other) if own in words else (other,)
+        found += [(crop, Question(kind, value, noun, order, truth_of(toy, noun, kind, value))) for value in values for order in (0, 1)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[Question, str]]:
+    """Questions about every toy of six scenes and about a piece of each one's ground, with the judge's answers."""
+    asked: Asked = []
+    for index in range(NUM_SCENES):
+        rng = random.Random(f"told/{index}")
+        for toy in scene(SEED, index).toys:
+            asked += _asked(_crop(index, toy.xyxy), toy, rng)
+        empty = empty_box(rng, scene(SEED, index))
+        assert empty is not None
+        asked += _asked(_crop(index, empty), None, rng)
+    spec = TransformersSpec(kind="transformers", model="builtin:judge", dtype="float32", batch_size=32, threads=1)
+    requests = [Request(question.text, images=(crop,), answer_schema=SCHEMA, decoding=Decoding(max_tokens=24)) for crop, question in asked]
+    with asyncio.Runner() as runner:
+        engine = build_generator(spec, Resources())
+        answers = runner.run(engine.generate(requests))
+        runner.run(engine.close())
+    return [(question, json.loads(answer.text)["answer"]) for (_, question), answer in zip(asked, answers, strict=True)]
+
+
+@pytest.mark.parametrize("kind", tuple(VALUES))
+def test_a_true_value_is_confirmed_and_a_false_one_denied(told: list[tuple[Question, str]], kind: str) -> None:
+    asked = [(question, answer) for question, answer in told if question.type == kind and question.answer != "cannot_tell"]
+    assert len(asked) >= 4 * NUM_SCENES
+    assert [(question.text, answer) for question, answer in asked if answer != question.answer] == []
+
+
+def test_of_a_crop_without_a_toy_nothing_is_told(told: list[tuple[Question, str]]) -> None:
+    answers = [answer for question, answer in told if question.answer == "cannot_tell"]
+    assert len(answers) >= 2 * len(VALUES) * len(ORDERS)
+    assert set(answers) == {"cannot_tell"}
+
+
+def test_the_demos_prompt_asks_what_the_judge_was_taught() -> None:
+    prompt = load_prompt("verify", "demo")
+    for kind, words in VALUES.items():
+        for order, options in enumerate(ORDERS):
+            asked = prompt.render({"type": kind, "value": words[0], "noun": "car", "options": options, "text": ""})[1]
+            assert asked == Question(kind, words[0], "car", order, "").text

@@ -1,0 +1,100 @@
+"""Which proposals become negatives, and that an accepted edit can be replayed."""
+
+import pytest
+
+from schemas.rows import Edit
+from stages.negatives.edits import Proposal, accept, known_of, replay
+
+POSITIVE = "a red striped metal car"
+
+
+def _refusal(proposal: Proposal, *, positive: str = POSITIVE, head: str = "car", facts: tuple[str, ...] = ()) -> str:
+    accepted, rejects = accept([proposal], positive, head, known_of([positive, *facts]), 10)
+    assert len(accepted) + sum(rejects.values()) == 1
+    return next(iter(rejects), "accepted")
+
+
+def test_an_accepted_edit_replays_to_its_text() -> None:
+    proposal = Proposal(type="colour", old="red", new="green", text="a green striped metal car")
+    (negative,), rejects = accept([proposal], POSITIVE, "car", known_of([POSITIVE]), 10)
+    assert rejects == {}
+    assert replay(POSITIVE, negative.edits) == negative.text == proposal.text
+    assert POSITIVE[negative.edits[0].start : negative.edits[0].end] == "red"
+
+
+def test_the_article_follows_the_new_word() -> None:
+    proposal = Proposal(type="colour", old="blue", new="orange", text="an orange striped metal car")
+    assert _refusal(proposal, positive="a blue striped metal car") == "accepted"
+    wrong = proposal.model_copy(update={"text": "a orange striped metal car"})
+    assert _refusal(wrong, positive="a blue striped metal car") == "text_mismatch"
+    back = Proposal(type="object", old="umbrella", new="bag", text="a bag")
+    assert _refusal(back, positive="an umbrella", head="umbrella") == "accepted"
+
+
+def test_a_replay_that_does_not_quote_is_an_error() -> None:
+    with pytest.raises(ValueError, match="does not quote"):
+        replay(POSITIVE, [Edit(type="colour", start=0, end=3, old="red", new="blue")])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"type": "colour", "old": "blue", "new": "green", "text": "x"}, "not_quoted"),
+        ({"type": "colour", "old": "red", "new": "Red", "text": POSITIVE}, "unchanged"),
+        ({"type": "colour", "old": "red", "new": "green", "text": "a green plain metal car"}, "text_mismatch"),
+        ({"type": "colour", "old": "car", "new": "green", "text": "a red striped metal green"}, "noun_changed"),
+        ({"type": "colour", "old": "metal", "new": "green", "text": "a red striped green car"}, "wrong_type"),
+        ({"type": "colour", "old": "red", "new": "wooden", "text": "a wooden striped metal car"}, "wrong_type"),
+        ({"type": "pattern", "old": "red striped metal", "new": "plain", "text": "a plain car"}, "several_slots"),
+        ({"type": "object", "old": "metal car", "new": "boat", "text": "a red striped boat"}, "noun_not_changed_alone"),
+        ({"type": "object", "old": "metal", "new": "boat", "text": "a red striped boat car"}, "noun_not_changed_alone"),
+        ({"type": "object", "old": "car", "new": "wooden", "text": "a red striped metal wooden"}, "wrong_type"),
+        ({"type": "colour", "old": "red", "new": "orange", "text": "an orange striped metal car"}, "neighbour"),
+        ({"type": "pattern", "old": "striped", "new": "stripy", "text": "a red stripy metal car"}, "neighbour"),
+        ({"type": "object", "old": "car", "new": "vehicle", "text": "a red striped metal vehicle"}, "neighbour"),
+        ({"type": "swap", "old": "red", "new": "blue", "text": "a blue striped metal car"}, "not_quoted"),
+        ({"type": "count", "old": "a", "new": "two", "text": "two red striped metal car"}, "computed_type"),
+    ],
+)
+def test_each_rule_refuses_under_its_own_name(fields: dict[str, str], reason: str) -> None:
+    assert _refusal(Proposal.model_validate(fields)) == reason
+
+
+def test_a_value_that_is_true_of_the_region_is_no_negative_but_one_of_its_neighbour_is() -> None:
+    proposal = Proposal(type="size", old="large", new="shiny", text="a shiny red car")
+    assert _refusal(proposal, positive="a large red car", facts=("a large shiny red car",)) == "true_of_region"
+    other = Proposal(type="colour", old="red", new="blue", text="a large blue car")
+    assert _refusal(other, positive="a large red car", facts=("a large shiny red car",)) == "accepted"
+
+
+def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
+    proposal = Proposal(type="colour", old="red", new="navy")
+    facts = ("a red and black striped car",)
+    assert _refusal(proposal, positive="a red striped car", facts=facts) == "true_of_region"
+    assert _refusal(proposal.model_copy(update={"new": "green"}), positive="a red striped car", facts=facts) == "accepted"
+
+
+def test_a_text_that_was_not_asked_for_is_replayed() -> None:
+    (negative,), _ = accept([Proposal(type="colour", old="red", new="green")], POSITIVE, "car", known_of([POSITIVE]), 10)
+    assert negative.text == "a green striped metal car"
+
+
+def test_a_swap_changes_two_slots_and_no_word_count() -> None:
+    positive = "a black dog with a white collar"
+    proposal = Proposal(type="swap", old="black", new="white", text="a white dog with a black collar")
+    (negative,), _ = accept([proposal], positive, "dog", known_of([positive]), 10)
+    assert len(negative.edits) == 2
+    assert replay(positive, negative.edits) == "a white dog with a black collar"
+
+
+def test_a_word_that_stands_twice_cannot_be_edited() -> None:
+    proposal = Proposal(type="colour", old="red", new="blue", text="a blue cup on a red car")
+    assert _refusal(proposal, positive="a red cup on a red car", head="cup") == "ambiguous_span"
+
+
+def test_repeats_and_what_is_over_the_limit_are_counted() -> None:
+    colours = ("green", "green", "blue", "white")
+    proposals = [Proposal(type="colour", old="red", new=c, text=f"a {c} striped metal car") for c in colours]
+    accepted, rejects = accept(proposals, POSITIVE, "car", known_of([POSITIVE]), 2)
+    assert [negative.edits[0].new for negative in accepted] == ["green", "blue"]
+    assert rejects == {"duplicate": 1, "surplus": 1}

@@ -1,0 +1,108 @@
+"""What refutes a value and what does not: the pairs that a careful annotator would and would not let pass."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.demo.world import SLOTS
+from stages.words.ambiguity import Value, contradictions, is_allowed, is_ruled_out, may_be_both_true, values_in
+from stages.words.lexicon import TYPES_OF_VALUE
+
+AMBIGUOUS = [
+    ("colour", "black", "dark blue"),
+    ("colour", "black", "charcoal"),
+    ("colour", "white", "cream"),
+    ("colour", "white", "light grey"),
+    ("colour", "red", "orange"),
+    ("colour", "pink", "purple"),
+    ("colour", "brown", "gray"),
+    ("colour", "beige", "cream"),
+    ("colour", "silver", "grey"),
+    ("colour", "gold", "yellow"),
+    ("colour", "blue", "dark blue"),
+    ("colour", "dark brown", "brown-colored"),
+    ("colour", "light red", "pink"),
+    ("colour", "red and white", "white"),
+    ("pattern", "stripy", "striped"),
+    ("pattern", "checkered", "plaid"),
+    ("pattern", "striped", "woven"),
+    ("material", "wooden", "wood"),
+    ("material", "metal", "stainless steel"),
+    ("material", "cotton", "fabric"),
+    ("size", "big", "large"),
+    ("size", "tall", "wide"),
+    ("state", "open", "wet"),
+    ("transparency", "clear", "transparent"),
+    ("shape", "oval", "round"),
+    ("object", "mug", "cup"),
+    ("object", "dog", "animal"),
+    ("object", "cars", "car"),
+    ("object", "table", "coffee table"),
+]
+EXCLUSIVE = [
+    ("colour", "red", "blue"),
+    ("colour", "light grey", "dark grey"),
+    ("colour", "light blue", "black"),
+    ("colour", "red and white", "blue and white"),
+    ("pattern", "plain", "striped"),
+    ("material", "wooden", "metal"),
+    ("material", "cotton", "leather and metal"),
+    ("size", "small", "huge"),
+    ("size", "tall", "short"),
+    ("state", "open", "closed"),
+    ("transparency", "opaque", "clear"),
+    ("object", "dog", "cat"),
+    ("object", "toy bear", "toy boat"),
+]
+
+
+@pytest.mark.parametrize(("kind", "a", "b"), AMBIGUOUS)
+def test_values_that_one_thing_may_have_at_once_are_no_negatives_of_each_other(kind: str, a: str, b: str) -> None:
+    assert may_be_both_true(kind, a, b)
+    assert may_be_both_true(kind, b, a)
+
+
+@pytest.mark.parametrize(("kind", "a", "b"), EXCLUSIVE)
+def test_values_that_exclude_each_other_can_be_told_apart(kind: str, a: str, b: str) -> None:
+    assert not may_be_both_true(kind, a, b)
+    assert not may_be_both_true(kind, b, a)
+
+
+@pytest.mark.parametrize("kind", ["colour", "pattern", "material", "object"])
+def test_no_two_of_the_demo_worlds_values_are_ambiguous(kind: str) -> None:
+    assert [(a, b) for a in SLOTS[kind] for b in SLOTS[kind] if a != b and may_be_both_true(kind, a, b)] == []
+
+
+@given(st.sampled_from(sorted(TYPES_OF_VALUE)), st.data())
+def test_the_guard_is_symmetric_and_no_value_refutes_itself(kind: str, data: st.DataObject) -> None:
+    shades = st.sampled_from(["", "light ", "dark "]) if kind == "colour" else st.just("")
+    words = st.builds(lambda shade, word: shade + word, shades, st.sampled_from(sorted(TYPES_OF_VALUE[kind])))
+    a, b = data.draw(words), data.draw(words)
+    assert may_be_both_true(kind, a, b) == may_be_both_true(kind, b, a)
+    assert may_be_both_true(kind, a, a)
+
+
+def test_every_type_leaves_something_to_choose_from() -> None:
+    """A guard that calls everything ambiguous would leave no negatives."""
+    for kind in ("colour", "material", "pattern"):
+        for value in TYPES_OF_VALUE[kind] - {"woven", "perforated", "studded", "textured", "logo", "printed", "patterned"}:
+            assert sum(not may_be_both_true(kind, value, other) for other in TYPES_OF_VALUE[kind]) >= 5, value
+
+
+def test_the_values_of_a_text_keep_their_shade() -> None:
+    said = values_in("A dark red wooden box with black and light grey stripes")
+    assert said == (Value("colour", "dark red"), Value("material", "wooden"), Value("colour", "black"), Value("colour", "light grey"))
+
+
+def test_a_value_of_a_part_is_neither_ruled_out_nor_a_negative() -> None:
+    known = values_in("a black dog with a white collar")
+    assert is_allowed("colour", "white", known)
+    assert not is_ruled_out("colour", "cream", known)
+    assert is_ruled_out("colour", "green", known)
+    assert not is_ruled_out("material", "green", known)  # nothing is known of its material
+
+
+def test_what_another_text_says_and_this_ones_values_rule_out() -> None:
+    own = values_in("a large red striped rubber car")
+    other = values_in("a big blue stripy metal car")
+    assert contradictions(own, other) == [Value("colour", "blue"), Value("material", "metal")]

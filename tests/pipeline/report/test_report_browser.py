@@ -105,7 +105,7 @@ def test_filters_narrow_the_list_and_the_address_keeps_them(page: Any, reports: 
     page.wait_for_selector(".list button")
     assert names(page) == ["p07"]
     page.click("button[type=reset]")
-    page.wait_for_function(f"document.querySelectorAll('.list button').length === {len(everything)}")
+    expect(page.locator(".list button")).to_have_count(len(everything))
     kinds = page.locator("select[name=type] option").evaluate_all("options => options.map(option => option.value).filter(Boolean)")
     page.select_option("select[name=type]", kinds[0])
     assert 0 < len(names(page)) < len(everything)

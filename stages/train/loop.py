@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,9 @@ from stages.train.model.clip import load_model
 from stages.train.processes import average_gradients, current_gather, is_distributed, mean_over_processes
 from stages.train.schedule import lr_at, optimiser, set_lr
 from stages.train.step import Losses, TrainingStep
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 CHECKPOINTS, CURVES, RESULT = "checkpoints", "curves", "model"
 
@@ -131,9 +134,8 @@ class Trainer:
         return {**values, "lr": lr_at(step - 1, self.num_steps, self.params)}
 
     def _save(self, step: int) -> None:
-        states = [torch.get_rng_state()]
+        states = [torch.get_rng_state()] * self.gather.num_processes
         if is_distributed():
-            states = [None] * self.gather.num_processes
             dist.all_gather_object(states, torch.get_rng_state())
         if self.is_first_process:
             folder, keep = self.job.out / CHECKPOINTS, self.params.keep_checkpoints
@@ -177,11 +179,7 @@ class _Curves:
     """TensorBoard's event files, written by the first process. What a resumed training repeats is dropped from the curves."""
 
     def __init__(self, folder: Path, is_written: bool, first_step: int) -> None:
-        self._writer: Any = None
-        if is_written:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None)
+        self._writer = _event_writer(folder, first_step) if is_written else None
 
     def add(self, step: int, values: dict[str, float]) -> None:
         if self._writer:
@@ -191,6 +189,12 @@ class _Curves:
     def close(self) -> None:
         if self._writer:
             self._writer.close()
+
+
+def _event_writer(folder: Path, first_step: int) -> "SummaryWriter":
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None)
 
 
 def _is_finite(value: float) -> bool:

@@ -45,7 +45,7 @@ class Together:
         # A process whose rows have no graph (a batch without a text) must take part in the backward pass too, or the others wait.
         if torch.is_grad_enabled() and not rows_BD.requires_grad:
             rows_BD = rows_BD.detach().requires_grad_()
-        gathered: torch.Tensor = _GatherRows.apply(rows_BD.contiguous())
+        gathered: torch.Tensor = _GatherRows.apply(rows_BD.contiguous())  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return gathered
 
     def values(self, rows_B: torch.Tensor) -> torch.Tensor:
@@ -71,12 +71,12 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """
     if not is_distributed():
         return
-    bucket: list[torch.nn.Parameter] = []
+    bucket: list[torch.Tensor] = []
     size = 0
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        bucket.append(parameter)
+        bucket.append(parameter.grad)
         size += parameter.numel() * parameter.element_size()
         if size >= _BUCKET_BYTES:
             _average(bucket)
@@ -85,14 +85,14 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         _average(bucket)
 
 
-def _average(bucket: list[torch.nn.Parameter]) -> None:
-    flat = torch.cat([parameter.grad.flatten() for parameter in bucket])
+def _average(gradients: list[torch.Tensor]) -> None:
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     at = 0
-    for parameter in bucket:
-        parameter.grad.copy_(flat[at : at + parameter.numel()].view_as(parameter))
-        at += parameter.numel()
+    for gradient in gradients:
+        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+        at += gradient.numel()
 
 
 def mean_over_processes(values: dict[str, float], device: torch.device) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """The optimiser's parameters: learning rate by step, and which weights decay. Knows no data."""
 
 import math
-from typing import Any
 
 import torch
 
@@ -18,7 +17,7 @@ def lr_at(step: int, num_steps: int, params: StageTraining) -> float:
     return lowest + (params.lr - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
-def optimiser(model: FgClip, params: StageTraining) -> Any:
+def optimiser(model: FgClip, params: StageTraining) -> torch.optim.AdamW:
     """AdamW; biases, norms and scales (all that is no matrix) do not decay."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
@@ -27,6 +26,6 @@ def optimiser(model: FgClip, params: StageTraining) -> Any:
     return torch.optim.AdamW(groups, lr=params.lr, betas=(params.beta1, params.beta2), eps=params.eps, fused=is_fused)
 
 
-def set_lr(adamw: Any, lr: float) -> None:
+def set_lr(adamw: torch.optim.Optimizer, lr: float) -> None:
     for group in adamw.param_groups:
         group["lr"] = lr

@@ -81,8 +81,7 @@ class TrainingStep:
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[None]:
         if self.params.precision != "bf16":
             return contextlib.nullcontext()
-        context: contextlib.AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16)
-        return context
+        return torch.autocast(device.type, torch.bfloat16)
 
     def _keys(self, batch: Batch, index: torch.Tensor) -> torch.Tensor | None:
         """The texts' keys, on every process or on none: the processes gather them together."""
@@ -113,12 +112,18 @@ class TrainingStep:
         losses = self.losses(batch, image_BD, region_BRD, text_ND)
         losses.total.backward()
         sizes = [len(image) for image, _ in seen]
-        for encode, *gradients in zip(images, image_BD.grad.split(sizes), region_BRD.grad.split(sizes), strict=True):
+        for encode, *gradients in zip(images, _gradients(image_BD, sizes), _gradients(region_BRD, sizes), strict=True):
             _push(encode(), gradients)
         lengths = [len(part) for part in batch.texts.parts(self.params.chunks)]
-        for encode_text, gradient in zip(texts, text_ND.grad.split(lengths) if lengths else [], strict=True):
+        for encode_text, gradient in zip(texts, _gradients(text_ND, lengths), strict=True):
             _push([encode_text()], [gradient])
         return losses
+
+
+def _gradients(feature: torch.Tensor, lengths: Sequence[int]) -> Sequence[torch.Tensor]:
+    """What the losses' backward pass left at a feature, cut into parts of these lengths."""
+    assert feature.grad is not None  # each feature takes part in the total
+    return feature.grad.split(lengths) if lengths else ()
 
 
 def _push(features: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:

@@ -7,7 +7,7 @@ negatives, M their texts (positive first, padded), N distinct texts.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 
@@ -120,7 +120,7 @@ def collate(samples: Sequence[Sample], packer: TextPacker) -> Batch:
     )
 
 
-def _column(rows: Sequence[Sequence[tuple[Any, ...]]], number: int, dtype: torch.dtype, width: int) -> torch.Tensor:
+def _column(rows: Sequence[Sequence[tuple[int, float, int]]], number: int, dtype: torch.dtype, width: int) -> torch.Tensor:
     return torch.tensor([[cell[number] for cell in row] for row in rows], dtype=dtype).reshape(len(rows), width)
 
 

@@ -48,7 +48,7 @@ def batches(source: Source, rank: int = 0, num_processes: int = 1, first_step: i
     return iter(loader)
 
 
-class _Stream(IterableDataset):
+class _Stream(IterableDataset[Batch]):
     """A worker's share of a process's batches."""
 
     def __init__(self, source: Source, reader: Reader, first_step: int) -> None:

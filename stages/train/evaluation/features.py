@@ -5,16 +5,18 @@ Axes: N images or texts, D features.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from schemas.dataset import ExportRecord
 from stages.train.data.samples import SampleMaker
 from stages.train.data.texts import TextPacker
 from stages.train.evaluation.scores import Floats
 from stages.train.model.clip import FgClip
 
+Thing = TypeVar("Thing")
 Box = tuple[float, float, float, float]
 
 
@@ -68,7 +70,7 @@ class Encoder:
             self._texts.update({(is_long, text): feature for text, feature in zip(some, feature_ND, strict=True)})
         return np.stack([self._texts[is_long, text] for text in texts])
 
-    def see(self, images: Iterable[tuple[bytes, Any]], maker: SampleMaker) -> Seen:
+    def see(self, images: Iterable[tuple[bytes, ExportRecord]], maker: SampleMaker) -> Seen:
         """The image tower's view of exported images, as the maker reads them."""
         seen = Seen()
         samples = (maker.sample(content, record, 0) for content, record in images)
@@ -85,8 +87,8 @@ class Encoder:
         return seen
 
 
-def _portions(things: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    portion: list[Any] = []
+def _portions(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
+    portion: list[Thing] = []
     for thing in things:
         portion.append(thing)
         if len(portion) == size:

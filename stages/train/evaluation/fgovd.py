@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from stages.train.config import Stage2, TrainError
@@ -84,7 +85,7 @@ def _item(line: str, where: str) -> FgOvdItem:
         raise TrainError(f"{where}: no FG-OVD item (img_path, bbox, one pos_expression, neg_expression): {error!r}") from error
 
 
-def _pixels(path: Path, image_size: int) -> tuple[Any, tuple[int, int]]:
+def _pixels(path: Path, image_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
     try:
         content = path.read_bytes()
         with Image.open(path) as image:

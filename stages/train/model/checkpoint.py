@@ -34,7 +34,13 @@ def save_model(model: FgClip, tokenizer: Any, folder: Path) -> None:
 
 
 def save_checkpoint(
-    folder: Path, model: FgClip, tokenizer: Any, optimiser: Any, progress: Progress, random_states: list[Any], keep: int
+    folder: Path,
+    model: FgClip,
+    tokenizer: Any,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+    random_states: list[torch.Tensor],
+    keep: int,
 ) -> Path:
     """Write `step-NNNNNNNN` into the folder and remove all but the newest `keep` checkpoints. `random_states`: one a process."""
     target = folder / f"step-{progress.step:08d}"
@@ -54,7 +60,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_checkpoint(path: Path, model: FgClip, optimiser: Any, shape: Mapping[str, Any], rank: int) -> int:
+def load_checkpoint(path: Path, model: FgClip, optimiser: torch.optim.Optimizer, shape: Mapping[str, Any], rank: int) -> int:
     """Put the state back, this process's random numbers among it; returns the next step.
 
     Raises: TrainError where the training has another shape (processes, readers, batch, seed, data set), whose order would differ.

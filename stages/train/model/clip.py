@@ -31,11 +31,14 @@ class FgClip(nn.Module):
     Source: FG-CLIP (arXiv 2505.05071) sections 3.1 to 3.3; Long-CLIP (arXiv 2403.15378) section 3.2 for the positions.
     """
 
+    _mean_C11: torch.Tensor
+    _std_C11: torch.Tensor
+
     def __init__(self, clip: Any, pixel_mean: tuple[float, ...] = _MEAN, pixel_std: tuple[float, ...] = _STD) -> None:
         super().__init__()
         self.clip = clip
         short_LE = clip.text_model.embeddings.position_embedding.weight.detach()
-        self.long_positions = nn.Embedding.from_pretrained(stretched(short_LE), freeze=False)
+        self.long_positions: nn.Embedding = nn.Embedding.from_pretrained(stretched(short_LE), freeze=False)
         self.long_projection = nn.Linear(clip.text_projection.in_features, clip.text_projection.out_features, bias=False)
         self.long_projection.weight.data.copy_(clip.text_projection.weight.detach())
         self.regional_scale = nn.Parameter(clip.logit_scale.detach().clone())
@@ -71,9 +74,10 @@ class FgClip(nn.Module):
 
     def dense_map(self, pixels_BCHW: torch.Tensor) -> torch.Tensor:
         """Features of each patch (B, H, W, D), not normalised: the last block without attention mixing, projected."""
-        map_BTD = self.clip.visual_projection(self._unmixed(self._image_tokens(pixels_BCHW)))
+        map_BTD: torch.Tensor = self.clip.visual_projection(self._unmixed(self._image_tokens(pixels_BCHW)))
         side = math.isqrt(map_BTD.shape[1])
-        return map_BTD.unflatten(1, (side, side)).float()
+        map_BHWD: torch.Tensor = map_BTD.unflatten(1, (side, side))
+        return map_BHWD.float()
 
     def encode_texts(self, texts: PackedTexts) -> torch.Tensor:
         """Text features (N, D), of length 1, in the packed order. The end token is read through the projection of its kind."""
@@ -105,7 +109,7 @@ class FgClip(nn.Module):
         """What enters the last block."""
         vision = self.clip.vision_model
         normal_BCHW = (pixels_BCHW.to(vision.post_layernorm.weight.dtype) - self._mean_C11) / self._std_C11
-        hidden_BTE = vision.pre_layrnorm(vision.embeddings(normal_BCHW))
+        hidden_BTE: torch.Tensor = vision.pre_layrnorm(vision.embeddings(normal_BCHW))
         for layer in vision.encoder.layers[:-1]:
             hidden_BTE = layer(hidden_BTE, None)
         return hidden_BTE
@@ -119,8 +123,9 @@ class FgClip(nn.Module):
         key = attention.k_proj(normed_BTE).unflatten(-1, heads).transpose(1, 2)
         value = attention.v_proj(normed_BTE).unflatten(-1, heads).transpose(1, 2)
         mixed_B1E = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        hidden_B1E = hidden_BTE[:, :1] + attention.out_proj(mixed_B1E)
-        return (hidden_B1E + last.mlp(last.layer_norm2(hidden_B1E)))[:, 0]
+        hidden_B1E: torch.Tensor = hidden_BTE[:, :1] + attention.out_proj(mixed_B1E)
+        hidden_B1E = hidden_B1E + last.mlp(last.layer_norm2(hidden_B1E))
+        return hidden_B1E[:, 0]
 
     def _unmixed(self, hidden_BTE: torch.Tensor) -> torch.Tensor:
         """(B, T - 1, E): the last block with each token attending to itself alone, without CLS, after the last norm."""
@@ -128,7 +133,8 @@ class FgClip(nn.Module):
         patches_BTE = hidden_BTE[:, 1:]
         patches_BTE = patches_BTE + last.self_attn.out_proj(last.self_attn.v_proj(last.layer_norm1(patches_BTE)))
         patches_BTE = patches_BTE + last.mlp(last.layer_norm2(patches_BTE))
-        return self.clip.vision_model.post_layernorm(patches_BTE)
+        map_BTE: torch.Tensor = self.clip.vision_model.post_layernorm(patches_BTE)
+        return map_BTE
 
     def save(self, folder: Path) -> None:
         """Write a folder that `CLIPModel.from_pretrained` loads for short texts and `load_model` loads whole."""

@@ -11,11 +11,22 @@ import torch
 from torch import Tensor, nn
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
+from pipeline.demo.draw import draw
 from pipeline.demo.training.captioner.data import IGNORED, cells_of, crop_of, jittered, packed_scene, thinned_scene
 from pipeline.demo.training.captioner.eye import PATCHES, Dense, Eye, pixels_of
 from pipeline.demo.training.captioner.model import NUM_IMAGE_TOKENS
-from pipeline.demo.draw import draw
-from pipeline.demo.training.vocabulary import END, FAKE, GLOBAL, IMAGE, PAD, WHOLE_PROMPT, prompt_text, region_answer, region_prompt, whole_answer
+from pipeline.demo.training.vocabulary import (
+    END,
+    FAKE,
+    GLOBAL,
+    IMAGE,
+    PAD,
+    WHOLE_PROMPT,
+    prompt_text,
+    region_answer,
+    region_prompt,
+    whole_answer,
+)
 from pipeline.demo.world import NUMBERS, PATTERNS, scene
 
 NUMBER_WEIGHT, PATTERN_WEIGHT = 10.0, 3.0

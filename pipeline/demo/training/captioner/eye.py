@@ -106,7 +106,8 @@ def see_neighbours(vision: Idefics3VisionTransformer | CLIPVisionModel, gain: fl
 def _turns(angles: list[float]) -> Tensor:
     """A block-diagonal matrix of rotations, which moves each (cos, sin) pair by its angle."""
     blocks = [torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) for angle in angles]
-    return torch.block_diag(*blocks)
+    turns: Tensor = torch.block_diag(*blocks)
+    return turns
 
 
 def pixels_of(images: list[np.ndarray]) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 
 from pipeline.demo.training.captioner.captions import Sample, read, samples_of, see, speak
 from pipeline.demo.training.captioner.data import CLASSES, held_out_windows, windows
-from pipeline.demo.training.captioner.scores import evaluate
 from pipeline.demo.training.captioner.eye import Eye, by_side, look, new_eye
 from pipeline.demo.training.captioner.model import export, new_captioner, new_processor
+from pipeline.demo.training.captioner.scores import evaluate
 from pipeline.demo.training.eye_training import EyeTraining, Plan, arguments
 from pipeline.demo.training.vocabulary import train_tokenizer
 

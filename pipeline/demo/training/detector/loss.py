@@ -48,7 +48,7 @@ def focal(logit: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (FOCAL_ALPHA * target + (1 - FOCAL_ALPHA) * (1 - target)) * miss**FOCAL_GAMMA * entropy
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]  # mypy skips torch
+@torch.no_grad()
 def match(logit_QL: torch.Tensor, box_Q4: torch.Tensor, target_NL: torch.Tensor, toy_N4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Query and toy indices of the cheapest one-to-one assignment (arXiv 2005.12872), class cost meaned over a toy's tokens."""
     probability_QL = logit_QL.sigmoid()
@@ -138,7 +138,7 @@ def proposal_loss(predicted: Predictions, batch: Batch, shapes: list[tuple[int, 
     return _sum_losses(logit_BSL, target_BSL, batch.mask_BL, found, wanted)
 
 
-class DenseHead(nn.Module):  # type: ignore[misc]  # mypy sees the base as Any
+class DenseHead(nn.Module):
     """Objectness, the five words and the box at each location; teaches the backbone, is not exported."""
 
     def __init__(self, channels: int) -> None:

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor, GroundingDinoForObjectDetection, GroundingDinoProcessor
 
+from pipeline.demo.draw import draw
 from pipeline.demo.training.detector.data import DOT_ID, boxes_of, fits, near_miss, phrase_of, values
 from pipeline.demo.training.detector.loss import corners, giou
-from pipeline.demo.draw import draw
 from pipeline.demo.world import Scene, scene
 
 HELD_OUT_SEED = 1000
@@ -34,7 +34,7 @@ class Answer:
     iou_D: tuple[float, ...]
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]  # mypy skips torch
+@torch.no_grad()
 def detect(
     model: GroundingDinoForObjectDetection, processor: GroundingDinoProcessor, image: Image.Image, phrases: list[str]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:

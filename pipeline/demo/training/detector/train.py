@@ -102,7 +102,7 @@ def rate_at(step: int, steps: int, peak: float, warm_up: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
-class Detector(nn.Module):  # type: ignore[misc]  # mypy sees the base as Any
+class Detector(nn.Module):
     """The model with its two training tasks; the dense heads live here, outside the exported model."""
 
     def __init__(self, seed: int) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.demo.training.captioner.data import Box, jittered, packed_scene, square
 from pipeline.demo.draw import draw
+from pipeline.demo.training.captioner.data import Box, jittered, packed_scene, square
 from pipeline.demo.world import ASPECTS, COLOURS, MATERIALS, NOUNS, PATTERNS, SIDE_PX, SIZES_PX, Scene, Toy, scene
 from stages.regions.crops import focal_crop
 

@@ -14,8 +14,8 @@ from pipeline.demo.training.captioner.model import export
 from pipeline.demo.training.eye_training import EyeTraining, Plan, arguments
 from pipeline.demo.training.judge.answers import Speller, read, see, tell
 from pipeline.demo.training.judge.data import VALUES, questions_of, training_crops
-from pipeline.demo.training.judge.scores import held_out_crops, judge
 from pipeline.demo.training.judge.model import READERS, judge_processor, judge_tokenizer, new_eye, new_judge
+from pipeline.demo.training.judge.scores import held_out_crops, judge
 
 CROPS = {"eye": 128, "listen": 64, "joint": 64}
 QUESTIONS = 3

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.given.checks import Refused, number_of
+from pipeline.given.formats import FORMATS
 from pipeline.given.params import GivenParams
 from schemas.boxes import Box, clip_box
 
@@ -87,11 +88,9 @@ _TURN: Mapping[int, tuple[bool, bool, bool]] = {
 
 
 def _numbers(value: Any, params: GivenParams) -> Box:
-    """FineHARD's fifth number, the score, is passed over, as its trainer does."""
-    most = 5 if params.format == "finehard" else 4
     if value is None:
         raise Refused("missing_field", "no field 'bbox'")
-    if not isinstance(value, list) or not 4 <= len(value) <= most:
+    if not isinstance(value, list) or not 4 <= len(value) <= FORMATS[params.format].max_box_numbers:
         raise Refused("wrong_type", f"a box is four numbers, not {value!r}")
     x0, y0, x1, y1 = (number_of(number, "a box's number") for number in value[:4])
     return x0, y0, x1, y1

@@ -5,22 +5,18 @@ A row keeps the name of its image, a hash of it, its content as JSON, a digest o
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.params import digest
+from pipeline.given.formats import FORMATS
+from pipeline.given.names import MATCHES
 from pipeline.given.params import GivenParams
-from pipeline.given.readers.coco import read_coco
-from pipeline.given.readers.finehard import read_finehard
-from pipeline.given.readers.jsonl import read_jsonl
-from pipeline.given.readers.parquet import read_parquet
-from pipeline.given.readers.webdataset import read_webdataset
-from pipeline.given.records import GivenRecord, Raw, encoded, projected
-from pipeline.given.source import source_files, source_storage
-from pipeline.storage import Entry, Storage
+from pipeline.given.records import GivenRecord, encoded, projected
+from pipeline.given.source import SourceFile, source_files, source_storage
+from pipeline.storage import Storage
 
 _ROWS_IN_GROUP = 256  # a worker reads a row group for each row that it wants, if the source is in another order than the corpus
 ROWS_SCHEMA = pa.schema(
@@ -51,12 +47,13 @@ def read_source(stage: str, params: GivenParams, workdir: Storage) -> list[str]:
 
     Raises: GivenError where there is no file.
     """
-    storage, entries = source_storage(params), source_files(stage, params)
+    storage, entries = source_storage(params.path), source_files(stage, params.path, FORMATS[params.format].suffixes)
     known = {entry.path.rsplit("/", 1)[-1].removesuffix(".parquet") for entry in workdir.files(f"{place_of(stage, params)}/rows")}
     ids = {digest([entry.path, entry.version]): entry for entry in entries}
     for file_id, entry in ids.items():
         if file_id not in known:
-            _read_file(stage, params, storage, entry, workdir, rows_path(stage, params, file_id))
+            source = SourceFile(storage, entry.path, stage, MATCHES[params.matched_by])
+            _read_file(params, source, workdir, rows_path(stage, params, file_id))
     return sorted(ids)
 
 
@@ -65,31 +62,19 @@ def name_hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _read_file(stage: str, params: GivenParams, storage: Storage, entry: Entry, workdir: Storage, target: str) -> None:
+def _read_file(params: GivenParams, source: SourceFile, workdir: Storage, target: str) -> None:
     with tempfile.TemporaryDirectory(prefix="fgdata-given-") as folder:
         path = Path(folder) / "rows"
         with pq.ParquetWriter(path, ROWS_SCHEMA, compression="zstd") as writer:
             waiting: list[dict[str, object]] = []
-            for raw in _records(stage, params, storage, entry):
-                waiting.append(_indexed(projected(stage, params, raw)))
+            for raw in FORMATS[params.format].read(source):
+                waiting.append(_indexed(projected(source.stage, params, raw)))
                 if len(waiting) == _ROWS_IN_GROUP:
                     writer.write_table(pa.Table.from_pylist(waiting, ROWS_SCHEMA))
                     waiting = []
             if waiting:
                 writer.write_table(pa.Table.from_pylist(waiting, ROWS_SCHEMA))
         workdir.write_file(target, path)
-
-
-def _records(stage: str, params: GivenParams, storage: Storage, entry: Entry) -> Iterator[Raw]:
-    if params.format == "jsonl":
-        return read_jsonl(storage, entry)
-    if params.format == "parquet":
-        return read_parquet(storage, entry)
-    if params.format == "webdataset-json":
-        return read_webdataset(storage, entry, params)
-    if params.format == "coco":
-        return read_coco(storage, entry)
-    return read_finehard(stage, storage, entry)
 
 
 def _indexed(record: GivenRecord) -> dict[str, object]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ from pipeline.corpus.index import Unit
 from pipeline.corpus.params import digest
 from pipeline.corpus.update import index_path
 from pipeline.given.index import name_hash, place_of, read_source, rows_path
+from pipeline.given.names import MATCHES, IndexedImage
 from pipeline.given.params import GivenParams
 from pipeline.storage import Storage
-from schemas.dataset import image_key
 
 _READERS = 16
 _FOOTER = b"fgdata.given"
@@ -179,15 +179,8 @@ def _image_names(params: GivenParams, units: Sequence[Unit], workdir: Storage) -
     shard_id, number = units[0].shard_id, units[0].shard_number
     with workdir.open(index_path(shard_id)) as file:
         records = pq.read_table(file, columns=["key", "path", "member", "version"]).to_pylist()
-    if params.matched_by == "export":
-        return [image_key(number, row) for row in range(len(records))]
-    if params.matched_by == "shard_key":
-        return [f"{PurePosixPath(record['path']).stem}/{record['key']}" for record in records]
-    if params.matched_by == "path":
-        return [(record["path"] if record["version"] else record["member"]) or record["key"] for record in records]
-    if params.matched_by == "file":
-        return [(record["member"] or record["key"]).rsplit("/", 1)[-1] for record in records]
-    return [record["key"] for record in records]
+    name = MATCHES[params.matched_by].image
+    return [name(IndexedImage(**record, shard_number=number, row=row)) for row, record in enumerate(records)]
 
 
 def _footer(workdir: Storage, path: str) -> dict[str, str]:

@@ -1,28 +1,26 @@
 """The configuration's block `given`: which stages are given, where their rows lie and how they are read. Opens nothing."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 from pipeline.corpus.params import digest
+from pipeline.given.formats import FORMATS, BoxForm
+from pipeline.given.names import MATCHES
 
-IMPORTER_VERSION = 1  # of what becomes a row: pipeline/given/*_rows.py and checks.py. In the fingerprint
+IMPORTER_VERSION = 1  # of what becomes a row: pipeline/given/rows and checks.py. In the fingerprint
 READER_VERSION = 1  # of what is read of a source file: names and projected content. In the place of the index
-GIVABLE = ("caption", "ground", "region_caption", "hard_negative")
-Format = Literal["webdataset-json", "jsonl", "parquet", "coco", "finehard"]
-Match = Literal["key", "shard_key", "file", "path", "export"]
-Boxes = Literal["xyxy", "xywh", "normalised"]
 
-# The names by which our importers know fields; `fields` says what the source calls them.
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "caption": ("key", "long", "short"),
-    "ground": ("key", "width", "height", "boxes", "bbox", "phrase", "start", "end", "head", "score", "refused"),
-    "region_caption": ("key", "width", "height", "regions", "region", "bbox", "head", "short", "long", "attributes"),
-    "hard_negative": ("key", "width", "height", "regions", "region", "bbox", "positive", "negatives"),
-}
-_FIXED_BOXES: Mapping[str, Boxes] = {"coco": "xywh", "finehard": "normalised"}
-_MATCH: Mapping[str, Match] = {"coco": "file", "finehard": "file"}
+
+def _one_of(table: Mapping[str, object], name: object) -> object:
+    """Raises: PydanticKnownError where the table has no such row; it names those that it has."""
+    if not isinstance(name, str) or name not in table:
+        *others, last = map(repr, table)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+    return name
 
 
 class GivenParams(BaseModel):
@@ -30,27 +28,26 @@ class GivenParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Format = Field(
-        description="webdataset-json: the .json sidecars in tars; jsonl: one object a line; parquet; coco: annotations json (ground "
-        "alone); finehard: the array that FG-CLIP's trainer reads."
+    format: Annotated[str, BeforeValidator(partial(_one_of, FORMATS))] = Field(
+        description="; ".join(f"{name}: {row.about}" for name, row in FORMATS.items()) + "."
     )
     path: str = Field(description="A file, a folder, a glob, or any of these under s3://. Never hashed: what it holds is.")
     fields: Mapping[str, str] = Field(
         default_factory=dict,
         description="What the source calls our fields, where it does not call them so: `{long: caption, key: id}`. A dot reaches inside.",
     )
-    match: Match | None = Field(
+    match: Annotated[str, BeforeValidator(partial(_one_of, MATCHES))] | None = Field(
         None,
-        description="What names the image: its key in the corpus; shard_key: `<tar's name>/<key>`; file: the image's file name, whatever "
-        "the folder; path: relative to the corpus; export: the key that fgdata's export of this corpus gave it. Null: file for coco and "
-        "finehard, else key.",
+        description=f"What names the image. {'; '.join(f'{name}: {row.about}' for name, row in MATCHES.items())}. Null: the format's own "
+        f"({', '.join(f'{name}: {row.match}' for name, row in FORMATS.items())}).",
     )
     missing: Literal["compute", "skip"] = Field(
         "compute", description="Images without a given row: the stage's own engine is asked, or they are `skipped` as `not_given`."
     )
-    boxes: Boxes | None = Field(
+    boxes: BoxForm | None = Field(
         None,
-        description="xyxy or xywh in pixels, or normalised xyxy (shares of the sides). Null: xyxy; coco has xywh, finehard normalised. "
+        description="xyxy or xywh in pixels, or normalised xyxy (shares of the sides). Null: the format's own "
+        f"({', '.join(f'{name}: {row.boxes}' for name, row in FORMATS.items() if row.boxes)}), else xyxy. "
         "A box that can only be of another convention is refused.",
     )
     orientation: Literal["upright", "stored"] = Field(
@@ -63,24 +60,31 @@ class GivenParams(BaseModel):
 
     @model_validator(mode="after")
     def _agrees(self) -> "GivenParams":
-        fixed = _FIXED_BOXES.get(self.format)
+        fixed = FORMATS[self.format].boxes
         if fixed is not None and self.boxes not in (None, fixed):
             raise ValueError(f"boxes of the format {self.format} are {fixed}: leave `boxes` out")
         return self
 
     @property
-    def convention(self) -> Boxes:
+    def convention(self) -> BoxForm:
         """What the four numbers of a box are."""
-        return self.boxes or _FIXED_BOXES.get(self.format, "xyxy")
+        return self.boxes or FORMATS[self.format].boxes or "xyxy"
 
     @property
-    def matched_by(self) -> Match:
-        """What names the image."""
-        return self.match or _MATCH.get(self.format, "key")
+    def matched_by(self) -> str:
+        """What names the image: a row of names.MATCHES."""
+        return self.match or FORMATS[self.format].match
 
     def source_name(self, field: str) -> str:
         """What the source calls a field of ours."""
         return self.fields.get(field, field)
+
+    def misfit(self, stage: str) -> str | None:
+        """Why a source of this format cannot be given to this stage; None where it can."""
+        form = FORMATS[self.format]
+        if form.stages is None or stage in form.stages:
+            return None
+        return f"format is {self.format}, which holds {form.holds}: give it to {' or '.join(form.stages)}"
 
     def hashed(self) -> dict[str, Any]:
         """What decides a given row beside the source's content; a part of the stage's fingerprint."""
@@ -94,3 +98,11 @@ class GivenParams(BaseModel):
     def reading_digest(self, stage: str) -> str:
         """What decides the content that is read of a source file."""
         return digest([READER_VERSION, stage, self.format, dict(sorted(self.fields.items())), self.matched_by])
+
+
+def __getattr__(name: str) -> Any:  # until config/read.py asks tables.TABLES itself
+    if name not in ("GIVABLE", "FIELDS"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pipeline.given.tables import TABLES
+
+    return tuple(TABLES) if name == "GIVABLE" else {stage: row.fields for stage, row in TABLES.items()}

@@ -1,25 +1,14 @@
-"""What is read of a given source: records with their place, and of each the name of its image and the fields a stage reads."""
+"""Of each record of a source the name of its image and the fields that a stage reads, under our names. Checks no value."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.given.params import FIELDS, GivenParams
-
-_CHILDREN = {"ground": "boxes", "region_caption": "regions", "hard_negative": "regions"}
-
-
-@dataclass(frozen=True)
-class Raw:
-    """One record as it stands in the source, or why it could not be read: a word from docs/bring-your-own.md."""
-
-    place: str
-    record: Any = None
-    name: str | None = None
-    reason: str | None = None
-    detail: str | None = None
+from pipeline.given.names import MATCHES
+from pipeline.given.params import GivenParams
+from pipeline.given.source import Raw
+from pipeline.given.tables import TABLES
 
 
 @dataclass(frozen=True)
@@ -46,18 +35,7 @@ def projected(stage: str, params: GivenParams, raw: Raw) -> GivenRecord:
         return GivenRecord(raw.place, None, {}, "missing_key", f"no field '{params.source_name('key')}' names the image")
     if not isinstance(key, str):
         return GivenRecord(raw.place, None, {}, "wrong_type", f"'{params.source_name('key')}' is {type(key).__name__}, not a text")
-    return GivenRecord(raw.place, given_name(params, key), _content(stage, params, raw.record))
-
-
-def given_name(params: GivenParams, value: str) -> str:
-    """What the source says of the image, in the form in which images are named for this way of matching."""
-    if params.matched_by == "file":
-        return value.replace("\\", "/").rsplit("/", 1)[-1]
-    if params.matched_by == "path":
-        return value.removeprefix("./")
-    if params.matched_by == "export":
-        return PurePosixPath(value).name.partition(".")[0]
-    return value
+    return GivenRecord(raw.place, MATCHES[params.matched_by].said(key), _content(stage, params, raw.record))
 
 
 def encoded(content: Mapping[str, Any]) -> str:
@@ -67,11 +45,11 @@ def encoded(content: Mapping[str, Any]) -> str:
 
 def _content(stage: str, params: GivenParams, record: Mapping[str, Any]) -> dict[str, Any]:
     content = {}
-    for field in FIELDS[stage]:
+    for field in TABLES[stage].fields:
         value = _dig(record, params.source_name(field))
         if value is not None and field != "key":
             content[field] = value
-    children = _CHILDREN.get(stage)
+    children = TABLES[stage].children
     if children in content and isinstance(content[children], list):
         content[children] = [_child(stage, params, child) for child in content[children]]
     return content
@@ -80,7 +58,7 @@ def _content(stage: str, params: GivenParams, record: Mapping[str, Any]) -> dict
 def _child(stage: str, params: GivenParams, child: Any) -> Any:
     if not isinstance(child, dict):
         return child
-    names = {field: params.source_name(field) for field in FIELDS[stage]}
+    names = {field: params.source_name(field) for field in TABLES[stage].fields}
     return {field: value for field, name in names.items() if (value := _dig(child, name)) is not None}
 
 

@@ -16,20 +16,10 @@ from pipeline.given.checks import Refused, number_of
 from pipeline.given.index import rows_path
 from pipeline.given.params import GivenParams
 from pipeline.given.records import decoded
-from pipeline.given.rows.caption import caption_row
-from pipeline.given.rows.ground import ground_row
-from pipeline.given.rows.hard_negative import hard_negative_row
-from pipeline.given.rows.region_caption import region_caption_row
+from pipeline.given.tables import TABLES
 from pipeline.storage import Storage
-from schemas.rows import CaptionRow, CorpusRow, GivableRow, GroundRow, HardNegativeRow, RegionCaptionRow
+from schemas.rows import CorpusRow, GivableRow
 from stages.base import Image
-
-_ROW_TYPES: Mapping[str, type[GivableRow]] = {
-    "caption": CaptionRow,
-    "ground": GroundRow,
-    "region_caption": RegionCaptionRow,
-    "hard_negative": HardNegativeRow,
-}
 
 
 @dataclass(frozen=True)
@@ -105,24 +95,13 @@ class GivenTable:
             (record,) = found
             if record.reason is not None:
                 raise Refused(record.reason, record.detail or "")
-            return self._built(image, decoded(record.content), orientation)
+            content = decoded(record.content)
+            return TABLES[self._stage].build(image, content, self._params, _frame(image, content, orientation))
         except Refused as refused:
             return self._settled(image.key, "failed", refused.reason, f"{found[0].place}: {refused.detail}"[:300])
 
-    def _built(self, image: Image, content: Mapping[str, Any], orientation: Callable[[], int]) -> GivableRow:
-        frame = _frame(image, content, orientation)
-        if self._stage == "caption":
-            return caption_row(image, content)
-        if self._stage == "region_caption":
-            return region_caption_row(image, content, self._params, frame)
-        if self._stage == "hard_negative":
-            return hard_negative_row(image, content, self._params, frame)
-        if frame is None:
-            return self._settled(image.key, "skipped", "no_image", "boxes without an image need 'width' and 'height'")
-        return ground_row(image, content, self._params, frame)
-
     def _settled(self, key: str, status: Any, reason: str, detail: str | None) -> GivableRow:
-        return _ROW_TYPES[self._stage](key=key, status=status, reason=reason, detail=detail, origin="given")
+        return TABLES[self._stage].row_type(key=key, status=status, reason=reason, detail=detail, origin="given")
 
 
 def _frame(image: Image, content: Mapping[str, Any], orientation: Callable[[], int]) -> Frame | None:

@@ -8,29 +8,28 @@ from typing import Any
 
 import ijson
 
-from pipeline.given.records import Raw
-from pipeline.storage import Entry, Storage
+from pipeline.given.source import Raw, SourceFile
 
 
-def read_coco(storage: Storage, entry: Entry) -> Iterator[Raw]:
+def read_coco(source: SourceFile) -> Iterator[Raw]:
     """A record for each image that has annotations, named by its file; then what belongs to no image, with its reason."""
     try:
-        names = {category.get("id"): category.get("name") for category in _objects(storage, entry, "categories.item")}
+        names = {category.get("id"): category.get("name") for category in _objects(source, "categories.item")}
         boxes: dict[Any, list[dict[str, Any]]] = {}
-        for annotation in _objects(storage, entry, "annotations.item"):
+        for annotation in _objects(source, "annotations.item"):
             boxes.setdefault(annotation.get("image_id"), []).append(_box(annotation, names))
-        for image in _objects(storage, entry, "images.item"):
+        for image in _objects(source, "images.item"):
             found = boxes.pop(image.get("id"), None)
             if found is not None:
-                yield _record(entry, image, found)
+                yield _record(source, image, found)
         for image_id, rest in boxes.items():
-            yield Raw(f"{entry.path}:image {image_id}", reason="no_such_image", detail=f"{len(rest)} annotations of an image not listed")
+            yield Raw(f"{source.path}:image {image_id}", reason="no_such_image", detail=f"{len(rest)} annotations of an image not listed")
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        yield Raw(entry.path, reason="malformed_json", detail=str(error)[:300])
+        yield Raw(source.path, reason="malformed_json", detail=str(error)[:300])
 
 
-def _objects(storage: Storage, entry: Entry, prefix: str) -> Iterator[dict[str, Any]]:
-    with storage.open(entry.path) as file:
+def _objects(source: SourceFile, prefix: str) -> Iterator[dict[str, Any]]:
+    with source.open() as file:
         yield from (item for item in ijson.items(file, prefix, use_float=True) if isinstance(item, dict))
 
 
@@ -43,8 +42,8 @@ def _box(annotation: dict[str, Any], names: dict[Any, Any]) -> dict[str, Any]:
     return box
 
 
-def _record(entry: Entry, image: dict[str, Any], boxes: list[dict[str, Any]]) -> Raw:
-    place = f"{entry.path}:image {image.get('id')}"
+def _record(source: SourceFile, image: dict[str, Any], boxes: list[dict[str, Any]]) -> Raw:
+    place = f"{source.path}:image {image.get('id')}"
     name = image.get("file_name") or image.get("coco_url")
     if not isinstance(name, str):
         return Raw(place, reason="missing_key", detail="the image has neither file_name nor coco_url")

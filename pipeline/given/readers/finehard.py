@@ -5,17 +5,16 @@ from typing import Any
 
 import ijson
 
-from pipeline.given.records import Raw
-from pipeline.storage import Entry, Storage
+from pipeline.given.source import Raw, SourceFile
 
 
-def read_finehard(stage: str, storage: Storage, entry: Entry) -> Iterator[Raw]:
+def read_finehard(source: SourceFile) -> Iterator[Raw]:
     """A record for each element, with what this stage reads of it under our names, named by `f_path`."""
     number = 0
-    with storage.open(entry.path) as file:
+    with source.open() as file:
         try:
             for record in ijson.items(file, "item", use_float=True):
-                place = f"{entry.path}:{number}"
+                place = f"{source.path}:{number}"
                 number += 1
                 if not isinstance(record, dict):
                     yield Raw(place, record)
@@ -24,10 +23,10 @@ def read_finehard(stage: str, storage: Storage, entry: Entry) -> Iterator[Raw]:
                 if not isinstance(path, str) or not path:
                     yield Raw(place, reason="missing_key", detail="no field 'f_path' names the image")
                     continue
-                yield Raw(place, _READ[stage](record), path)
+                yield Raw(place, _READ[source.stage](record), path)
         except (ijson.JSONError, UnicodeDecodeError) as error:
             reason = "wrong_encoding" if "UTF-8" in str(error) or isinstance(error, UnicodeDecodeError) else "malformed_json"
-            yield Raw(f"{entry.path}:{number}", reason=reason, detail=f"cannot be read from record {number} on: {error}"[:300])
+            yield Raw(f"{source.path}:{number}", reason=reason, detail=f"cannot be read from record {number} on: {error}"[:300])
 
 
 def _caption(record: dict[str, Any]) -> dict[str, Any]:
@@ -63,3 +62,4 @@ def _negatives(region: dict[str, Any]) -> Any:
 
 
 _READ = {"caption": _caption, "ground": _ground, "region_caption": _region_caption, "hard_negative": _hard_negative}
+FINEHARD_STAGES = tuple(_READ)

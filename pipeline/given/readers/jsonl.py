@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.corpus.lines import read_lines
-from pipeline.given.records import Raw
-from pipeline.storage import Entry, Storage
+from pipeline.given.source import Raw, SourceFile
 
 
-def read_jsonl(storage: Storage, entry: Entry) -> Iterator[Raw]:
+def read_jsonl(source: SourceFile) -> Iterator[Raw]:
     """A record for each line that is not blank; a line that cannot be read is a record with its reason."""
-    with storage.open(entry.path) as file:
+    with source.open() as file:
         for number, line in enumerate(read_lines(file), 1):
             if line.strip():
-                yield parse_object(line, f"{entry.path}:{number}")
+                yield parse_object(line, f"{source.path}:{number}")
 
 
 def parse_object(data: bytes, place: str) -> Raw:

@@ -13,11 +13,14 @@ from stages.base import Image
 from stages.words.phrases import sentences
 
 
-def ground_row(image: Image, content: Mapping[str, Any], params: GivenParams, frame: Frame) -> GroundRow:
-    """One detection a box, in their order; boxes of one name share a phrase.
+def ground_row(image: Image, content: Mapping[str, Any], params: GivenParams, frame: Frame | None) -> GroundRow:
+    """One detection a box, in their order; boxes of one name share a phrase. Skipped where nothing says of which size the image is.
 
     Raises: Refused where the whole row is wrong, or each of its boxes.
     """
+    if frame is None:
+        detail = "boxes without an image need 'width' and 'height'"
+        return GroundRow(key=image.key, status="skipped", reason="no_image", detail=detail, origin="given")
     check_size(content, params, frame)
     caption = image.upstream.get(CaptionRow)
     long = caption.long if isinstance(caption, CaptionRow) else None

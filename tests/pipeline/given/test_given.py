@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.api import open_job
 from pipeline.commands.upkeep import superseded
-from pipeline.config.read import ConfigError, load_config
+from pipeline.config.model import ConfigError
+from pipeline.config.read import load_config
 from schemas.dataset import StageDescription
 from schemas.rows import CaptionRow, GroundRow
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run
@@ -128,7 +129,8 @@ def test_another_reading_of_the_source_is_another_version_of_the_stage(tmp_path:
         ({"caption": {"format": "coco", "path": "x.json"}}, "give it to ground"),
         ({"caption": {"format": "jsonl", "path": "x", "fields": {"lnog": "text"}}}, "given.caption.fields.lnog: did you mean 'long'"),
         ({"caption": {"format": "finehard", "path": "x", "boxes": "xywh"}}, "boxes of the format finehard are normalised"),
-        ({"caption": {"format": "json", "path": "x"}}, "given.caption.format"),
+        ({"caption": {"format": "json", "path": "x"}}, "given.caption.format: .*'webdataset-json', 'jsonl', .* or 'finehard', not 'json'"),
+        ({"caption": {"format": "jsonl", "path": "x", "match": "name"}}, "given.caption.match: .*'key', .* or 'export', not 'name'"),
     ],
 )
 def test_a_wrong_block_is_refused_in_one_line(given: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.api import open_job
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from schemas.dataset import ShardStats
 from schemas.rows import HardNegativeRow
 from stages.dataset.card import DataSet, dataset_files

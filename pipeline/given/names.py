@@ -1,0 +1,57 @@
+"""What names an image, a row for each way of matching: how a source says it, and how the corpus does. Reads no file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from schemas.dataset import image_key
+
+
+class IndexedImage(NamedTuple):
+    """What may name an image: the columns of its shard's index that do, the shard's number and the row there."""
+
+    key: str
+    path: str
+    member: str | None
+    version: str | None
+    shard_number: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """One way of matching. `said` and `member` give the name of a given row, `image` that of an image: the same where they belong together.
+
+    `said` reads a text of the source; `member` takes the tar's name and the key of a sidecar, and what it makes goes through `said`.
+    """
+
+    about: str
+    image: Callable[[IndexedImage], str]
+    said: Callable[[str], str] = str
+    member: Callable[[str, str], str] = lambda _shard, key: key
+
+
+def _file_path(image: IndexedImage) -> str:
+    return (image.path if image.version else image.member) or image.key
+
+
+MATCHES: Mapping[str, Match] = {
+    "key": Match("its key in the corpus", lambda image: image.key),
+    "shard_key": Match(
+        "`<tar's name>/<key>`",
+        lambda image: f"{PurePosixPath(image.path).stem}/{image.key}",
+        member=lambda shard, key: f"{shard}/{key}",
+    ),
+    "file": Match(
+        "the image's file name, whatever the folder",
+        lambda image: (image.member or image.key).rsplit("/", 1)[-1],
+        said=lambda text: text.replace("\\", "/").rsplit("/", 1)[-1],
+    ),
+    "path": Match("relative to the corpus", _file_path, said=lambda text: text.removeprefix("./")),
+    "export": Match(
+        "the key that fgdata's export of this corpus gave it",
+        lambda image: image_key(image.shard_number, image.row),
+        said=lambda text: PurePosixPath(text).name.partition(".")[0],
+    ),
+}

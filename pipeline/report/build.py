@@ -1,6 +1,5 @@
 """`fgdata report`: reads one run or two and writes the folder. The order of work; what is counted and drawn is elsewhere."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,24 +9,20 @@ from typing import Any
 
 from pipeline.config.read import ConfigError
 from pipeline.report.blocks import Panel
-from pipeline.report.choose import Chooser, Chosen
 from pipeline.report.difference import differences
+from pipeline.report.funnel import SHOWN, Funnel, count_funnel
 from pipeline.report.gather import Counting, gather
+from pipeline.report.pairs import paired
 from pipeline.report.panels.audit import AuditPanel
 from pipeline.report.panels.captions import CaptionsPanel
-from pipeline.report.panels.funnel import SHOWN, Funnel, count_funnel
 from pipeline.report.panels.given import GivenPanel
 from pipeline.report.panels.grounding import GroundingPanel
 from pipeline.report.panels.negatives import NegativesPanel
 from pipeline.report.panels.regions import RegionsPanel
 from pipeline.report.panels.speed import SpeedPanel
-from pipeline.report.pictures import pictures
-from pipeline.report.render import assets, paired, render, script
+from pipeline.report.render import assets, render, script
 from pipeline.report.run_tables import Coverage, RunTables, open_run
-from pipeline.report.same_images import Identity, find_images
-from pipeline.report.unit_rows import rows_of
-from pipeline.report.views import View, view
-from schemas.rows import Row
+from pipeline.report.samples.records import Sample, draw_samples
 
 RECORD = "report.json"
 SAMPLES_A_FILE = 50
@@ -45,6 +40,19 @@ class Counted:
     coverage: dict[str, Coverage]
 
 
+def panels(run: RunTables) -> list[Counting]:
+    """The page's panels, in its order. A new one is its file in panels/ and its row here."""
+    return [
+        CaptionsPanel(),
+        GroundingPanel(),
+        RegionsPanel(),
+        NegativesPanel(),
+        AuditPanel(),
+        GivenPanel(run),
+        SpeedPanel(run),
+    ]
+
+
 def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_images: int, now: datetime) -> dict[str, Any]:
     """Write the report of one configuration, or of two side by side, into `out`; returns what report.json holds.
 
@@ -53,15 +61,16 @@ def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_image
     earlier = _earlier_files(out)
     counted = [_count(label, path, max_images) for label, path in zip("AB", configs, strict=False)]
     files = assets()
-    samples, drawn = _samples(counted, num_samples)
-    files |= drawn
+    samples, pictures = draw_samples([(each.run, each.funnel) for each in counted], num_samples)
+    files |= pictures
     scripts = []
     for start in range(0, len(samples), SAMPLES_A_FILE):
         scripts.append(f"data/samples-{start // SAMPLES_A_FILE:04d}.js")
-        files[scripts[-1]] = script("fgdata.add", samples[start : start + SAMPLES_A_FILE]).encode()
-    content = _page_content(counted, samples, now)
-    files["index.html"] = render("index.html.j2", **content).encode()
-    files["samples.html"] = render("samples.html.j2", scripts=scripts, **content).encode()
+        content = [sample.model_dump(mode="json") for sample in samples[start : start + SAMPLES_A_FILE]]
+        files[scripts[-1]] = script("fgdata.add", content).encode()
+    page = _page_content(counted, samples, now)
+    files["index.html"] = render("index.html.j2", **page).encode()
+    files["samples.html"] = render("samples.html.j2", scripts=scripts, **page).encode()
     record = _record(counted, samples, [*files, RECORD], now)
     _write(out, files | {RECORD: json.dumps(record, indent=1, sort_keys=True).encode()}, earlier)
     return record
@@ -69,78 +78,13 @@ def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_image
 
 def _count(label: str, path: Path, max_images: int) -> Counted:
     run = open_run(path)
-    panels: list[Counting] = [
-        CaptionsPanel(),
-        GroundingPanel(),
-        RegionsPanel(),
-        NegativesPanel(),
-        AuditPanel(),
-        GivenPanel(),
-        SpeedPanel(run),
-    ]
     funnel = count_funnel(run)
-    coverage = gather(run, panels, max_images)
-    return Counted(label, run, funnel, [panel.panel() for panel in panels], coverage)
+    counting = panels(run)
+    coverage = gather(run, counting, max_images)
+    return Counted(label, run, funnel, [panel.panel() for panel in counting], coverage)
 
 
-def _samples(counted: Sequence[Counted], num: int) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """The browser's records, and the picture files that they name."""
-    choosers = [Chooser(each.run, each.funnel) for each in counted]
-    chosen: dict[Identity, Chosen] = {}
-    origin: dict[Identity, int] = {}
-    for number, chooser in enumerate(choosers):
-        for image in chooser.choose(num // len(choosers)):
-            if image.identity not in chosen:
-                chosen[image.identity], origin[image.identity] = image, number
-    sides = [find_images(chooser, list(chosen.values())) for chooser in choosers]
-    drawn: dict[str, bytes] = {}
-    paths: dict[Identity, str] = {}
-    missing: dict[Identity, str] = {}
-    for number, each in enumerate(counted):
-        own = [image for identity, image in chosen.items() if origin[identity] == number]
-        for image, content in pictures(each.run, own):
-            if isinstance(content, str):
-                missing[image.identity] = content
-            else:
-                paths[image.identity] = f"images/{hashlib.sha256('/'.join(image.identity).encode()).hexdigest()[:20]}.webp"
-                drawn[paths[image.identity]] = content
-    views = [_views(each.run, side) for each, side in zip(counted, sides, strict=True)]
-    records = []
-    for number, (identity, image) in enumerate(chosen.items()):
-        sample = _sample(number, image, [view.get(identity) for view in views])
-        records.append({**sample, "picture": paths.get(identity), "missing": missing.get(identity)})
-    return records, drawn
-
-
-def _views(run: RunTables, side: dict[Identity, Chosen]) -> dict[Identity, View]:
-    """Of each image found in the run what is to be shown of it; one unit's rows in memory at a time."""
-    found: dict[Identity, View] = {}
-    by_unit: dict[str, list[tuple[Identity, Chosen]]] = {}
-    for identity, image in side.items():
-        by_unit.setdefault(image.unit.id, []).append((identity, image))
-    for members in by_unit.values():
-        unit = members[0][1].unit
-        rows = {stage: rows_of(run, stage, unit) for stage in run.stages}
-        for identity, image in members:
-            own: dict[str, Row] = {stage: table[image.position] for stage, table in rows.items() if table is not None}
-            found[identity] = view(image.steps, own)
-    return found
-
-
-def _sample(number: int, image: Chosen, views: Sequence[View | None]) -> dict[str, Any]:
-    row = image.row
-    return {
-        "id": number,
-        "key": row.key,
-        "path": row.member or row.path.rsplit("/", 1)[-1],
-        "width": row.width,
-        "height": row.height,
-        "alt": row.alt,
-        "runs": [None if each is None else each.model_dump(mode="json") for each in views],
-    }
-
-
-def _page_content(counted: Sequence[Counted], samples: Sequence[dict[str, Any]], now: datetime) -> dict[str, Any]:
+def _page_content(counted: Sequence[Counted], samples: Sequence[Sample], now: datetime) -> dict[str, Any]:
     is_pair = len(counted) == 2
     return {
         "runs": counted,
@@ -149,12 +93,12 @@ def _page_content(counted: Sequence[Counted], samples: Sequence[dict[str, Any]],
         "panels": paired([each.panels for each in counted]),
         "differences": differences(counted[0].run, counted[1].run) if is_pair else [],
         "num_samples": len(samples),
-        "num_shared": sum(all(sample["runs"]) for sample in samples),
+        "num_shared": sum(all(sample.runs) for sample in samples),
         "written": now.strftime("%Y-%m-%d %H:%M %Z").strip(),
     }
 
 
-def _record(counted: Sequence[Counted], samples: Sequence[dict[str, Any]], files: Sequence[str], now: datetime) -> dict[str, Any]:
+def _record(counted: Sequence[Counted], samples: Sequence[Sample], files: Sequence[str], now: datetime) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "written": now.isoformat(timespec="seconds"),

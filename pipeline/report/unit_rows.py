@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.corpus.index import Unit
-from pipeline.report.panels.funnel import Stratum
+from pipeline.report.funnel import Stratum
 from pipeline.report.run_tables import RunTables, column_values, read_columns
 from schemas.rows import Row
 

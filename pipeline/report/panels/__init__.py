@@ -1,1 +1,1 @@
-"""One file a panel of the report: which columns it wants, what it counts, what it shows."""
+"""The page's panels, one file each: what it wants of which stages, what it counts, what it shows. build.py lists them."""

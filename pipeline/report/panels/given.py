@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.report.blocks import Bars, Block, Grid, Panel
-from pipeline.report.run_tables import column_values
-
-GIVABLE = ("caption", "ground", "region_caption", "hard_negative")
+from pipeline.report.run_tables import RunTables, column_values
+from schemas.rows import GivableRow
 
 
 class GivenPanel:
     """Counts rows by origin; empty where nothing was given."""
 
-    wants: Mapping[str, Sequence[str]] = dict.fromkeys(GIVABLE, ("origin", "given_rejects"))
-
-    def __init__(self) -> None:
+    def __init__(self, run: RunTables) -> None:
+        self.wants: Mapping[str, Sequence[str]] = {
+            node.name: ("origin", "given_rejects") for node in run.state.graph if issubclass(node.row_type, GivableRow)
+        }
         self._origins: dict[str, Counter[str]] = {}
         self._rejects: dict[str, Counter[str]] = {}
 

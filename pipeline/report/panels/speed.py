@@ -10,16 +10,16 @@ import pyarrow as pa
 from pipeline.report.blocks import Bars, Block, Fact, Facts, Grid, Panel, share
 from pipeline.report.run_tables import RunTables, column_values
 
-GENERATING = ("caption", "ground", "region_caption", "hard_negative", "verify")
 SHOWN_RUNS = 12
 
 
 class SpeedPanel:
     """Reads the run records once and counts usage as tables come by."""
 
-    wants: Mapping[str, Sequence[str]] = dict.fromkeys(GENERATING, ("usage",))
-
     def __init__(self, run: RunTables) -> None:
+        self.wants: Mapping[str, Sequence[str]] = {
+            node.name: ("usage",) for node in run.state.graph if "usage" in node.row_type.model_fields
+        }
         self._fingerprints = {node.name: node.fingerprint for node in run.state.graph}
         self._records = _records(run)
         self._usage: dict[str, Counter[str]] = {}

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 
 from pipeline.corpus.index import Unit
 from pipeline.corpus.update import index_path
-from pipeline.report.choose import Chooser, Chosen
 from pipeline.report.run_tables import RunTables
+from pipeline.report.samples.choose import Chooser, Chosen
 
 Identity = tuple[str, str]
 

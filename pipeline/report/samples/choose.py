@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.corpus.index import Unit
 from pipeline.corpus.update import read_rows
-from pipeline.report.panels.funnel import Funnel, Stratum
+from pipeline.report.funnel import Funnel, Stratum
 from pipeline.report.run_tables import RunTables
 from pipeline.report.unit_rows import Step, outcome, trails
 from schemas.rows import CorpusRow

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from pipeline.corpus.images import load_images
-from pipeline.report.choose import Chosen
 from pipeline.report.run_tables import RunTables
+from pipeline.report.samples.choose import Chosen
 from pipeline.storage import remote_errors
 from schemas.rows import CorpusRow
 

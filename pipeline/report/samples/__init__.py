@@ -1,0 +1,1 @@
+"""The sample browser's images: which are shown, what each run says of them, and their pictures."""

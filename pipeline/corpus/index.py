@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.corpus.discover import ShardFile
+from pipeline.corpus.formats.base import ShardFile
+from pipeline.corpus.formats.table import FORMATS
 from pipeline.corpus.members import read_members, unique_keys
 from pipeline.corpus.params import CorpusParams, digest
 from schemas.rows import CorpusRow
@@ -25,14 +26,17 @@ class Unit:
     rows_digest: str
 
 
-def index_shard(params: CorpusParams, shard: ShardFile, known: list[CorpusRow] | None = None) -> list[CorpusRow]:
+def index_shard(
+    params: CorpusParams, shard: ShardFile, known: list[CorpusRow] | None = None, *, reads_all: bool = False
+) -> list[CorpusRow]:
     """The rows of a shard in unit order: each image's place, digest, upright size, alt text, or why it failed.
 
-    `known` is its earlier index. Members keep their units. A folder's file that has not changed is not read again; one
-    that has is read and stays in its unit, one that vanished leaves its unit smaller, new ones form new units at the end.
+    `known` is its earlier index. Members keep their units. A folder's file that has not changed is not read again, unless
+    `reads_all`; one that has is read and stays in its unit, one that vanished leaves its unit smaller, new ones form new
+    units at the end.
     """
     earlier = known or []
-    kept = unchanged(shard, earlier)
+    kept = [] if reads_all else unchanged(shard, earlier)
     fresh = read_members(params, shard, {row.path for row in kept})
     rows = kept + list(unique_keys(fresh, {row.key for row in kept}))
     unit_of = {_place(row): row.unit for row in earlier}
@@ -45,9 +49,14 @@ def index_shard(params: CorpusParams, shard: ShardFile, known: list[CorpusRow] |
 
 
 def unchanged(shard: ShardFile, known: Sequence[CorpusRow]) -> list[CorpusRow]:
-    """The known rows of a folder shard whose files are as they were; of other shards none, they are read whole."""
+    """The known rows of a shard's files that are as they were; none of a shard that is one file, which is read whole."""
     versions = {file.path: file.version for file in shard.files}
-    return [row for row in known if row.version and versions.get(row.path) == row.version and row.reason != "duplicate_key"]
+    return [row for row in known if versions.get(row.path) == row.version and row.reason != "duplicate_key"]
+
+
+def staying(shard: ShardFile, known: Sequence[CorpusRow]) -> list[CorpusRow]:
+    """The known rows whose bytes are as they were, though other parameters may say other things of them."""
+    return unchanged(shard, known) if FORMATS[shard.format].grows else list(known)
 
 
 def cut_units(shard: ShardFile, number: int, rows: Sequence[CorpusRow]) -> list[Unit]:
@@ -56,7 +65,7 @@ def cut_units(shard: ShardFile, number: int, rows: Sequence[CorpusRow]) -> list[
     units = []
     for start, end in pairwise([*starts, len(rows)]):
         part = rows[start:end]
-        if shard.kind == "folder":
+        if FORMATS[shard.format].grows:
             members = [[row.key, row.sha256 or row.version] for row in part]
             identity: list[object] = [shard.location, members]
         else:

@@ -4,14 +4,24 @@ import hashlib
 import json
 import re
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.corpus.formats.table import CHOICES, FORMATS
 from pipeline.storage import Storage
 
 BLOCK_IMAGES = 50_000
+_SHARD_SUFFIXES = frozenset(f".{suffix}" for row in FORMATS.values() if not row.grows for suffix in row.suffixes)
+_ABOUT_FORMATS = " ".join(f"{row.name}: {row.about}" for row in FORMATS.values() if row.about)
 _READING = ("format", "image_column", "key_column", "alt_column", "alt_field", "max_pixels_limit")
+
+
+# mypy knows no Literal that is computed.
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[CHOICES]
 
 
 class CorpusError(ValueError):
@@ -26,11 +36,10 @@ class CorpusParams(BaseModel):
     path: str = Field(
         description="Where the images lie: a folder, a file, a glob (`shards/*.tar`, `{00000..00123}.tar`), or any of these under s3://."
     )
-    format: Literal["auto", "webdataset", "parquet", "folder", "img2dataset", "text"] = Field(
+    format: FormatName = Field(
         "auto",
         description="auto looks: tars, else image files, else Parquet; img2dataset where `NNNNN_stats.json` files lie beside them, "
-        "and then shards without theirs are left alone, because they are still being written. text: no pixels are at hand; a line of a "
-        ".jsonl file names an image by `key` (or `key_column`) and may hold its alt text (`alt_field`), `width` and `height`.",
+        "and then shards without theirs are left alone, because they are still being written. " + _ABOUT_FORMATS,
     )
     unit_size: int = Field(
         64, ge=1, description="Images in a unit at most: what is scheduled, committed and resumed. Holds for new shards only."
@@ -100,7 +109,7 @@ def split_path(path: str) -> tuple[str, str | None]:
     first = next((number for number, part in enumerate(parts) if re.search(r"[*?\[{]", part)), None)
     if first is not None and (is_remote or not Path(path).exists()):
         return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(parts[first:])
-    if PurePosixPath(path).suffix in (".tar", ".parquet", ".jsonl") if is_remote else Path(path).is_file():
+    if PurePosixPath(path).suffix in _SHARD_SUFFIXES if is_remote else Path(path).is_file():
         folder, _, name = path.rpartition("/")
         return folder or ".", name
     return path, None

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.benchmarks import RESEMBLES, Benchmarks, as_bits, read_benchmarks
-from pipeline.corpus.discover import ShardFile, discover
-from pipeline.corpus.index import Unit, cut_units, index_shard, unchanged
+from pipeline.corpus.discover import discover
+from pipeline.corpus.formats.base import ShardFile
+from pipeline.corpus.index import Unit, cut_units, index_shard, staying
 from pipeline.corpus.params import CorpusError, CorpusParams
 from pipeline.storage import Storage
 from schemas.arrow import from_table, to_table
@@ -32,6 +33,7 @@ class ShardJob:
     params: CorpusParams
     shard: ShardFile
     known: list[CorpusRow] | None = None
+    reads_all: bool = False
 
 
 MapShards = Callable[[Callable[[ShardJob], list[CorpusRow]], Sequence[ShardJob]], Iterable[list[CorpusRow]]]
@@ -54,7 +56,7 @@ class _Footer:
 
 def run_job(job: ShardJob) -> list[CorpusRow]:
     """The rows of one job: what a `map_shards` applies on whatever node."""
-    return index_shard(job.params, job.shard, job.known)
+    return index_shard(job.params, job.shard, job.known, reads_all=job.reads_all)
 
 
 def thread_map(function: Callable[[ShardJob], list[CorpusRow]], jobs: Sequence[ShardJob]) -> Iterator[list[CorpusRow]]:
@@ -152,18 +154,16 @@ class _Update:
                 marked = self._marked(shard_id, _read_all(self.workdir, shard_id))
                 self._write(shard_id, footer.number, marked, is_new=False, reading=footer.reading)
         order = [*changed, *new]
-        jobs = [ShardJob(self.params, self.shards[shard_id], self._to_reread(shard_id, known)) for shard_id in order]
+        jobs = [self._job(shard_id, known.get(shard_id)) for shard_id in order]
         number = max((footer.number for footer in self.footers.values()), default=-1) + 1
         for shard_id, rows in zip(order, self.map_shards(run_job, jobs), strict=True):
             is_new = shard_id not in known
             self._write(shard_id, number if is_new else self.footers[shard_id].number, self._marked(shard_id, rows), is_new=is_new)
             number = max(number, self.footers[shard_id].number + 1)
 
-    def _to_reread(self, shard_id: str, known: dict[str, list[CorpusRow]]) -> list[CorpusRow] | None:
-        rows = known.get(shard_id)
-        if rows is None or self.params.is_reading(self.footers[shard_id].reading):
-            return rows
-        return [row.model_copy(update={"version": ""}) for row in rows]
+    def _job(self, shard_id: str, known: list[CorpusRow] | None) -> ShardJob:
+        reads_all = known is not None and not self.params.is_reading(self.footers[shard_id].reading)
+        return ShardJob(self.params, self.shards[shard_id], known, reads_all)
 
     def _settle(self, old: list[str], known: dict[str, list[CorpusRow]]) -> None:
         """Enter what stays: first those that were first, then those whose first has gone."""
@@ -181,8 +181,7 @@ class _Update:
 
     def _staying(self, shard_id: str, known: dict[str, list[CorpusRow]]) -> list[tuple[str, str, str | None]]:
         if shard_id in known:
-            shard = self.shards[shard_id]
-            rows = unchanged(shard, known[shard_id]) if shard.kind == "folder" else known[shard_id]
+            rows = staying(self.shards[shard_id], known[shard_id])
             return [(row.key, row.sha256, row.duplicate_of) for row in rows if row.sha256 and _counts(row.status, row.reason)]
         with self.workdir.open(index_path(shard_id)) as file:
             records = pq.read_table(file, columns=["key", "sha256", "duplicate_of", "status", "reason"]).to_pylist()

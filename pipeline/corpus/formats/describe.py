@@ -1,0 +1,68 @@
+"""What the index says of one image, whatever holds it: digest, size, sidecars, or why it failed. Opens no file."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from pipeline.corpus.benchmarks import hash_bytes
+from pipeline.corpus.formats.base import ShardFile
+from pipeline.corpus.params import CorpusParams
+from pipeline.corpus.pixels import MAX_FILE_BYTES, Problem, probe
+from schemas.rows import CorpusRow
+
+MAX_SIDECAR_BYTES = 2**20
+
+
+@dataclass
+class Sidecars:
+    """Texts that lie beside images, by key: the json field goes before the txt."""
+
+    alt_field: str
+    alts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def add(self, key: str, suffix: str, data: bytes) -> None:
+        text: object = None
+        try:
+            content = data.decode("utf-8-sig")
+            text = content.strip() if suffix == "txt" else json.loads(content)
+        except ValueError as error:
+            self.broken[key] = f".{suffix} sidecar: {error}"[:200]
+        if isinstance(text, dict):
+            text = text.get(self.alt_field)
+        rank = 0 if suffix == "json" else 1
+        if isinstance(text, str) and text and (key not in self.alts or rank < self.alts[key][0]):
+            self.alts[key] = (rank, text)
+
+    def joined(self, row: CorpusRow) -> CorpusRow:
+        """The row with its alt text."""
+        alt = self.alts.get(row.key)
+        detail = row.detail or self.broken.get(row.key)
+        return row.model_copy(update={"alt": alt[1] if alt else None, "detail": detail})
+
+
+def described(params: CorpusParams, place: CorpusRow, data: bytes) -> CorpusRow:
+    """The row of an image whose place is known and whose bytes are at hand: digest, upright size, format, or why it failed."""
+    found = probe(data, params.max_pixels_limit)
+    place = place.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    if isinstance(found, Problem):
+        return failed(place, reason=found.reason, detail=found.detail)
+    phash = None if params.benchmark_hashes is None else hash_bytes(data, params.max_pixels_limit)
+    return place.model_copy(update={"width": found.width, "height": found.height, "format": found.format, "phash": phash})
+
+
+def failed(place: CorpusRow, *, reason: str, detail: str | None) -> CorpusRow:
+    """The row of an image that cannot be used; `reason` is a word from docs/formats.md."""
+    return place.model_copy(update={"status": "failed", "reason": reason, "detail": detail})
+
+
+def too_long(place: CorpusRow, size_bytes: int) -> CorpusRow:
+    """The row of an image that is not read because of its size."""
+    return failed(place, reason="too_large", detail=f"{size_bytes} bytes, at most {MAX_FILE_BYTES} are read")
+
+
+def rest_of(shard: ShardFile, offset: int) -> CorpusRow:
+    """The place that stands for all of a shard from a byte on; `failed` says why it cannot be read."""
+    key = f"{PurePosixPath(shard.location).stem}#rest"
+    return CorpusRow(key=key, path=shard.location, offset=offset, size=max(0, shard.size_bytes - offset))

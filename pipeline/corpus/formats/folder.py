@@ -1,0 +1,82 @@
+"""Image files of a folder with their sidecars: shards are groups by digest of the key, which a new file does not move."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+
+from pipeline.corpus.formats.base import FolderFile, Reader, ShardFile
+from pipeline.corpus.formats.describe import MAX_SIDECAR_BYTES, Sidecars, described, failed, too_long
+from pipeline.corpus.formats.table import Format
+from pipeline.corpus.listing import Listing
+from pipeline.corpus.names import SIDECAR_SUFFIXES, suffix_of
+from pipeline.corpus.params import CorpusParams, digest
+from pipeline.corpus.pixels import MAX_FILE_BYTES
+from pipeline.storage import Entry, Storage
+from schemas.rows import CorpusRow
+
+_FILES_AT_ONCE = 32
+
+
+def list_shards(corpus_format: Format, params: CorpusParams, listing: Listing) -> list[ShardFile]:
+    """Groups by digest of the name without its suffix: what shares a key, sidecars too, shares a shard."""
+    sidecars: dict[str, list[Entry]] = defaultdict(list)
+    for entry in listing.files:
+        if suffix_of(entry.path) in SIDECAR_SUFFIXES:
+            sidecars[_key(entry)].append(entry)
+    groups: dict[int, list[FolderFile]] = defaultdict(list)
+    for entry in sorted(listing.chosen, key=lambda entry: entry.path):
+        if corpus_format.owns(entry.path):
+            key = _key(entry)
+            beside = sidecars.get(key, [])
+            version = digest([entry.version, *(item.version for item in beside)])
+            number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16) % params.folder_shards
+            groups[number].append(FolderFile(key, entry.path, entry.size_bytes, version, tuple(item.path for item in beside)))
+    return [
+        ShardFile(corpus_format.name, f"folder-{number:04d}-of-{params.folder_shards:04d}", _version(files), 0, tuple(files))
+        for number, files in sorted(groups.items())
+    ]
+
+
+def _key(entry: Entry) -> str:
+    return entry.path.rpartition(".")[0]
+
+
+def _version(files: list[FolderFile]) -> str:
+    return digest([[file.path, file.version] for file in files])
+
+
+def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> list[CorpusRow]:
+    """A row for each file."""
+    rows: list[CorpusRow] = []
+    for start in range(0, len(shard.files), _FILES_AT_ONCE):
+        batch = shard.files[start : start + _FILES_AT_ONCE]
+        small = [file for file in batch if file.size_bytes <= MAX_FILE_BYTES]
+        paths = [file.path for file in small] + [path for file in batch for path in file.sidecars]
+        content = dict(zip(paths, storage.read_many(paths), strict=True))
+        rows += [_row(params, file, content.get) for file in batch]
+    return rows
+
+
+def _row(params: CorpusParams, file: FolderFile, content: Callable[[str], bytes | None]) -> CorpusRow:
+    name = PurePosixPath(file.path).name
+    place = CorpusRow(key=file.key, path=file.path, offset=0, size=file.size_bytes, member=name, version=file.version)
+    if file.size_bytes > MAX_FILE_BYTES:
+        return too_long(place, file.size_bytes)
+    data = content(file.path)
+    if data is None:
+        return failed(place, reason="missing", detail="listed, and gone when it was to be read")
+    sidecars = Sidecars(params.alt_field)
+    for path in file.sidecars:
+        text = content(path)
+        if text is not None and len(text) <= MAX_SIDECAR_BYTES:
+            sidecars.add(file.key, suffix_of(path), text)
+    return sidecars.joined(described(params, place.model_copy(update={"size": len(data)}), data))
+
+
+def read_bytes(_params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
+    """The files' bytes; None for one that has gone."""
+    return storage.read_many([row.path for row in rows])
+
+
+READER = Reader(read_members, read_bytes, list_shards)

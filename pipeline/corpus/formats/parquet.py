@@ -1,0 +1,136 @@
+"""Parquet with a column of encoded bytes, or of structs with a field `bytes`, as Hugging Face and img2dataset write it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.corpus.formats.base import Reader, ShardFile
+from pipeline.corpus.formats.describe import described, failed, rest_of, too_long
+from pipeline.corpus.params import CorpusError, CorpusParams
+from pipeline.corpus.pixels import MAX_FILE_BYTES
+from pipeline.storage import Entry, Storage
+from schemas.rows import CorpusRow
+
+_IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "img")
+_KEY_COLUMNS = ("key", "__key__")
+_ALT_COLUMNS = ("caption", "alt", "text", "alt_text")
+_STATE_COLUMNS = ("status", "error_message")  # of img2dataset
+_ROWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns say what."""
+
+    image: str
+    key: str | None
+    alt: str | None
+
+
+def holds_images(params: CorpusParams, storage: Storage, files: Sequence[Entry]) -> bool:
+    """Whether the first file has a column of images."""
+    try:
+        with storage.open(files[0].path) as file:
+            return _image_column(pq.read_schema(file), params.image_column) is not None
+    except pa.ArrowInvalid:
+        return False
+
+
+def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> list[CorpusRow]:
+    """A row for each row of the table; of a file that is no Parquet, one failed row.
+
+    Raises: CorpusError where the table lacks a column of images, or one that the configuration names.
+    """
+    with storage.open(shard.location) as file:
+        try:
+            table = pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
+        except pa.ArrowInvalid as error:
+            return [failed(rest_of(shard, 0), reason="unreadable_shard", detail=str(error)[:200])]
+        columns = _columns(params, shard, table.schema_arrow)
+        state = [name for name in _STATE_COLUMNS if name in table.schema_arrow.names]
+        wanted = [name for name in {columns.image, columns.key, columns.alt, *state} if name is not None]
+        rows: list[CorpusRow] = []
+        for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
+            rows += [_row(params, shard, columns, record, len(rows) + place) for place, record in enumerate(batch.to_pylist())]
+        return rows
+
+
+def _row(params: CorpusParams, shard: ShardFile, columns: _Columns, record: dict[str, Any], number: int) -> CorpusRow:
+    data = _image_bytes(record[columns.image])
+    key = record[columns.key] if columns.key is not None else None
+    alt = record[columns.alt] if columns.alt is not None else None
+    place = CorpusRow(
+        key=f"{number:09d}" if key is None else str(key),
+        path=shard.location,
+        offset=-1,
+        size=len(data or b""),
+        row=number,
+        alt=alt if isinstance(alt, str) and alt else None,
+    )
+    if data is None and record.get("status", "success") != "success":
+        detail = f"{record['status']}: {record.get('error_message')}"[:200]
+        return failed(place, reason="not_downloaded", detail=detail)
+    if len(data or b"") > MAX_FILE_BYTES:
+        return too_long(place, place.size)
+    return described(params, place, data or b"")
+
+
+def read_bytes(params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
+    """The cells' bytes: row group by row group, in small batches, up to the last row that is wanted."""
+    wanted = {row.row for row in rows}
+    found: dict[int, bytes | None] = {}
+    with storage.open(rows[0].path) as file:
+        table = pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
+        column = _image_column(table.schema_arrow, params.image_column)
+        first = 0
+        for group in range(table.num_row_groups):
+            here = [number for number in wanted if first <= number < first + table.metadata.row_group(group).num_rows]
+            position = first
+            for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group], columns=[column]) if here else ():
+                for number in (number for number in here if position <= number < position + batch.num_rows):
+                    found[number] = _image_bytes(batch.column(0)[number - position].as_py())
+                position += batch.num_rows
+                if position > max(here):
+                    break
+            first += table.metadata.row_group(group).num_rows
+    return [found.get(row.row) for row in rows]
+
+
+def _columns(params: CorpusParams, shard: ShardFile, schema: pa.Schema) -> _Columns:
+    image = _image_column(schema, params.image_column)
+    for wanted in (params.key_column, params.alt_column):
+        if wanted is not None and wanted not in schema.names:
+            raise CorpusError(f"{shard.location}: no column {wanted!r}; it has {', '.join(schema.names)}")
+    if image is None:
+        what = "column of bytes" if params.image_column is None else f"column of bytes named {params.image_column!r}"
+        raise CorpusError(f"{shard.location}: no {what} among {', '.join(schema.names)}: set corpus.image_column")
+    return _Columns(image, params.key_column or _named(schema, _KEY_COLUMNS), params.alt_column or _named(schema, _ALT_COLUMNS))
+
+
+def _image_column(schema: pa.Schema, wanted: str | None) -> str | None:
+    """The column that holds encoded bytes or structs with a field `bytes`; `wanted` alone where it is given."""
+    names = [wanted] if wanted is not None else [*_IMAGE_COLUMNS, *(name for name in schema.names if name.lower() in _IMAGE_COLUMNS)]
+    return next((name for name in names if name in schema.names and _holds_bytes(schema.field(name).type)), None)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _named(schema: pa.Schema, candidates: tuple[str, ...]) -> str | None:
+    by_lower = {name.lower(): name for name in reversed(schema.names)}
+    return next((by_lower[name] for name in candidates if name in by_lower), None)
+
+
+def _image_bytes(value: Any) -> bytes | None:
+    """The bytes of a cell: binary, or a struct with a field `bytes`."""
+    found = value.get("bytes") if isinstance(value, dict) else value
+    return found if isinstance(found, bytes) else None
+
+
+READER = Reader(read_members, read_bytes, holds_images=holds_images)

@@ -44,12 +44,13 @@ class Sidecars:
 
 def described(params: CorpusParams, place: CorpusRow, data: bytes) -> CorpusRow:
     """The row of an image whose place is known and whose bytes are at hand: digest, upright size, format, or why it failed."""
-    found = probe(data, params.max_pixels_limit)
-    place = place.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    if isinstance(found, Problem):
-        return failed(place, reason=found.reason, detail=found.detail)
+    header = probe(data, params.max_pixels_limit)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if isinstance(header, Problem):
+        return failed(place.model_copy(update={"sha256": sha256}), reason=header.reason, detail=header.detail)
     phash = None if params.benchmark_hashes is None else hash_bytes(data, params.max_pixels_limit)
-    return place.model_copy(update={"width": found.width, "height": found.height, "format": found.format, "phash": phash})
+    size = {"width": header.width, "height": header.height}
+    return place.model_copy(update={**size, "sha256": sha256, "format": header.format, "phash": phash})
 
 
 def failed(place: CorpusRow, *, reason: str, detail: str | None) -> CorpusRow:

@@ -23,7 +23,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m bench.file_length
+	$(BIN)/python -m bench.house
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

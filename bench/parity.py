@@ -17,7 +17,7 @@ from PIL import Image
 from bench.measure import machine, versions
 from pipeline import api
 from pipeline.config.read import load_config
-from pipeline.config.registry import model_path
+from pipeline.config.registry import DEMO_PROMPTS, model_path
 from pipeline.corpus.images import load_images
 from pipeline.corpus.update import read_rows
 from pipeline.ledger.state import State
@@ -146,7 +146,7 @@ class _Tracer:
 
         if pair.xyxy is not None:
             image = focal_crop(image, pair.xyxy)
-        prompt = load_prompt("caption" if pair.xyxy is None else "region_caption", "demo")
+        prompt = load_prompt("caption" if pair.xyxy is None else "region_caption", "demo", DEMO_PROMPTS)
         _, user = prompt.render({"noun": pair.noun, "phrase": pair.noun, "alt": None, "domain": ANY_DOMAIN})
         message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": user}]}]
         text = self._processor.apply_chat_template(message, add_generation_prompt=True)

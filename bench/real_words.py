@@ -24,11 +24,12 @@ from bench.measure import write_report
 from bench.smollm2 import save_checkpoint
 from prompts.loader import Prompt, load_prompt
 from schemas.audit import PROBES, AuditItem, AuditReport
-from schemas.rows import BalanceRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, Row
+from schemas.rows import BalanceRow, CorpusRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, Row
 from stages.balance import Balance, BalanceParams
 from stages.base import Image, StageContext
 from stages.engines.base import Generator
-from stages.engines.specs import Resources, VllmSpec
+from stages.engines.specs import Resources
+from stages.engines.vllm_async import VllmSpec
 from stages.hard_negative import HardNegativeParams, HardNegatives
 from stages.negatives.edits import known_of
 from stages.negatives.edits_schema import MARKER, quoted_schema, slots_of
@@ -193,7 +194,7 @@ def _image(index: int, phrase: RealPhrase, group: RegionNegatives | None = None)
     upstream: dict[type[Row], Row] = {RegionCaptionRow: RegionCaptionRow(key=key, regions=[region])}
     if group is not None:
         upstream[HardNegativeRow] = HardNegativeRow(key=key, regions=[group])
-    return Image(key=key, upstream=upstream)
+    return Image(CorpusRow(key=key, path="", offset=-1, size=0), upstream=upstream)
 
 
 def _figures(mode: str, rows: Sequence[HardNegativeRow], seconds: float) -> dict[str, Any]:

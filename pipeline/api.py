@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.graph import Node, build_graph
-from pipeline.config.read import Config, ConfigError, Placement, load_config
+from pipeline.config.model import Config, ConfigError, Placement
+from pipeline.config.read import load_config
+from pipeline.config.registry import STAGES
 from pipeline.corpus.update import MapShards, thread_map, update_index
 from pipeline.given.matching import Matched, match_given
 from pipeline.ledger.state import State
@@ -19,10 +21,11 @@ from pipeline.ledger.status import count_statuses
 from pipeline.ledger.tables import Ledger
 from pipeline.run.cluster import connected
 from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
-from pipeline.run.preflight import Check, check_cluster, check_config
+from pipeline.run.preflight import check_cluster, check_config
 from pipeline.run.progress import Silent, Watcher
 from pipeline.run.runner import Runner, StageFigures
 from pipeline.storage import Storage, StorageError
+from schemas.check import Check
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = Fa
             raise ConfigError(f"{path}: there is no stage {until} among {', '.join(config.stages)}")
         graph = _needed_for(graph, until)
     return Job(config, graph, Ledger(Storage(config.workdir)))
+
+
+def exporting_stage() -> str:
+    """The name of the stage that writes the data set."""
+    return next(name for name, stage in STAGES.items() if stage.scope == "shard")
 
 
 def placed(job: Job, address: str | None, schedule: str | None) -> Job:

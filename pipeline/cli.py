@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.api import Outcome
-    from pipeline.ledger.state import StagePlan
+    from pipeline.ledger.why import StagePlan
 
 app = typer.Typer(
     name="fgdata",
@@ -68,10 +68,11 @@ def doctor(
 def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> None:
     """Say what would run and why, stage by stage."""
     from pipeline.api import open_job
+    from pipeline.ledger.why import plan_of
 
     with _user_errors(f"fgdata plan {config}"):
         state = open_job(config, until).state()
-        plans, given = state.plan(), list(state.given.values())
+        plans, given = plan_of(state), list(state.given.values())
         content = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
         _say(as_json, content, "\n".join([*(matched.line() for matched in given), _plan_table(plans)]))
 
@@ -106,9 +107,8 @@ def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: U
     from pipeline.run.progress import Display
 
     with _user_errors(f"fgdata export {config}{_flag(allow_unverified)}"):
-        _report(
-            api.run(api.open_job(config, "export", allow_unverified=allow_unverified), None if as_json else Display), as_json, max_failed
-        )
+        job = api.open_job(config, api.exporting_stage(), allow_unverified=allow_unverified)
+        _report(api.run(job, None if as_json else Display), as_json, max_failed)
 
 
 @app.command()
@@ -188,7 +188,7 @@ def retry(
     """Ask for failed rows to be run again by the next run; what was ok is kept."""
     from pipeline.api import open_job
     from pipeline.commands.upkeep import ask_retries
-    from pipeline.config.read import ConfigError
+    from pipeline.config.model import ConfigError
 
     with _user_errors(f"fgdata retry {config}"):
         if only != "failed":

@@ -2,18 +2,19 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from schemas.rows import BalanceRow, BlindFigures, HardNegativeRow, MineRow, Negative, RegionCaptionRow, RegionNegatives, VerifyRow
-from stages.base import BlockStage, Image, StageParams
+from schemas.rows import BalanceRow, BlindFigures, Negative, RegionCaptionRow, RegionNegatives, VerifyRow
+from stages.base import BlockStage, Image
+from stages.negatives.candidates import PROPOSING, entries_of, holders, refusal
 from stages.negatives.choice import Candidate, Limits, Place, Text, choose, figures
-from stages.negatives.release import positive_refusal, refusal
 from stages.negatives.surviving_groups import Carrier, Survivor, survivors
 from stages.negatives.symmetry import edits_of
+from stages.params import StageParams, Surroundings
 
 
 class BalanceParams(StageParams):
@@ -33,6 +34,14 @@ class BalanceParams(StageParams):
     seed: int = Field(0, description="Of the folds and draws of rejection and audit.")
 
 
+class _Entry(NamedTuple):
+    """One text of the block with its candidates: its unit, the image among the unit's, the entry among the image's."""
+
+    unit: int
+    image: int
+    entry: int
+
+
 @dataclass
 class _Block:
     """What is kept of a block's candidates while it is looked at: those that verdicts allow."""
@@ -44,9 +53,9 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Why a candidate is not released, by place, group and words; what is left of each region's group; the figures of it all."""
+    """Why candidates are not released, by entry and their place in it; what is left of each region's group; the figures of it all."""
 
-    reasons: dict[tuple[Place, str | None], dict[str, str | None]]
+    reasons: Mapping[_Entry, Mapping[int, str | None]]
     groups: dict[Place, Survivor]
     audits: list[BlindFigures]
 
@@ -65,34 +74,39 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
 
     @classmethod
     def reads_among(cls, stages: Collection[str]) -> tuple[str, ...]:
-        """verify holds the candidates of hard_negative and mine; without it they are read themselves."""
-        source = ("verify",) if "verify" in stages else tuple(name for name in ("hard_negative", "mine") if name in stages)
-        return (*cls.reads, *source)
+        return (*cls.reads, *holders(stages, before=cls.name))
+
+    @classmethod
+    def problems(cls, params: BalanceParams, around: Surroundings) -> Iterator[str]:
+        yield from super().problems(params, around)
+        if not any(name in around.stages for name in (*PROPOSING, "verify")):
+            yield "stages.balance has nothing to choose from: add hard_negative, mine or both"
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[BalanceRow]]:
         seen = _Block()
         for number, unit in enumerate(block):
             for i, image in enumerate(unit):
-                for entry in candidates_of(image):
-                    self._look_at(seen, Place(number, i, entry.region), image, entry)
+                for n, entry in enumerate(_entries(image)):
+                    self._look_at(seen, _Entry(number, i, n), image, entry)
         choice = self._choose(seen)
         for number, unit in enumerate(block):
             yield [self._row(image, number, i, choice) for i, image in enumerate(unit)]
 
-    def _look_at(self, seen: _Block, place: Place, image: Image, entry: RegionNegatives) -> None:
-        eligible = [negative for negative in entry.negatives if self._refusal(image, entry)(negative) is None]
+    def _look_at(self, seen: _Block, where: _Entry, image: Image, entry: RegionNegatives) -> None:
+        eligible = [(at, one) for at, one in enumerate(entry.negatives) if self._refusal(image, entry, one) is None]
         if not eligible:
             return
         nouns = {region.region: region.head for region in image.row(RegionCaptionRow).regions}
         name = image.sha256 or image.key
+        place = Place(where.unit, where.image, entry.region)
         seen.texts[place] = Text(name, nouns.get(entry.region, ""), entry.positive)
         if entry.group is not None and self.params.method == "full":
-            texts = frozenset(negative.text for negative in eligible)
+            texts = frozenset(negative.text for _, negative in eligible)
             seen.groups[entry.group].append(Carrier(place, f"{name}/{entry.region}", entry.positive, texts))
             return
-        for negative in eligible:
+        for at, negative in eligible:
             order = int.from_bytes(hashlib.sha256(f"{name}/{entry.region}/{negative.text}".encode()).digest()[:7])
-            seen.candidates.append(Candidate(place, entry.group, negative.text, edits_of(negative.edits), order))
+            seen.candidates.append(Candidate(place, where.entry, at, negative.text, edits_of(negative.edits), order))
 
     def _choose(self, seen: _Block) -> _Choice:
         groups = {carrier.ref: left for _, carriers in sorted(seen.groups.items()) for carrier, left in survivors(carriers)}
@@ -107,26 +121,26 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
             reasons = dict.fromkeys(seen.candidates)
         released = [candidate for candidate, why in reasons.items() if why is None]
         audits = figures(seen.texts, released, held, params.seed)
-        by_text: dict[tuple[Place, str | None], dict[str, str | None]] = defaultdict(dict)
+        by_entry: dict[_Entry, dict[int, str | None]] = defaultdict(dict)
         for one, why in reasons.items():
-            by_text[one.place, one.group][one.negative] = why
-        return _Choice(by_text, groups, audits)
+            by_entry[_Entry(one.place.unit, one.place.image, one.entry)][one.at] = why
+        return _Choice(by_entry, groups, audits)
 
     def _row(self, image: Image, number: int, position: int, choice: _Choice) -> BalanceRow:
-        regions = [self._released(image, Place(number, position, entry.region), entry, choice) for entry in candidates_of(image)]
+        regions = [self._released(image, _Entry(number, position, n), entry, choice) for n, entry in enumerate(_entries(image))]
         return BalanceRow(key=image.key, regions=regions, audits=choice.audits)
 
-    def _released(self, image: Image, place: Place, entry: RegionNegatives, choice: _Choice) -> RegionNegatives:
+    def _released(self, image: Image, where: _Entry, entry: RegionNegatives, choice: _Choice) -> RegionNegatives:
         """The entry with what is released of it; every other candidate counted by reason."""
-        refused, left = self._refusal(image, entry), choice.groups.get(place)
+        left = choice.groups.get(Place(where.unit, where.image, entry.region))
         in_group = entry.group is not None and self.params.method == "full"
         rejects, negatives = Counter(entry.rejects), []
-        for negative in entry.negatives:
-            reason = refused(negative)
+        for at, negative in enumerate(entry.negatives):
+            reason = self._refusal(image, entry, negative)
             if reason is None and in_group:
                 reason = None if left is not None and negative.text in left.texts else "group"
             elif reason is None:
-                reason = choice.reasons[place, entry.group][negative.text]
+                reason = choice.reasons[where][at]
             if reason is None:
                 negatives.append(negative)
             else:
@@ -134,17 +148,11 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
         group = left.name if in_group and left is not None else None
         return entry.model_copy(update={"negatives": negatives, "rejects": dict(sorted(rejects.items())), "group": group})
 
-    def _refusal(self, image: Image, entry: RegionNegatives) -> Callable[[Negative], str | None]:
-        """Why the verdicts do not allow a candidate of this text. Without a judge all are unverified: then export decides."""
+    def _refusal(self, image: Image, entry: RegionNegatives, negative: Negative) -> str | None:
+        """Why the verdicts do not allow a candidate of this text. Without a judge all are unverified: then they were asked for."""
         allows = self.params.allow_unverified or image.optional(VerifyRow) is None
-        whole = positive_refusal(entry, allows_unverified=allows)
-        return lambda negative: whole or refusal(negative, allows_unverified=allows)
+        return refusal(entry, negative, allows_unverified=allows)
 
 
-def candidates_of(image: Image) -> list[RegionNegatives]:
-    """The candidates of an image, with their verdicts where there is a judge."""
-    verified = image.optional(VerifyRow)
-    if verified is not None:
-        return verified.regions
-    written, mined = image.optional(HardNegativeRow), image.optional(MineRow)
-    return [*(written.regions if written else []), *(mined.regions if mined else [])]
+def _entries(image: Image) -> list[RegionNegatives]:
+    return entries_of(image.upstream.values())

@@ -5,22 +5,19 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from PIL import Image as PillowImage
-from pydantic import BaseModel, ConfigDict
 
 from prompts.loader import Prompt
-from schemas.rows import Row
+from schemas.check import Check
+from schemas.rows import CorpusRow, Row
 from stages.engines.base import Detector, Generator
+from stages.params import StageParams, Surroundings
 
+Scope = Literal["unit", "block", "shard"]
 AnyRow = TypeVar("AnyRow", bound=Row)
-
-
-class StageParams(BaseModel):
-    """Base of a stage's parameters: the YAML block `stages.<name>`; all of it is hashed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 ParamsT = TypeVar("ParamsT", bound=StageParams)
@@ -29,19 +26,35 @@ RowT = TypeVar("RowT", bound=Row)
 
 @dataclass(frozen=True)
 class Image:
-    """One image of a unit as a stage sees it, with the rows of the stages it reads.
+    """One image of a unit as a stage sees it: its row of the corpus, and the rows of the stages it reads.
 
-    `pixels` is upright RGB at full size, None where the stage asked for none.
+    `pixels` is upright RGB at full size, None where the stage asked for none; `problem` says why there are none though it did.
     """
 
-    key: str
-    width: int | None = None
-    height: int | None = None
-    alt: str | None = None
-    sha256: str | None = None
+    corpus: CorpusRow
     pixels: PillowImage.Image | None = None
     upstream: Mapping[type[Row], Row] = field(default_factory=dict)
     problem: Row | None = None
+
+    @property
+    def key(self) -> str:
+        return self.corpus.key
+
+    @property
+    def width(self) -> int | None:
+        return self.corpus.width if self.pixels is None else self.pixels.width
+
+    @property
+    def height(self) -> int | None:
+        return self.corpus.height if self.pixels is None else self.pixels.height
+
+    @property
+    def alt(self) -> str | None:
+        return self.corpus.alt
+
+    @property
+    def sha256(self) -> str | None:
+        return self.corpus.sha256
 
     def row(self, row_type: type[AnyRow]) -> AnyRow:
         """The upstream row of this type."""
@@ -62,14 +75,25 @@ class Image:
         return self.pixels
 
 
+class Sink(Protocol):
+    """Where files go. Paths are relative to the data set; a Path names a temporary file to move or upload before returning."""
+
+    def put(self, path: str, content: bytes | Path) -> None: ...
+
+
+ReadBytes = Callable[[Sequence[CorpusRow]], list[bytes | None]]
+
+
 @dataclass(frozen=True)
 class StageContext:
-    """What the worker gives a stage when it is born."""
+    """What the worker gives a stage when it is born. `read_bytes` gives an image's source bytes, None where they are gone."""
 
     fingerprint: str
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     generators: Mapping[str, Generator] = field(default_factory=dict)
     detectors: Mapping[str, Detector] = field(default_factory=dict)
+    read_bytes: ReadBytes | None = None
+    sink: Sink | None = None
 
 
 class ConservationError(RuntimeError):
@@ -77,8 +101,12 @@ class ConservationError(RuntimeError):
 
 
 class AnyStage(ABC, Generic[ParamsT, RowT]):
-    """What all stages state of themselves: `reads` must be among a run's stages, `may_read` is read where it is."""
+    """What all stages state of themselves: `reads` must be among a run's stages, `may_read` is read where it is.
 
+    `gated_by` names the stage whose rows say whether an item may be run at all.
+    """
+
+    scope: ClassVar[Scope]
     name: ClassVar[str]
     version: ClassVar[int]
     reads: ClassVar[tuple[str, ...]] = ()
@@ -86,6 +114,7 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
     needs_pixels: ClassVar[bool] = False
     generator_roles: ClassVar[tuple[str, ...]] = ()
     detector_roles: ClassVar[tuple[str, ...]] = ()
+    gated_by: ClassVar[str | None] = None
     row_type: ClassVar[type[Row]]
     params_type: ClassVar[type[StageParams]]
 
@@ -115,33 +144,75 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
         """The engines that these parameters use, by their names in the configuration."""
         return (*cls.generator_roles, *cls.detector_roles)
 
+    @classmethod
+    def resolved(cls, params: Any, around: Surroundings) -> Any:
+        """The parameters as they are hashed: what they leave to the run is filled in."""
+        fields = type(params).model_fields
+        filled: dict[str, Any] = {}
+        if "domain" in fields and "domain" not in params.model_fields_set:
+            filled["domain"] = around.domain
+        if "allow_unverified" in fields and around.allows_unverified:
+            filled["allow_unverified"] = True
+        return params.model_copy(update=filled)
+
+    @classmethod
+    def problems(cls, params: Any, around: Surroundings) -> Iterator[str]:
+        """Why these parameters cannot be run in this run: what is wrong, and what to do. The place is named by the caller."""
+        if cls.name in around.computed:
+            for upstream in cls.reads:
+                if upstream not in around.stages:
+                    yield f"stages.{cls.name} reads {upstream}, which is not among the stages"
+            for role in cls.roles(params):
+                if role not in around.engines:
+                    yield f"stages.{cls.name} needs the engine {role}: add the block engines.{role}"
+
+    @classmethod
+    def checks(cls, params: Any) -> Iterator[Check]:
+        """What must be installed or at hand on this machine beside the engines."""
+        yield from ()
+
+    @classmethod
+    def objections(cls, params: Any, row: Row) -> list[str] | None:
+        """What a row of `gated_by` says against running its item; None: this row does not say, its neighbours do."""
+        return []
+
+    @classmethod
+    def refusal(cls, num_items: int, objections: Sequence[str]) -> str:
+        """What a user is told where items were not run for these objections: which, why, and what to do."""
+        return f"{num_items} items of {cls.name} were not run: {', '.join(objections)}"
+
+    @classmethod
+    def settled(cls, image: Image) -> Row | None:
+        """The row of an image that something before this stage has settled already; None: the stage is to look at it."""
+        for row in image.upstream.values():
+            if row.status != "ok":
+                return cls.row_type(key=image.key, status="skipped", reason=skip_reason(row))
+        if image.problem is not None:
+            return _passed_on(cls.row_type, image.problem)
+        if not image.upstream and image.corpus.status != "ok":
+            return _passed_on(cls.row_type, image.corpus)
+        return None
+
     def _live(self, unit: Sequence[Image]) -> list[Image]:
-        return [image for image in unit if self._settle(image) is None]
+        return [image for image in unit if self.settled(image) is None]
 
     def _joined(self, unit: Sequence[Image], fresh: Sequence[Row]) -> list[Row]:
         """A row an image: fresh ones for those that could be run, the others' settled.
 
         Raises: ConservationError where the fresh rows are not one for each of them, in order.
         """
-        settled = [self._settle(image) for image in unit]
+        settled = [self.settled(image) for image in unit]
         expected = [image.key for image, row in zip(unit, settled, strict=True) if row is None]
         if [row.key for row in fresh] != expected:
             raise ConservationError(f"stage {self.name} returned {len(fresh)} rows for {len(expected)} images, or in another order")
         rest = iter(fresh)
         return [next(rest) if row is None else row for row in settled]
 
-    def _settle(self, image: Image) -> Row | None:
-        for row in image.upstream.values():
-            if row.status != "ok":
-                return self.row_type(key=image.key, status="skipped", reason=skip_reason(row))
-        if image.problem is not None:
-            problem = image.problem
-            return self.row_type(key=image.key, status=problem.status, reason=problem.reason, detail=problem.detail)
-        return None
-
 
 class Stage(AnyStage[ParamsT, RowT]):
     """Base of all unit stages. A subclass states its class variables and writes `run`."""
+
+    scope = "unit"
 
     @abstractmethod
     async def run(self, unit: Sequence[Image], attempt: int) -> list[RowT]:
@@ -161,6 +232,8 @@ class BlockStage(AnyStage[ParamsT, RowT]):
 
     What is written of a unit must depend on other units as little as can be: stages below run again where it has changed.
     """
+
+    scope = "block"
 
     @abstractmethod
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[RowT]]:
@@ -191,6 +264,53 @@ class _LiveUnits:
 
     def __iter__(self) -> Iterator[Sequence[Image]]:
         return map(self.live, self.block)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """All units of one shard, read one after another. `label` names what is made of it, whatever the retry."""
+
+    number: int
+    label: str
+    units: Iterable[Sequence[Image]]
+
+
+class ShardStage(AnyStage[ParamsT, RowT]):
+    """Base of the stages that write files of a whole shard beside the ledger, into `context.sink`. They block and have no engine."""
+
+    scope = "shard"
+
+    @abstractmethod
+    def run(self, shard: Shard) -> list[Row]:
+        """One row for each image of the shard, in order; of one that is settled before, the row that `settled` gives."""
+
+    def process(self, shard: Shard) -> list[Row]:
+        """`run`, its rows held against the images.
+
+        Raises: ConservationError where `run` breaks its contract.
+        """
+        keys: list[str] = []
+
+        def seen() -> Iterator[Sequence[Image]]:
+            for unit in shard.units:
+                keys.extend(image.key for image in unit)
+                yield unit
+
+        rows = self.run(Shard(shard.number, shard.label, seen()))
+        if [row.key for row in rows] != keys:
+            raise ConservationError(f"stage {self.name} returned {len(rows)} rows for {len(keys)} images, or in another order")
+        return rows
+
+    @classmethod
+    def settled(cls, image: Image) -> Row | None:
+        """An image that the corpus stopped is skipped here too: nothing of it is written."""
+        if image.corpus.status != "ok":
+            return cls.row_type(key=image.key, status="skipped", reason=skip_reason(image.corpus))
+        return super().settled(image)
+
+
+def _passed_on(row_type: type[Row], row: Row) -> Row:
+    return row_type(key=row.key, status=row.status, reason=row.reason, detail=row.detail)
 
 
 def skip_reason(upstream: Row) -> str:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from schemas.rows import CaptionRow
 from stages.answers import Outcome, ask, question
-from stages.base import Image, Stage, StageParams, seed_of
+from stages.base import Image, Stage, seed_of
+from stages.params import StageParams
 from stages.words.domain import ANY_DOMAIN, Domain
 
 

@@ -3,24 +3,22 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
 
 from pydantic import Field
 
 from schemas.dataset import ExportRecord, image_key, shard_name
 from schemas.finehard import finehard_json, finehard_record
-from schemas.rows import CorpusRow, ExportRow, RegionCaptionRow, Row
-from stages.base import StageParams, skip_reason
+from schemas.rows import BalanceRow, CorpusRow, ExportRow, RegionCaptionRow, Row
+from stages.base import Image, ReadBytes, Shard, ShardStage, Sink
 from stages.dataset.files import ShardFiles, extension
 from stages.dataset.record import export_record
 from stages.dataset.tally import Tally
 from stages.dataset.upright import upright
-from stages.negatives.candidates import exported, sources
-
-ReadBytes = Callable[[Sequence[CorpusRow]], list[bytes | None]]
+from stages.negatives.candidates import PROPOSING, holders, released
+from stages.params import StageParams, Surroundings
 
 
 class ExportParams(StageParams):
@@ -31,95 +29,106 @@ class ExportParams(StageParams):
     allow_leaks: bool = Field(False, description="Export also where the blind audit of the negatives failed; the card says so.")
 
 
-@dataclass(frozen=True)
-class ExportImage:
-    """One image of a unit: its index row, and its rows of the stages that export reads, by stage name."""
-
-    corpus: CorpusRow
-    rows: Mapping[str, Row]
-
-
-class Sink(Protocol):
-    """Where files go. Paths are relative to the data set; a Path names a temporary file to move or upload before returning."""
-
-    def put(self, path: str, content: bytes | Path) -> None: ...
-
-
-class Export:
+class Export(ShardStage[ExportParams, ExportRow]):
     """Write one shard. The same rows and bytes give the same files: order, times, owners and row groups are fixed.
 
     A shard of which nothing is exported is written too, empty, so that a set is complete when its numbers are.
     """
 
-    name: ClassVar[str] = "export"
-    version: ClassVar[int] = 3
-    scope: ClassVar[str] = "shard"
-    may_read: ClassVar[tuple[str, ...]] = ("caption", "select", "region_caption")
-    row_type: ClassVar[type[ExportRow]] = ExportRow
-    params_type: ClassVar[type[ExportParams]] = ExportParams
-
-    def __init__(self, params: ExportParams) -> None:
-        self.params = params
+    name = "export"
+    version = 3
+    may_read = ("caption", "select", "region_caption")
+    gated_by = "balance"
 
     @classmethod
     def reads_among(cls, stages: Collection[str]) -> tuple[str, ...]:
-        """The stages that are read, of those that a run has: of those that hold candidates the furthest."""
-        return (*(name for name in cls.may_read if name in stages), *sources(stages))
+        return (*super().reads_among(stages), *holders(stages))
 
-    def run(
-        self, shard_number: int, units: Iterable[Sequence[ExportImage]], read_bytes: ReadBytes, sink: Sink, label: str = ""
-    ) -> list[ExportRow]:
-        """One row an image, in order. Blocks; holds the bytes of one unit in memory. The statistics are put last.
+    @classmethod
+    def problems(cls, params: ExportParams, around: Surroundings) -> Iterator[str]:
+        """Nothing unverified is exported unless the user says so."""
+        if around.export_to is None:
+            yield "the block export is missing: `export: {to: ...}` says where the data set goes"
+        if not params.allow_unverified and "verify" not in around.stages and any(name in around.stages for name in PROPOSING):
+            yield (
+                "stages.export would release negatives that no judge has looked at: add the stage verify, run with "
+                "--allow-unverified, or set stages.export.allow_unverified to true"
+            )
+        chooser = around.stages.get("balance")
+        if chooser is not None and "verify" in around.stages and getattr(chooser, "allow_unverified", False) != params.allow_unverified:
+            yield (
+                "stages.balance.allow_unverified and stages.export.allow_unverified differ: "
+                "set both, or none and run with --allow-unverified"
+            )
 
-        `label` names what the shard is a function of; it is kept in the statistics.
-        """
-        name = shard_name(shard_number)
+    @classmethod
+    def objections(cls, params: ExportParams, row: Row) -> list[str] | None:
+        """The leaks that the blind audit of the shard's block found, as `regions/length` and the like."""
+        if params.allow_leaks:
+            return []
+        audits = row.audits if isinstance(row, BalanceRow) else []
+        return [f"{audit.of}/{leak}" for audit in audits if audit.verdict == "fail" for leak in audit.leaks] if audits else None
+
+    @classmethod
+    def refusal(cls, num_items: int, objections: Sequence[str]) -> str:
+        return (
+            f"{num_items} shards are not exported: the blind audit of their negatives failed ({', '.join(objections)}); "
+            "give balance more candidates (max_negatives, over_generation) or more rounds, or set stages.export.allow_leaks: true"
+        )
+
+    def run(self, shard: Shard) -> list[Row]:
+        """Holds the bytes of one unit in memory. The statistics are put last; they keep the shard's label."""
+        sink, read_bytes, name = self.context.sink, self.context.read_bytes, shard_name(shard.number)
+        assert sink is not None, "a run that exports says where to"
+        assert read_bytes is not None, "a shard stage is given the source's bytes"
         with tempfile.TemporaryDirectory(prefix="fgdata-export-") as folder:
             with ShardFiles(Path(folder)) as files:
-                shard = _Shard(shard_number, files, sink, self.params)
-                for unit in units:
-                    shard.add(unit, read_bytes)
+                writer = _Writer(shard.number, files, sink, read_bytes, self.params)
+                for unit in shard.units:
+                    writer.add(unit)
             sink.put(f"{name}.tar", files.tar.path)
             sink.put(f"{name}.parquet", files.parquet.path)
             if self.params.finehard:
                 sink.put(f"finehard/{name}.json", files.finehard.file.path)
         finehard = files.finehard.file.digest(f"finehard/{name}.json") if self.params.finehard else None
         tar, parquet = files.tar.digest(f"{name}.tar"), files.parquet.digest(f"{name}.parquet")
-        stats = shard.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements).model_copy(update={"label": label})
+        stats = writer.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements).model_copy(update={"label": shard.label})
         text = json.dumps(stats.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
         sink.put(f"{name}_stats.json", f"{text}\n".encode())
-        return shard.tally.rows
+        return [*writer.tally.rows]
 
 
 @dataclass
-class _Shard:
+class _Writer:
     """A shard while it is written."""
 
     number: int
     files: ShardFiles
     sink: Sink
+    read_bytes: ReadBytes
     params: ExportParams
     tally: Tally = field(default_factory=Tally)
 
-    def add(self, unit: Sequence[ExportImage], read_bytes: ReadBytes) -> None:
+    def add(self, unit: Sequence[Image]) -> None:
         """The images of one unit, in order. An image's key counts all images of the shard, so that no other image moves it."""
-        live = [image.corpus for image in unit if _refusal(image) is None]
-        contents = iter(read_bytes(live) if live else [])
-        for image in unit:
-            refusal = _refusal(image)
-            row, record = (refusal, None) if refusal else self._export(image, next(contents))
-            regions = image.rows.get("region_caption")
-            self.tally.add(row, record, regions if isinstance(regions, RegionCaptionRow) else None)
+        settled = [Export.settled(image) for image in unit]
+        live = [image.corpus for image, row in zip(unit, settled, strict=True) if row is None]
+        contents = iter(self.read_bytes(live) if live else [])
+        for image, row in zip(unit, settled, strict=True):
+            if isinstance(row, ExportRow):
+                self.tally.add(row)
+            else:
+                self.tally.add(*self._export(image, next(contents)), image.optional(RegionCaptionRow))
 
-    def _export(self, image: ExportImage, content: bytes | None) -> tuple[ExportRow, ExportRecord | None]:
+    def _export(self, image: Image, content: bytes | None) -> tuple[ExportRow, ExportRecord | None]:
         """Write one image; its row, and its record unless its bytes are gone. Of a text corpus the record alone is written."""
         corpus = image.corpus
         if content is None and corpus.has_pixels:
             return _failed(corpus, "source_gone", "has gone since it was indexed"), None
         if content is not None and corpus.sha256 and hashlib.sha256(content).hexdigest() != corpus.sha256:
             return _failed(corpus, "source_changed", "not the bytes that were indexed"), None
-        denied = exported(image.rows, allows_unverified=self.params.allow_unverified)
-        record = export_record(corpus, image.rows, denied, image_key(self.number, len(self.tally.rows)))
+        denied = released(image.upstream.values(), allows_unverified=self.params.allow_unverified)
+        record = export_record(image, denied, image_key(self.number, len(self.tally.rows)))
         suffix = extension(corpus.format)
         self.files.add(record, content, suffix)
         if self.params.finehard and content is not None:
@@ -143,16 +152,6 @@ class _Shard:
         if written.caption and written.bbox_info:
             self.files.finehard.add(finehard_json(written))
             self.sink.put(f"finehard/{f_path}", pixels)
-
-
-def _refusal(image: ExportImage) -> ExportRow | None:
-    """The row of an image that something upstream stopped: by the first that did, in order of the stages."""
-    upstream = (image.corpus, *(image.rows[name] for name in Export.reads_among(image.rows)))
-    for row in upstream:
-        if row.status != "ok":
-            reason = skip_reason(row)
-            return ExportRow(key=image.corpus.key, status="skipped", reason=reason)
-    return None
 
 
 def _failed(corpus: CorpusRow, reason: str, detail: str) -> ExportRow:

@@ -1,20 +1,23 @@
 """ground: phrases of the long caption, and every detection of them above a low floor, with its scores."""
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from schemas.boxes import clip_box
+from schemas.check import Check
 from schemas.rows import CaptionRow, Detection, GroundRow, Phrase, Usage
 from stages.answers import Outcome, ask, question
-from stages.base import Image, Stage, StageParams, seed_of
+from stages.base import Image, Stage, seed_of
 from stages.engines.base import DetectRequest, Found
+from stages.params import StageParams
 from stages.regions.evidence import best_boxes, with_agreement, with_lineup
 from stages.regions.lineup import Lineup, lineup_of
 from stages.words.domain import ANY_DOMAIN, Domain
-from stages.words.phrases import chunk_phrases, given_phrases, spacy_phrases
+from stages.words.phrases import chunk_phrases, given_phrases, spacy_model_path, spacy_phrases
 
 
 class GroundParams(StageParams):
@@ -69,6 +72,18 @@ class Ground(Stage[GroundParams, GroundRow]):
     def roles(cls, params: GroundParams) -> tuple[str, ...]:
         reader = ("reader",) if params.phrases == "llm" else ()
         return (*reader, "detector", *(("second_detector",) if params.second else ()))
+
+    @classmethod
+    def checks(cls, params: GroundParams) -> Iterator[Check]:
+        """That the phrase reader spaCy and its model are installed, where it is asked for."""
+        if params.phrases != "spacy":
+            return
+        if importlib.util.find_spec("spacy") is None:
+            yield Check("spaCy", False, "the package spacy is not installed", "pip install 'fgdata[spacy]'")
+            return
+        model = params.spacy_model
+        act = f"install the model package {model}, or set stages.ground.phrases: chunker"
+        yield Check("spaCy", spacy_model_path(model) is not None, model, act)
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[GroundRow]:
         read = await self._read(unit, attempt)

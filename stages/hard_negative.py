@@ -13,12 +13,13 @@ from pydantic import BaseModel, Field
 
 from schemas.rows import CAPTION, CaptionRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, SelectRow
 from stages.answers import Outcome, ask, question, total_usage
-from stages.base import Image, Stage, StageParams, rng, seed_of
+from stages.base import Image, Stage, rng, seed_of
 from stages.engines.base import Request
 from stages.negatives.caption_negatives import caption_negatives
 from stages.negatives.compose import composed
 from stages.negatives.edits import Known, Proposal, accept, known_of
 from stages.negatives.edits_schema import NewValues, is_quoted, quoted_schema, slots_of
+from stages.params import StageParams
 from stages.words.domain import ANY_DOMAIN, Domain
 
 

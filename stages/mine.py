@@ -8,9 +8,10 @@ from typing import NamedTuple
 from pydantic import Field
 
 from schemas.rows import MineRow, RegionCaption, RegionCaptionRow, RegionNegatives
-from stages.base import BlockStage, Image, StageParams
+from stages.base import BlockStage, Image
 from stages.negatives.grouping import Group, Member, group_members
 from stages.negatives.reciprocal import Expression, exclude_each_other, parse, reciprocal
+from stages.params import StageParams
 
 
 class MineParams(StageParams):

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from schemas.boxes import Box, share_inside
 from schemas.rows import Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
 from stages.answers import Outcome, ask, question, total_usage
-from stages.base import Image, Stage, StageParams, seed_of
+from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
+from stages.params import StageParams
 from stages.regions.focus import Focus
 from stages.regions.leakage import Captioned, swaps
 from stages.words.domain import ANY_DOMAIN, Domain

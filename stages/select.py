@@ -1,14 +1,15 @@
 """select: which stored detections are regions. Thresholds and overlaps only; no pixels, no engine."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from schemas.boxes import Box, area, iou_matrix, keep_by_nms
 from schemas.rows import Detection, GroundRow, Region, SelectRow
-from stages.base import Image, Stage, StageParams
+from stages.base import Image, Stage
+from stages.params import StageParams, Surroundings
 from stages.regions.evidence import are_said_more_fully, rival_scores
 from stages.words.phrases import num_named
 
@@ -50,6 +51,22 @@ class Select(Stage[SelectParams, SelectRow]):
     name = "select"
     version = 2
     reads = ("ground",)
+
+    @classmethod
+    def resolved(cls, params: SelectParams, around: Surroundings) -> SelectParams:
+        """Without a threshold of its own it takes the detector's."""
+        own: SelectParams = super().resolved(params, around)
+        detector = around.engines.get("detector")
+        if own.min_score is not None or detector is None:
+            return own
+        return own.model_copy(update={"min_score": getattr(detector, "default_min_score", 0.0)})
+
+    @classmethod
+    def problems(cls, params: SelectParams, around: Surroundings) -> Iterator[str]:
+        yield from super().problems(params, around)
+        ground = around.stages.get("ground")
+        if params.min_agreement is not None and ground is not None and not getattr(ground, "second", False):
+            yield "stages.select.min_agreement needs a second detector: set stages.ground.second to true"
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[SelectRow]:
         return [self._select(image.key, image.row(GroundRow)) for image in unit]

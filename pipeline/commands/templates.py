@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 
 KINDS = ("laptop", "one-gpu", "one-node", "cluster", "openai")
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel
 
-from pipeline.config.read import ConfigError, validated
+from pipeline.config.model import ConfigError
+from pipeline.config.read import validated
 from stages.train.config import Stage1, Stage2, TrainConfig, TrainError, TrainPlacement
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """What a user does to a ledger between runs: ask for failed rows again, remove what is superseded."""
 
 from pipeline.config.graph import Node
-from pipeline.ledger.state import Item, State
+from pipeline.ledger.items import Item
+from pipeline.ledger.state import State
 from pipeline.ledger.tables import Table
 
 

@@ -1,7 +1,6 @@
-"""What decides a stage's output, as a digest and as the readable stage.json. Never the corpus, never where it runs."""
+"""What decides a stage's output, as the readable stage.json that a fingerprint is the digest of. Never the corpus or where it runs."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 from pipeline.config.registry import model_path
 from pipeline.given.params import GivenParams
 from prompts.loader import Prompt
-from stages.base import StageParams
-from stages.engines.specs import AnySpec, ModelSpec
+from schemas.stage_json import StageJson
+from stages.engines.specs import ModelSpec, Spec
+from stages.params import StageParams
 
 _SAMPLES, _SAMPLE_BYTES = 64, 64 * 1024
 
@@ -21,33 +21,27 @@ def describe_stage(
     version: int,
     params: StageParams,
     prompts: Mapping[str, Prompt],
-    specs: Mapping[str, AnySpec],
+    specs: Mapping[str, Spec],
     upstream: Mapping[str, str],
     given: GivenParams | None = None,
-) -> dict[str, Any]:
-    """Everything that a fingerprint hashes; becomes stage.json. `upstream` is stage -> fingerprint.
+) -> StageJson:
+    """Everything that a fingerprint hashes. `upstream` is stage -> fingerprint.
 
     Of a stage whose rows are given and never computed, the parameters decide nothing.
     """
     is_computed = given is None or given.missing == "compute"
-    return {
-        "stage": name,
-        "version": version,
-        "params": params.model_dump(mode="json") if is_computed else {},
-        "prompts": {task: prompt.hashed() for task, prompt in sorted(prompts.items())},
-        "engines": {role: _describe_engine(spec) for role, spec in sorted(specs.items())},
-        "upstream": dict(sorted(upstream.items())),
-        **({} if given is None else {"given": given.hashed()}),
-    }
+    return StageJson(
+        stage=name,
+        version=version,
+        params=params.hashed() if is_computed else {},
+        prompts={task: prompt.hashed() for task, prompt in sorted(prompts.items())},
+        engines={role: _describe_engine(spec) for role, spec in sorted(specs.items())},
+        upstream=dict(sorted(upstream.items())),
+        given=None if given is None else given.hashed(),
+    )
 
 
-def fingerprint_of(description: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _describe_engine(spec: AnySpec) -> dict[str, Any]:
+def _describe_engine(spec: Spec) -> dict[str, Any]:
     described = spec.hashed()
     if isinstance(spec, ModelSpec):
         folder = Path(model_path(spec.model))

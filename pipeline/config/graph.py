@@ -3,32 +3,37 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Any, Literal
 
-from pipeline.config.fingerprint import describe_stage, fingerprint_of
-from pipeline.config.read import Config, ConfigError
-from pipeline.config.registry import BLOCK_STAGES, STAGES, row_type
+from pipeline.config.fingerprint import describe_stage
+from pipeline.config.model import Config, ConfigError
+from pipeline.config.registry import DEMO_PROMPTS, STAGES, AnyStageType
 from prompts.loader import Prompt, PromptError, load_prompt
 from schemas.rows import Row
-from stages.export import Export
-
-Scope = Literal["unit", "block", "shard"]
+from schemas.stage_json import StageJson
+from stages.base import Scope
 
 
 @dataclass(frozen=True)
 class Node:
     """One stage of this configuration. `reads` names its upstream stages; `description` becomes stage.json."""
 
-    name: str
-    scope: Scope
+    stage: AnyStageType
     reads: tuple[str, ...]
     fingerprint: str
-    description: Mapping[str, Any]
+    description: StageJson
     prompts: Mapping[str, Prompt]
 
     @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def scope(self) -> Scope:
+        return self.stage.scope
+
+    @property
     def row_type(self) -> type[Row]:
-        return row_type(self.name)
+        return self.stage.row_type
 
 
 def build_graph(config: Config) -> list[Node]:
@@ -43,35 +48,20 @@ def build_graph(config: Config) -> list[Node]:
 
 
 def _reads(config: Config, name: str) -> tuple[str, ...]:
-    if name == Export.name:
-        return Export.reads_among(config.stages)
+    """What the stage reads of this run; one whose rows are all given reads what they are rows about."""
     stage = STAGES[name]
-    if not config.is_computed(name):
-        return tuple(other for other in stage.reads if other in config.stages)
-    return stage.reads_among(config.stages)
-
-
-def _scope(name: str) -> Scope:
-    if name == Export.name:
-        return "shard"
-    return "block" if name in BLOCK_STAGES else "unit"
+    if config.is_computed(name):
+        return stage.reads_among(config.stages)
+    return tuple(other for other in stage.reads if other in config.stages)
 
 
 def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:
-    is_export = name == Export.name
-    reads = _reads(config, name)
-    names = {} if is_export or not config.is_computed(name) else STAGES[name].prompt_names(config.stages[name])
+    stage, reads, params = STAGES[name], _reads(config, name), config.stages[name]
+    versions = stage.prompt_names(params) if config.is_computed(name) else {}
     try:
-        prompts = {task: load_prompt(task, version, config.prompts_dir) for task, version in names.items()}
+        prompts = {task: load_prompt(task, version, config.prompts_dir, DEMO_PROMPTS) for task, version in versions.items()}
     except PromptError as error:
         raise ConfigError(f"stages.{name}: {error}") from error
-    description = describe_stage(
-        name,
-        Export.version if is_export else STAGES[name].version,
-        config.stages[name],
-        prompts,
-        config.specs(name),
-        {upstream: nodes[upstream].fingerprint for upstream in reads},
-        config.given.get(name),
-    )
-    return Node(name, _scope(name), reads, fingerprint_of(description), description, prompts)
+    upstream = {other: nodes[other].fingerprint for other in reads}
+    description = describe_stage(name, stage.version, params, prompts, config.specs(name), upstream, config.given.get(name))
+    return Node(stage, reads, description.fingerprint(), description, prompts)

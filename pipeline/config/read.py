@@ -1,84 +1,26 @@
 """One YAML, four blocks: corpus, engines, stages (hashed), placement (never hashed). The only reader of the environment."""
 
+import dataclasses
 import difflib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from pipeline.config.registry import DETECTOR_ROLES, ROLES, STAGE_NAMES, STAGES, model_path, params_type
+from pipeline.config.model import Config, ConfigError, ExportTo, Placement
+from pipeline.config.registry import ROLES, STAGES, is_carried, model_path
 from pipeline.corpus.params import CorpusParams
-from pipeline.given.params import FIELDS, GIVABLE, GivenParams
-from stages.balance import Balance, BalanceParams
-from stages.base import StageParams
-from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
-from stages.export import Export, ExportParams
-from stages.ground import GroundParams
-from stages.select import SelectParams
+from pipeline.given.params import GivenParams
+from pipeline.given.tables import TABLES
+from stages.engines.specs import ModelSpec, Resources, Spec
+from stages.params import StageParams, Surroundings
 from stages.words.domain import Domain
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-# What a stage whose rows are all given cannot do without: a negative is of an expression.
-_GIVEN_NEEDS: Mapping[str, tuple[str, ...]] = {"hard_negative": ("region_caption",)}
 _BLOCKS = ("workdir", "corpus", "given", "domain", "engines", "stages", "placement", "export", "prompts_dir")
-
-
-class ConfigError(ValueError):
-    """The user's configuration is wrong: one line that says what, where, and what to do."""
-
-
-class Placement(BaseModel):
-    """The YAML block `placement`: where and how fast. Never hashed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    schedule: Literal["auto", "stages", "streaming"] = Field(
-        "auto", description="One stage after another, or all pools at once; auto: at once where the cluster holds them all."
-    )
-    wait_for_nodes: bool = Field(
-        False, description="The cluster grows on demand: workers that it cannot hold yet wait for nodes instead of being refused."
-    )
-    address: str | None = Field(None, description="Ray cluster to join (auto, host:port); null: start one here.")
-    stages: Mapping[str, Resources] = Field(default_factory=dict, description="Workers by stage; what is absent gets one worker, one core.")
-
-
-class ExportTo(BaseModel):
-    """The YAML block `export`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    to: str = Field(description="Folder or s3:// location of the data set.")
-
-
-@dataclass(frozen=True)
-class Config:
-    """A validated configuration; paths are absolute, the environment is read."""
-
-    path: Path
-    workdir: str
-    corpus: CorpusParams
-    engines: Mapping[str, AnySpec]
-    stages: Mapping[str, StageParams]
-    placement: Placement
-    export_to: str | None
-    prompts_dir: Path | None
-    given: Mapping[str, GivenParams] = field(default_factory=dict)
-
-    def is_computed(self, stage: str) -> bool:
-        """Whether the stage itself runs: on all images, or on those without a given row."""
-        return stage not in self.given or self.given[stage].missing == "compute"
-
-    def resources(self, stage: str) -> Resources:
-        """What a worker of this stage may use."""
-        return self.placement.stages.get(stage, Resources())
-
-    def specs(self, stage: str) -> dict[str, AnySpec]:
-        """Role -> engine of the roles that a stage uses."""
-        if stage == Export.name or not self.is_computed(stage):
-            return {}
-        return {role: self.engines[role] for role in STAGES[stage].roles(self.stages[stage])}
 
 
 def load_config(path: Path, *, allow_unverified: bool = False) -> Config:
@@ -115,45 +57,48 @@ class _Reader:
             if not self.content.get(block):
                 raise ConfigError(f"the block {block} is missing")
         engines = self._engines()
-        stages = self._stages(engines)
-        prompts_dir = self.content.get("prompts_dir")
         export = self.content.get("export")
-        config = Config(
+        export_to = self._located(validated(ExportTo, export, "export").to) if export else None
+        written = self._stages()
+        given = self._given(written)
+        computed = [name for name in written if name not in given or given[name].missing == "compute"]
+        around = Surroundings(written, computed, engines, self._domain(), self.allow_unverified, export_to)
+        stages = {name: STAGES[name].resolved(params, around) for name, params in written.items()}
+        _check_together(stages, dataclasses.replace(around, stages=stages))
+        prompts_dir = self.content.get("prompts_dir")
+        return Config(
             path=self.path.absolute(),
             workdir=self._located(str(self.content["workdir"])),
             corpus=self._corpus(),
             engines=engines,
             stages=stages,
             placement=self._placement(),
-            export_to=self._located(validated(ExportTo, export, "export").to) if export else None,
+            export_to=export_to,
             prompts_dir=Path(self._located(prompts_dir)) if prompts_dir else None,
-            given=self._given(stages),
+            given=given,
         )
-        self._check_whole(config)
-        return config
 
     def _corpus(self) -> CorpusParams:
         corpus = validated(CorpusParams, self.content["corpus"], "corpus")
         hashes = corpus.benchmark_hashes and self._located(corpus.benchmark_hashes)
         return corpus.model_copy(update={"path": self._located(corpus.path), "benchmark_hashes": hashes})
 
-    def _engines(self) -> dict[str, AnySpec]:
+    def _engines(self) -> dict[str, Spec]:
         blocks = _mapping(self.content.get("engines") or {}, "engines")
         _known(blocks, ROLES, "engines")
         return {role: self._engine(role, block) for role, block in blocks.items()}
 
-    def _engine(self, role: str, block: Any) -> AnySpec:
+    def _engine(self, role: str, block: Any) -> Spec:
         where = f"engines.{role}"
         fields = dict(_mapping(block, where))
-        kinds = _KINDS["detector" if role in DETECTOR_ROLES else "generator"]
-        kind = fields.get("kind")
-        if kind not in kinds:
+        kinds, kind = ROLES[role], fields.get("kind")
+        if not isinstance(kind, str) or kind not in kinds:
             raise ConfigError(f"{where}.kind is {kind!r}{_did_you_mean(str(kind), kinds)}; it must be one of {', '.join(kinds)}")
-        spec: AnySpec = validated(kinds[kind], fields, where)
+        spec = validated(kinds[kind], fields, where)
         return self._located_model(spec, where) if isinstance(spec, ModelSpec) else spec
 
-    def _located_model(self, spec: ModelSpec, where: str) -> Any:
-        if spec.model.startswith("builtin:"):
+    def _located_model(self, spec: ModelSpec, where: str) -> ModelSpec:
+        if is_carried(spec.model):
             if not Path(model_path(spec.model)).is_dir():
                 raise ConfigError(f"{where}.model is '{spec.model}', which is no checkpoint of the demo")
             return spec
@@ -166,19 +111,13 @@ class _Reader:
             raise ConfigError(f"{where}.revision is missing: pin the commit or tag of the hub model {spec.model}")
         return spec
 
-    def _stages(self, engines: Mapping[str, AnySpec]) -> dict[str, StageParams]:
+    def _stages(self) -> dict[str, StageParams]:
+        """The blocks of the stages as written, in the order of the DAG."""
         blocks = _mapping(self.content["stages"], "stages")
-        _known(blocks, STAGE_NAMES, "stages")
-        domain = self._domain()
-        stages = {
-            name: _with_domain(validated(params_type(name), blocks[name] or {}, f"stages.{name}"), domain)
-            for name in STAGE_NAMES
-            if name in blocks
+        _known(blocks, STAGES, "stages")
+        return {
+            name: validated(stage.params_type, blocks[name] or {}, f"stages.{name}") for name, stage in STAGES.items() if name in blocks
         }
-        select = stages.get("select")
-        if isinstance(select, SelectParams) and select.min_score is None and "detector" in engines:
-            stages["select"] = select.model_copy(update={"min_score": getattr(engines["detector"], "default_min_score", 0.0)})
-        return {name: _allowing(params) for name, params in stages.items()} if self.allow_unverified else stages
 
     def _domain(self) -> Domain:
         """The block `domain`, or the file that it names."""
@@ -193,23 +132,24 @@ class _Reader:
 
     def _given(self, stages: Mapping[str, StageParams]) -> dict[str, GivenParams]:
         blocks = _mapping(self.content.get("given") or {}, "given")
-        _known(blocks, GIVABLE, "given")
+        _known(blocks, TABLES, "given")
         return {name: self._given_stage(name, block, stages) for name, block in blocks.items()}
 
     def _given_stage(self, name: str, block: Any, stages: Mapping[str, StageParams]) -> GivenParams:
         where = f"given.{name}"
         given = validated(GivenParams, _mapping(block, where), where)
-        _known(given.fields, FIELDS[name], f"{where}.fields")
+        _known(given.fields, TABLES[name].fields, f"{where}.fields")
         if name not in stages:
             raise ConfigError(f"{where}: {name} is not among the stages: add `stages: {{{name}: {{}}}}`, or leave its rows out")
-        if given.format == "coco" and name != "ground":
-            raise ConfigError(f"{where}.format is coco, which holds boxes: give it to ground")
+        problem = given.misfit(name)
+        if problem is not None:
+            raise ConfigError(f"{where}.{problem}")
         return given.model_copy(update={"path": self._located(given.path)})
 
     def _placement(self) -> Placement:
         block = dict(_mapping(self.content.get("placement") or {}, "placement"))
         resources = _mapping(block.pop("stages", None) or {}, "placement.stages")
-        _known(resources, STAGE_NAMES, "placement.stages")
+        _known(resources, STAGES, "placement.stages")
         read = {name: validated(Resources, fields, f"placement.stages.{name}") for name, fields in resources.items()}
         return validated(Placement, block, "placement").model_copy(update={"stages": read})
 
@@ -217,52 +157,16 @@ class _Reader:
         place = os.path.expandvars(place)
         return place if "://" in place else str((self.folder / Path(place).expanduser()).resolve())
 
-    @staticmethod
-    def _check_whole(config: Config) -> None:
-        for name in config.stages:
-            if name == Export.name:
-                if config.export_to is None:
-                    raise ConfigError("the block export is missing: `export: {to: ...}` says where the data set goes")
-                continue
-            for upstream in STAGES[name].reads if config.is_computed(name) else _GIVEN_NEEDS.get(name, ()):
-                if upstream not in config.stages:
-                    raise ConfigError(f"stages.{name} reads {upstream}, which is not among the stages")
-            for role in STAGES[name].roles(config.stages[name]) if config.is_computed(name) else ():
-                if role not in config.engines:
-                    raise ConfigError(f"stages.{name} needs the engine {role}: add the block engines.{role}")
-        _check_verdicts(config.stages)
-        ground, select = config.stages.get("ground"), config.stages.get("select")
-        if isinstance(ground, GroundParams) and isinstance(select, SelectParams) and select.min_agreement is not None and not ground.second:
-            raise ConfigError("stages.select.min_agreement needs a second detector: set stages.ground.second to true")
 
-
-def _check_verdicts(stages: Mapping[str, StageParams]) -> None:
-    """That nothing unverified is exported unless the user says so."""
-    export, balance = stages.get(Export.name), stages.get(Balance.name)
-    allows = isinstance(export, ExportParams) and export.allow_unverified
-    if export is not None and not allows and "verify" not in stages and any(name in stages for name in ("hard_negative", "mine")):
-        raise ConfigError(
-            "stages.export would release negatives that no judge has looked at: add the stage verify, run with "
-            "--allow-unverified, or set stages.export.allow_unverified to true"
-        )
-    if isinstance(balance, BalanceParams) and export is not None and "verify" in stages and balance.allow_unverified != allows:
-        raise ConfigError(
-            "stages.balance.allow_unverified and stages.export.allow_unverified differ: set both, or none and run with --allow-unverified"
-        )
-    if balance is not None and not any(name in stages for name in ("hard_negative", "mine", "verify")):
-        raise ConfigError("stages.balance has nothing to choose from: add hard_negative, mine or both")
-
-
-_KINDS: dict[str, dict[str, Any]] = {
-    group: {get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in get_args(union)}
-    for group, union in (("generator", AnyGeneratorSpec), ("detector", AnyDetectorSpec))
-}
-
-
-def _with_domain(params: StageParams, domain: Domain) -> StageParams:
-    """The parameters with the configuration's domain, where the stage goes by one and its own block names none."""
-    goes_by_one = "domain" in type(params).model_fields and "domain" not in params.model_fields_set
-    return params.model_copy(update={"domain": domain}) if goes_by_one else params
+def _check_together(stages: Mapping[str, StageParams], around: Surroundings) -> None:
+    """Raises: ConfigError with the first thing that a stage has to say against the run around it."""
+    for name in stages:
+        for upstream in () if name in around.computed else TABLES[name].needs:
+            if upstream not in stages:
+                raise ConfigError(f"stages.{name} reads {upstream}, which is not among the stages")
+    for name, params in stages.items():
+        for problem in STAGES[name].problems(params, around):
+            raise ConfigError(problem)
 
 
 def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
@@ -281,12 +185,7 @@ def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
         raise ConfigError(f"{place}: {first['msg']}, not {first['input']!r}"[:300]) from error
 
 
-def _allowing(params: StageParams) -> StageParams:
-    has_option = "allow_unverified" in type(params).model_fields
-    return params.model_copy(update={"allow_unverified": True}) if has_option else params
-
-
-def _known(block: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+def _known(block: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for key in block:
         if key not in known:
             place = f"{where}.{key}" if where else str(key)

@@ -1,15 +1,20 @@
-"""The literal tables: which stages there are, which engines, and how an engine is born from its spec on the worker."""
+"""The literal tables: which stages there are, which engines by kind, which folders the package carries. One row each."""
 
-import importlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from schemas.rows import Row
 from stages.balance import Balance
-from stages.base import AnyStage, BlockStage, Stage, StageParams
+from stages.base import AnyStage
 from stages.caption import Caption
-from stages.engines.base import Detector, Generator
-from stages.engines.specs import AnyDetectorSpec, AnyGeneratorSpec, AnySpec, ModelSpec, Resources
+from stages.engines.grounding_dino import GroundingDinoSpec
+from stages.engines.groundingdino_py import GroundingDinoPySpec
+from stages.engines.openai_server import OpenAISpec
+from stages.engines.rehearsal import RehearsalDetectorSpec, RehearsalSpec
+from stages.engines.specs import DetectorSpec, GeneratorSpec, ModelSpec, Spec
+from stages.engines.transformers_local import TransformersSpec
+from stages.engines.vllm_async import VllmSpec
 from stages.export import Export
 from stages.ground import Ground
 from stages.hard_negative import HardNegatives
@@ -18,61 +23,67 @@ from stages.region_caption import RegionCaptioning
 from stages.select import Select
 from stages.verify import Verify
 
+RowOfTable = TypeVar("RowOfTable")
+SpecT = TypeVar("SpecT", bound=Spec)
+AnyStageType = type[AnyStage[Any, Any]]
+
+
+def _table(rows: Iterable[tuple[str, RowOfTable]]) -> dict[str, RowOfTable]:
+    """Raises: ValueError where two rows have one name."""
+    table: dict[str, RowOfTable] = {}
+    for name, row in rows:
+        if name in table:
+            raise ValueError(f"two rows are named {name!r}")
+        table[name] = row
+    return table
+
+
+def _kind(spec: type[Spec]) -> str:
+    (kind,) = get_args(spec.model_fields["kind"].annotation)
+    return str(kind)
+
+
 # In the order of the DAG.
-_ALL: tuple[type[AnyStage[Any, Any]], ...] = (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Verify, Balance)
-STAGES: dict[str, type[AnyStage[Any, Any]]] = {stage.name: stage for stage in _ALL}
-assert len(STAGES) == len(_ALL), "two stages share a name"
-UNIT_STAGES: dict[str, type[Stage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, Stage)}
-BLOCK_STAGES: dict[str, type[BlockStage[Any, Any]]] = {name: stage for name, stage in STAGES.items() if issubclass(stage, BlockStage)}
-STAGE_NAMES = (*STAGES, Export.name)
-
-DETECTOR_ROLES = ("detector", "second_detector")
-GENERATOR_ROLES = ("captioner", "writer", "reader", "judge")
-ROLES = (*GENERATOR_ROLES, *DETECTOR_ROLES)
-
-# kind -> (module, class, what answers are a function of: the unit alone, or of what else is in flight)
-ENGINES: dict[str, tuple[str, str, bool]] = {
-    "vllm": ("stages.engines.vllm_async", "VllmGenerator", False),
-    "openai": ("stages.engines.openai_server", "OpenAIGenerator", False),
-    "transformers": ("stages.engines.transformers_local", "TransformersGenerator", True),
-    "rehearsal": ("stages.engines.rehearsal", "RehearsalGenerator", True),
-    "grounding-dino": ("stages.engines.grounding_dino", "GroundingDinoDetector", True),
-    "groundingdino-py": ("stages.engines.groundingdino_py", "GroundingDinoPyDetector", True),
-    "rehearsal-detector": ("stages.engines.rehearsal", "RehearsalDetector", True),
+STAGES: Mapping[str, AnyStageType] = _table(
+    (stage.name, stage) for stage in (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Verify, Balance, Export)
+)
+GENERATORS: Mapping[str, type[GeneratorSpec]] = _table(
+    (_kind(spec), spec) for spec in (VllmSpec, OpenAISpec, TransformersSpec, RehearsalSpec)
+)
+DETECTORS: Mapping[str, type[DetectorSpec]] = _table(
+    (_kind(spec), spec) for spec in (GroundingDinoSpec, GroundingDinoPySpec, RehearsalDetectorSpec)
+)
+# Role in the configuration -> the kinds of engine that can play it.
+ROLES: Mapping[str, Mapping[str, type[Spec]]] = {
+    "captioner": GENERATORS,
+    "writer": GENERATORS,
+    "reader": GENERATORS,
+    "judge": GENERATORS,
+    "detector": DETECTORS,
+    "second_detector": DETECTORS,
 }
-
-CHECKPOINTS = Path(__file__).parents[1] / "demo" / "checkpoints"
-
-
-def params_type(stage: str) -> type[StageParams]:
-    """The type of a stage's block in the configuration."""
-    return Export.params_type if stage == Export.name else STAGES[stage].params_type
+_DEMO = Path(__file__).parents[1] / "demo"
+DEMO_PROMPTS = _DEMO / "prompts"
+# What stands before the colon of a model's name -> the folder of checkpoints that the package carries.
+MODEL_FOLDERS: Mapping[str, Path] = {"builtin": _DEMO / "checkpoints"}
 
 
 def row_type(stage: str) -> type[Row]:
     """The type of a stage's rows."""
-    return Export.row_type if stage == Export.name else STAGES[stage].row_type
+    return STAGES[stage].row_type
+
+
+def is_carried(model: str) -> bool:
+    """Whether a model's name is that of a checkpoint which the package carries."""
+    return model.partition(":")[0] in MODEL_FOLDERS and ":" in model
 
 
 def model_path(model: str) -> str:
     """What a library loads for a model's name: the name, or the folder of a checkpoint that the package carries."""
-    return str(CHECKPOINTS / model.removeprefix("builtin:")) if model.startswith("builtin:") else model
+    prefix, _, name = model.partition(":")
+    return str(MODEL_FOLDERS[prefix] / name) if is_carried(model) else model
 
 
-def build_generator(spec: AnyGeneratorSpec, resources: Resources) -> Generator:
-    """Raises: MissingExtra where its packages are not installed."""
-    generator: Generator = _build(spec, resources)
-    return generator
-
-
-def build_detector(spec: AnyDetectorSpec, resources: Resources) -> Detector:
-    """Raises: MissingExtra where its packages are not installed."""
-    detector: Detector = _build(spec, resources)
-    return detector
-
-
-def _build(spec: AnySpec, resources: Resources) -> Any:
-    module, name, _ = ENGINES[spec.kind]
-    if isinstance(spec, ModelSpec):
-        spec = spec.model_copy(update={"model": model_path(spec.model)})
-    return getattr(importlib.import_module(module), name)(spec, resources)
+def with_model_path(spec: SpecT) -> SpecT:
+    """The spec as an engine is born of it: what it loads is a name or a folder that libraries know."""
+    return spec.model_copy(update={"model": model_path(spec.model)}) if isinstance(spec, ModelSpec) else spec

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from pipeline.corpus.formats.base import ShardFile, reader_of
 from pipeline.corpus.formats.table import FORMATS, format_of
-from pipeline.corpus.names import split_key as split_key  # pipeline.given takes it from here
 from pipeline.corpus.params import CorpusParams, corpus_storage
 from schemas.rows import CorpusRow
 

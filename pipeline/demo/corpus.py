@@ -7,7 +7,7 @@ from pathlib import Path
 
 import webdataset
 
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from pipeline.demo.draw import draw
 from pipeline.demo.world import Scene, scene
 

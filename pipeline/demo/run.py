@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from pipeline import api
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from pipeline.corpus.update import read_rows
 from pipeline.demo.blind import blind_figures
 from pipeline.demo.corpus import write_corpus
 from pipeline.demo.score import Told, score
-from pipeline.ledger.state import Item, State
+from pipeline.ledger.items import Item
+from pipeline.ledger.state import State
 from pipeline.run.progress import Watcher
 from schemas.rows import BalanceRow, CaptionRow, HardNegativeRow, MineRow, RegionCaptionRow, Row, SelectRow, VerifyRow
 

@@ -178,7 +178,7 @@ def _image_names(params: GivenParams, units: Sequence[Unit], workdir: Storage) -
     """What each image of a shard is called, for this way of matching, by row of the shard's index."""
     shard_id, number = units[0].shard_id, units[0].shard_number
     with workdir.open(index_path(shard_id)) as file:
-        records = pq.read_table(file, columns=["key", "path", "member", "version"]).to_pylist()
+        records = pq.read_table(file, columns=["key", "path", "member"]).to_pylist()
     name = MATCHES[params.matched_by].image
     return [name(IndexedImage(**record, shard_number=number, row=row)) for row, record in enumerate(records)]
 

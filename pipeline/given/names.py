@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from pipeline.corpus.members import file_name_of, place_of
 from schemas.dataset import image_key
 
 
@@ -13,8 +14,7 @@ class IndexedImage(NamedTuple):
 
     key: str
     path: str
-    member: str | None
-    version: str | None
+    member: str
     shard_number: int
     row: int
 
@@ -32,10 +32,6 @@ class Match:
     member: Callable[[str, str], str] = lambda _shard, key: key
 
 
-def _file_path(image: IndexedImage) -> str:
-    return (image.path if image.version else image.member) or image.key
-
-
 MATCHES: Mapping[str, Match] = {
     "key": Match("its key in the corpus", lambda image: image.key),
     "shard_key": Match(
@@ -45,10 +41,12 @@ MATCHES: Mapping[str, Match] = {
     ),
     "file": Match(
         "the image's file name, whatever the folder",
-        lambda image: (image.member or image.key).rsplit("/", 1)[-1],
+        lambda image: file_name_of(image.member, image.key),
         said=lambda text: text.replace("\\", "/").rsplit("/", 1)[-1],
     ),
-    "path": Match("relative to the corpus", _file_path, said=lambda text: text.removeprefix("./")),
+    "path": Match(
+        "relative to the corpus", lambda image: place_of(image.path, image.member, image.key), said=lambda text: text.removeprefix("./")
+    ),
     "export": Match(
         "the key that fgdata's export of this corpus gave it",
         lambda image: image_key(image.shard_number, image.row),

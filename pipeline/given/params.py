@@ -10,6 +10,7 @@ from pydantic_core import PydanticKnownError
 from pipeline.corpus.params import digest
 from pipeline.given.formats import FORMATS, BoxForm
 from pipeline.given.names import MATCHES
+from schemas.hashed import hashed
 
 IMPORTER_VERSION = 1  # of what becomes a row: pipeline/given/rows and checks.py. In the fingerprint
 READER_VERSION = 1  # of what is read of a source file: names and projected content. In the place of the index
@@ -90,7 +91,7 @@ class GivenParams(BaseModel):
         """What decides a given row beside the source's content; a part of the stage's fingerprint."""
         return {
             "importer": [IMPORTER_VERSION, READER_VERSION],
-            **self.model_dump(mode="json", exclude={"path", "match", "boxes"}),
+            **hashed(self, without={"path", "match", "boxes"}),
             "match": self.matched_by,
             "boxes": self.convention,
         }
@@ -98,11 +99,3 @@ class GivenParams(BaseModel):
     def reading_digest(self, stage: str) -> str:
         """What decides the content that is read of a source file."""
         return digest([READER_VERSION, stage, self.format, dict(sorted(self.fields.items())), self.matched_by])
-
-
-def __getattr__(name: str) -> Any:  # until config/read.py asks tables.TABLES itself
-    if name not in ("GIVABLE", "FIELDS"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pipeline.given.tables import TABLES
-
-    return tuple(TABLES) if name == "GIVABLE" else {stage: row.fields for stage, row in TABLES.items()}

@@ -1,44 +1,15 @@
-"""What is done, what is pending and why, read off names: units x stages against the ledger. Runs nothing."""
+"""What is done and what is pending, read off names: units x stages against the ledger. Runs nothing."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline.config.graph import Node
 from pipeline.corpus.index import Unit
 from pipeline.corpus.params import BLOCK_IMAGES
 from pipeline.given.matching import NOTHING, Matched
 from pipeline.ledger.blocks import Blocks
+from pipeline.ledger.items import Item, Items
 from pipeline.ledger.tables import Ledger, Table, inputs_digest
-
-REASONS = ("new", "version_changed", "prompt_changed", "params_changed", "model_changed", "upstream_changed", "given_changed", "retry")
-
-
-@dataclass(frozen=True)
-class Item:
-    """What a stage is given at once: one unit, or all units of a shard or of a block. Of a block each unit has its own table."""
-
-    id: str
-    units: tuple[Unit, ...]
-
-    @property
-    def num_images(self) -> int:
-        return sum(unit.num_rows for unit in self.units)
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage's share of a plan. `done` and `pending` count units."""
-
-    name: str
-    fingerprint: str
-    done: int
-    pending: int
-    why: Mapping[str, int]
-
-    def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "fingerprint": self.fingerprint, "done": self.done, "pending": self.pending, "why": dict(self.why)}
 
 
 @dataclass
@@ -54,7 +25,6 @@ class _Listed:
 
 class State:
     """The ledger's listing of a graph over the units of a corpus; a run keeps it current with `add`.
-
 
     What is scheduled is an item of `items`. What has a table is an item of `current_tables`: the same but for a block, whose
     units have a table each. Both kinds are understood wherever an item is asked about.
@@ -72,11 +42,8 @@ class State:
         self.nodes = {node.name: node for node in graph}
         self.ledger = ledger
         self.given = given or {}
-        self._blocks = Blocks(ledger.workdir, units, block_images) if any(node.scope == "block" for node in graph) else None
-        self._units = [Item(unit.id, (unit,)) for unit in units]
-        self._unit_items = {item.id: item for item in self._units}
-        self._shards = _shards(units)
-        self._shard_of = _by_unit(self._shards)
+        has_blocks = any(node.scope == "block" for node in graph)
+        self._items = Items(units, Blocks(ledger.workdir, units, block_images) if has_blocks else None)
         self._listed = {
             node.name: _Listed(
                 ledger.tables(node.name, node.fingerprint),
@@ -85,35 +52,33 @@ class State:
             )
             for node in graph
         }
-        self._cut_blocks()
+
+    @property
+    def num_images(self) -> int:
+        """Images of the corpus."""
+        return sum(item.num_images for item in self._items.units)
 
     def items(self, stage: str) -> list[Item]:
         """All items of a stage that are scheduled, in order of shard and place."""
-        return {"unit": self._units, "block": self._block_items, "shard": self._shards}[self.nodes[stage].scope]
+        return self._items.of(self.nodes[stage].scope)
 
     def item_of(self, stage: str, unit: Unit) -> Item:
         """The scheduled item of a stage that holds a unit."""
-        return {"unit": self._unit_items, "block": self._block_of, "shard": self._shard_of}[self.nodes[stage].scope][unit.id]
+        return self._items.holding(self.nodes[stage].scope, unit)
 
     def tabled(self, stage: str, item: Item) -> list[Item]:
         """The items that have a table each: the units of a block, else the item itself."""
-        return [self._unit_items[unit.id] for unit in item.units] if self.nodes[stage].scope == "block" else [item]
+        return self._items.tabled(self.nodes[stage].scope, item)
 
     def seal(self, item: Item) -> bool:
         """Seal a block, before the first barrier stage runs on it.
 
         False where another driver has sealed otherwise meanwhile: the items of all block stages are new ones then.
         """
-        assert self._blocks is not None, "only a graph with a block stage has blocks"
-        if self._blocks.seal(item.id):
-            return True
-        self._cut_blocks()
-        self._forget()
-        return False
-
-    def _cut_blocks(self) -> None:
-        self._block_items = [Item(block.id, block.units) for block in self._blocks.all] if self._blocks else []
-        self._block_of = _by_unit(self._block_items)
+        is_sealed = self._items.seal(item)
+        if not is_sealed:
+            self._forget()
+        return is_sealed
 
     def _forget(self) -> None:
         for listed in self._listed.values():
@@ -121,7 +86,7 @@ class State:
             listed.inputs.clear()
 
     def _scheduled(self, stage: str, item: Item) -> Item:
-        return self._block_of[item.units[0].id] if self.nodes[stage].scope == "block" else item
+        return self._items.scheduled(self.nodes[stage].scope, item)
 
     def retry(self, stage: str, item: Item) -> int:
         """Number of the item's latest retry; 0: none was asked for."""
@@ -154,7 +119,7 @@ class State:
         for upstream in node.reads:
             current, found = self._listed[upstream].current, contents.setdefault(upstream, [])
             for unit in item.units:
-                table = current.get(unit.id) or self.table(upstream, self._unit_items[unit.id])
+                table = current.get(unit.id) or self.table(upstream, self._items.unit(unit))
                 if table is None:
                     return None
                 found.append(table.content)
@@ -193,16 +158,16 @@ class State:
 
     def tables_of(self, stage: str, units: Sequence[Unit]) -> list[Table]:
         """The current tables of units, in their order; of a stage that is read: not of one by shard."""
-        tables = [self.table(stage, self._unit_items[unit.id]) for unit in units]
+        tables = [self.table(stage, self._items.unit(unit)) for unit in units]
         return [table for table in tables if table is not None]
 
     def add(self, table: Table) -> None:
         """Enter a table that was just committed."""
         self._listed[table.stage].tables.setdefault(table.item, {})[table.inputs] = table
 
-    def has_any(self, stage: str, item: Item) -> bool:
-        """Whether this version of the stage has committed the item for whatever inputs."""
-        return item.id in self._listed[stage].tables
+    def known_inputs(self, stage: str, item: Item) -> Mapping[str, Table]:
+        """The item's tables by this version of the stage, by whatever inputs they were computed of."""
+        return self._listed[stage].tables.get(item.id, {})
 
     def current_tables(self, stage: str) -> list[tuple[Item, Table | None]]:
         """Each item that has a table of its own (of a block: each unit) with the current one, None where pending."""
@@ -215,71 +180,3 @@ class State:
     def has_pending(self, stage: str) -> bool:
         """Whether some item of the stage has no current table."""
         return any(table is None for _, table in self.current_tables(stage))
-
-    def plan(self) -> list[StagePlan]:
-        """Per stage: units done and pending, and why."""
-        return [self._plan_stage(node) for node in self.graph]
-
-    def _plan_stage(self, node: Node) -> StagePlan:
-        pending = [item for item, table in self.current_tables(node.name) if table is None]
-        why: Counter[str] = Counter()
-        earlier = _Earlier(self.ledger, node) if pending else None
-        for item in pending:
-            assert earlier is not None
-            why[self._why(node, item, earlier)] += len(item.units)
-        num_pending = sum(len(item.units) for item in pending)
-        total = len(self._units)
-        return StagePlan(node.name, node.fingerprint, total - num_pending, num_pending, dict(sorted(why.items())))
-
-    def _why(self, node: Node, item: Item, earlier: "_Earlier") -> str:
-        retry = self.retry(node.name, item)
-        if retry and self.inputs(node.name, item) and self.table(node.name, item, retry=retry - 1) is not None:
-            return "retry"
-        if self.has_any(node.name, item):
-            return "given_changed" if self._has_other_given(node.name, item) else "upstream_changed"
-        return earlier.why(item)
-
-    def _has_other_given(self, stage: str, item: Item) -> bool:
-        """Whether the item has a table that differs in the given rows alone: they are the second half of its inputs' name."""
-        read = (self.inputs(stage, item) or "").partition("-")
-        return bool(read[2]) and any(inputs.partition("-")[0] == read[0] for inputs in self._listed[stage].tables[item.id])
-
-
-class _Earlier:
-    """Other versions of a stage in the ledger, and what sets them apart from the one at hand."""
-
-    def __init__(self, ledger: Ledger, node: Node) -> None:
-        self._versions = [
-            (ledger.tables(node.name, fingerprint), _difference(description, node.description))
-            for fingerprint, description in ledger.descriptions(node.name).items()
-            if fingerprint != node.fingerprint
-        ]
-
-    def why(self, item: Item) -> str:
-        """The difference to the nearest version that has committed the item; `new` where none has."""
-        found = [difference for tables, difference in self._versions if item.id in tables]
-        return max(found, key=REASONS.index) if found else "new"
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    for part, reason in (
-        ("given", "given_changed"),
-        ("version", "version_changed"),
-        ("prompts", "prompt_changed"),
-        ("params", "params_changed"),
-        ("engines", "model_changed"),
-    ):
-        if old.get(part) != new.get(part):
-            return reason
-    return "upstream_changed"
-
-
-def _shards(units: Sequence[Unit]) -> list[Item]:
-    shards: dict[str, list[Unit]] = {}
-    for unit in units:
-        shards.setdefault(unit.shard_id, []).append(unit)
-    return [Item(shard_id, tuple(members)) for shard_id, members in shards.items()]
-
-
-def _by_unit(items: Sequence[Item]) -> dict[str, Item]:
-    return {unit.id: item for item in items for unit in item.units}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.storage import Storage
 from schemas.arrow import from_table, to_table
 from schemas.rows import Row
+from schemas.stage_json import StageJson
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 _FOOTER = b"fgdata"
@@ -58,18 +59,18 @@ class Ledger:
     def __init__(self, workdir: Storage) -> None:
         self.workdir = workdir
 
-    def declare(self, stage: str, fingerprint: str, description: Mapping[str, Any]) -> None:
+    def declare(self, description: StageJson) -> None:
         """Write stage.json unless it is there."""
-        text = json.dumps(description, indent=1, sort_keys=True, ensure_ascii=False)
-        self.workdir.write_if_absent(f"{stage}/{fingerprint}/stage.json", text.encode())
+        text = json.dumps(description.as_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        self.workdir.write_if_absent(f"{description.stage}/{description.fingerprint()}/stage.json", text.encode())
 
-    def descriptions(self, stage: str) -> dict[str, dict[str, Any]]:
+    def descriptions(self, stage: str) -> dict[str, StageJson]:
         """Fingerprint -> stage.json of all versions of a stage."""
         found = {}
         for fingerprint in self.workdir.folders(stage):
             path = f"{stage}/{fingerprint}/stage.json"
             if self.workdir.exists(path):
-                found[fingerprint] = json.loads(self.workdir.read(path))
+                found[fingerprint] = StageJson.model_validate_json(self.workdir.read(path))
         return found
 
     def tables(self, stage: str, fingerprint: str) -> dict[str, dict[str, Table]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from pipeline.report.blocks import Panel
 from pipeline.report.difference import differences
 from pipeline.report.funnel import SHOWN, Funnel, count_funnel

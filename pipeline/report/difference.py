@@ -37,7 +37,7 @@ def _settings(run: RunTables, stage: str) -> Iterator[tuple[str, str]]:
         return
     yield "stage", "present"
     for part in ("version", "params", "prompts", "engines"):
-        yield from _flat(part, node.description.get(part))
+        yield from _flat(part, getattr(node.description, part))
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.ledger.state import Item
+from pipeline.ledger.items import Item
 from pipeline.ledger.tables import Summary, Table
 from pipeline.report.run_tables import RunTables, column_values, read_columns, side_by_side
 from schemas.rows import STATUSES

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from pipeline.api import Job, open_job
 from pipeline.corpus.index import Unit
-from pipeline.ledger.state import Item, State
+from pipeline.ledger.items import Item
+from pipeline.ledger.state import State
 from pipeline.ledger.tables import Table
 from pipeline.storage import Storage
 from stages.export import Export

@@ -1,53 +1,57 @@
-"""Writes what describes the whole data set (manifest and card) once all of its shards are exported."""
+"""Writes what describes the whole data set (manifest and card) once all of its shards are written. Knows a stage by its scope."""
 
 import importlib.metadata
 from collections.abc import Sequence
 
-from pipeline.config.read import Config
-from pipeline.ledger.state import Item, State
-from pipeline.ledger.status import count_statuses
+from pipeline.config.graph import Node
+from pipeline.config.model import Config
+from pipeline.ledger.items import Item
+from pipeline.ledger.state import State
+from pipeline.ledger.status import StageStatus, count_statuses
 from pipeline.storage import Storage
-from schemas.dataset import ShardStats, shard_name
+from schemas.dataset import ShardStats, StageDescription, shard_name
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run
-from stages.export import Export
 
 
 def write_dataset_files(config: Config, state: State) -> None:
-    """Write manifest.json and README.md; nothing where the run has no export or some shard is not exported yet.
+    """Write manifest.json and README.md; nothing where no stage of the run writes shards, or some shard is not written yet.
 
     A file that would be the same is left as it is.
     """
-    if Export.name not in state.nodes or config.export_to is None:
-        return
-    tables = state.current_tables(Export.name)
-    if any(table is None for _, table in tables):
-        return
-    target = Storage(config.export_to)
-    shards = [stats for stats in _statistics(target, [item for item, _ in tables]) if stats is not None]
-    stages = [
-        describe_stage_run(
-            status.fingerprint,
-            state.nodes[status.name].description,
-            {task: prompt.answered_by for task, prompt in state.nodes[status.name].prompts.items()},
-            status.images,
-        )
-        for status in count_statuses(state)
-    ]
-    for path, content in dataset_files(DataSet(importlib.metadata.version("fgdata"), shards, stages)).items():
-        if not target.exists(path) or target.read(path) != content:
-            target.write(path, content)
+    for node in _shard_nodes(config, state):
+        tables = state.current_tables(node.name)
+        if any(table is None for _, table in tables):
+            continue
+        target = Storage(str(config.export_to))
+        shards = [stats for stats in _statistics(target, [item for item, _ in tables]) if stats is not None]
+        stages = [_described(state, status) for status in count_statuses(state)]
+        for path, content in dataset_files(DataSet(importlib.metadata.version("fgdata"), shards, stages)).items():
+            if not target.exists(path) or target.read(path) != content:
+                target.write(path, content)
+
+
+def _described(state: State, status: StageStatus) -> StageDescription:
+    node = state.nodes[status.name]
+    answered_by = {task: prompt.answered_by for task, prompt in node.prompts.items()}
+    return describe_stage_run(status.fingerprint, node.description, answered_by, status.images)
 
 
 def ask_for_lost_shards(config: Config, state: State) -> int:
-    """Mark committed shards to be exported again whose files at `export.to` are gone or come from another ledger; says how many."""
-    if Export.name not in state.nodes or config.export_to is None:
-        return 0
-    done = [item for item, table in state.current_tables(Export.name) if table is not None]
-    found = _statistics(Storage(config.export_to), done)
-    lost = [item for item, stats in zip(done, found, strict=True) if stats is None or stats.label != state.label(Export.name, item)]
-    for item in lost:
-        state.ask_retry(Export.name, item)
-    return len(lost)
+    """Mark committed shards to be written again whose files at `export.to` are gone or come from another ledger; says how many."""
+    num_lost = 0
+    for node in _shard_nodes(config, state):
+        done = [item for item, table in state.current_tables(node.name) if table is not None]
+        found = _statistics(Storage(str(config.export_to)), done)
+        lost = [item for item, stats in zip(done, found, strict=True) if stats is None or stats.label != state.label(node.name, item)]
+        for item in lost:
+            state.ask_retry(node.name, item)
+        num_lost += len(lost)
+    return num_lost
+
+
+def _shard_nodes(config: Config, state: State) -> list[Node]:
+    """The stages that write shards beside the ledger."""
+    return [node for node in state.graph if node.scope == "shard" and config.export_to is not None]
 
 
 def _statistics(target: Storage, items: Sequence[Item]) -> list[ShardStats | None]:

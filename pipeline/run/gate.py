@@ -1,9 +1,11 @@
-"""The gate before export: what a block's blind audit says, read off its tables. Runs no audit."""
+"""The gate before a stage: what the rows of the stage that it is gated by say against running an item. Looks at nothing else."""
 
-from pipeline.ledger.state import Item, State
-from schemas.rows import BalanceRow
-from stages.balance import Balance
-from stages.export import Export, ExportParams
+from collections.abc import Mapping
+
+from pipeline.config.graph import Node
+from pipeline.ledger.items import Item
+from pipeline.ledger.state import State
+from stages.params import StageParams
 
 
 class GateError(ValueError):
@@ -11,43 +13,36 @@ class GateError(ValueError):
 
 
 class Gate:
-    """Whether a shard may be exported: not where its block's audit failed, unless `stages.export.allow_leaks` says so."""
+    """Whether an item may be run: not where a stage's `objections` find something in the rows of its `gated_by`."""
 
-    def __init__(self, state: State, params: ExportParams | None) -> None:
+    def __init__(self, state: State, params: Mapping[str, StageParams]) -> None:
         self._state, self._params = state, params
-        self._known: dict[str, list[str]] = {}
-        self.refused: dict[str, list[str]] = {}
+        self._known: dict[tuple[str, str], list[str]] = {}
+        self._refused: dict[str, dict[str, list[str]]] = {}
 
-    def passes(self, item: Item) -> bool:
-        """Whether this shard may be exported; one that may not is remembered with its leaks."""
-        if self._params is None or self._params.allow_leaks or Balance.name not in self._state.nodes:
+    def passes(self, node: Node, item: Item) -> bool:
+        """Whether this item may be run; one that may not is remembered with the objections."""
+        guard = node.stage.gated_by
+        if guard is None or guard not in self._state.nodes:
             return True
-        leaks = sorted({leak for table in self._state.tables_of(Balance.name, item.units) for leak in self._leaks(table.inputs, item)})
-        if leaks:
-            self.refused[item.id] = leaks
-        return not leaks
+        tables = self._state.tables_of(guard, item.units)
+        objections = sorted({said for inputs in {table.inputs for table in tables} for said in self._objections(node, guard, inputs, item)})
+        if objections:
+            self._refused.setdefault(node.name, {})[item.id] = objections
+        return not objections
 
     def check(self) -> None:
-        """Raises: GateError where a shard was refused."""
-        if self.refused:
-            leaks = sorted({leak for found in self.refused.values() for leak in found})
-            raise GateError(
-                f"{len(self.refused)} shards are not exported: the blind audit of their negatives failed ({', '.join(leaks)}); "
-                "give balance more candidates (max_negatives, over_generation) or more rounds, or set stages.export.allow_leaks: true"
-            )
+        """Raises: GateError where an item was refused."""
+        for stage, refused in self._refused.items():
+            objections = sorted({said for found in refused.values() for said in found})
+            raise GateError(self._state.nodes[stage].stage.refusal(len(refused), objections))
 
-    def _leaks(self, inputs: str, item: Item) -> list[str]:
-        """`regions/length` and the like, of the block whose tables have these inputs: each of its rows says the same."""
-        if inputs not in self._known:
-            tables = [table for table in self._state.tables_of(Balance.name, item.units) if table.inputs == inputs]
-            rows = (row for table in tables for row in self._state.ledger.read(table, BalanceRow) if row.audits)
-            failed = [one for one in next((row.audits for row in rows), []) if one.verdict == "fail"]
-            self._known[inputs] = [f"{one.of}/{leak}" for one in failed for leak in one.leaks]
-        return self._known[inputs]
-
-
-def gate_of(state: State) -> Gate:
-    """The gate of a run's configuration; open where it does not export."""
-    node = state.nodes.get(Export.name)
-    params = ExportParams.model_validate(node.description["params"]) if node is not None else None
-    return Gate(state, params)
+    def _objections(self, node: Node, guard: str, inputs: str, item: Item) -> list[str]:
+        """What is said against the block whose tables have these inputs: each of its rows says the same."""
+        if (node.name, inputs) not in self._known:
+            row_type = self._state.nodes[guard].row_type
+            tables = [table for table in self._state.tables_of(guard, item.units) if table.inputs == inputs]
+            rows = (row for table in tables for row in self._state.ledger.read(table, row_type))
+            found = (node.stage.objections(self._params[node.name], row) for row in rows)
+            self._known[node.name, inputs] = next((said for said in found if said is not None), [])
+        return self._known[node.name, inputs]

@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.run.cluster import node_answers
 from pipeline.run.code_digest import code_digest
-from pipeline.run.worker import Born, Done, StageJob, StageWorker, Task
+from pipeline.run.inputs import StageJob, Task
+from pipeline.run.worker import Born, Done, StageWorker
 
 _CLOSE_S = 30
 

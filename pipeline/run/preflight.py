@@ -1,40 +1,18 @@
 """What must be true before any pool starts: shared by `run`, `plan` and `doctor`. Each check says what to do."""
 
 import importlib.util
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
 
 from pipeline.config.graph import Node
-from pipeline.config.read import Config
+from pipeline.config.model import Config
 from pipeline.config.registry import model_path
 from pipeline.run.cluster import collisions, holdings, holds_all
 from pipeline.storage import Storage, StorageError
-from stages.engines.specs import AnySpec, ModelSpec, OpenAISpec
-from stages.ground import GroundParams
-from stages.words.phrases import spacy_model_path
-
-_PACKAGES = {
-    "vllm": ("vllm", "vllm"),
-    "openai": ("openai", "openai"),
-    "transformers": ("transformers", "transformers"),
-    "grounding-dino": ("transformers", "grounding-dino"),
-}
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. `act` says what to do where it is not well."""
-
-    name: str
-    is_ok: bool
-    detail: str
-    act: str = ""
+from schemas.check import Check
+from stages.engines.specs import ModelSpec, Spec
 
 
 def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
@@ -47,16 +25,16 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
         "use a virtual environment of its own",
     )
     yield _writable("workdir", config.workdir)
-    if config.export_to and any(node.name == "export" for node in graph):
+    if config.export_to and any(node.scope == "shard" for node in graph):
         yield _writable("export.to", config.export_to)
     for role, spec in {role: spec for node in graph for role, spec in config.specs(node.name).items()}.items():
         yield from _engine(config, role, spec)
     for node in graph:
         for task, prompt in node.prompts.items():
             yield _schema(f"prompt {task}/{prompt.version}", prompt.answer_schema)
-    ground = config.stages.get("ground") if any(node.name == "ground" for node in graph) else None
-    if isinstance(ground, GroundParams) and ground.phrases == "spacy" and config.is_computed("ground"):
-        yield _spacy(ground.spacy_model)
+    for node in graph:
+        if config.is_computed(node.name):
+            yield from node.stage.checks(config.stages[node.name])
 
 
 def check_cluster(config: Config, graph: list[Node]) -> Iterator[Check]:
@@ -92,32 +70,16 @@ def _writable(name: str, place: str) -> Check:
     return Check(name, True, place)
 
 
-def _engine(config: Config, role: str, spec: AnySpec) -> Iterator[Check]:
+def _engine(config: Config, role: str, spec: Spec) -> Iterator[Check]:
     name = f"engines.{role} ({spec.kind})"
-    package, extra = _PACKAGES.get(spec.kind, (None, ""))
-    if package and config.placement.address is None and importlib.util.find_spec(package) is None:
-        yield Check(name, False, f"the package {package} is not installed", f"pip install 'fgdata[{extra}]'")
+    if spec.package and config.placement.address is None and importlib.util.find_spec(spec.package) is None:
+        yield Check(name, False, f"the package {spec.package} is not installed", f"pip install 'fgdata[{spec.extra}]'")
         return
-    if isinstance(spec, OpenAISpec):
-        yield _reachable(name, spec)
-    elif isinstance(spec, ModelSpec) and Path(model_path(spec.model)).is_dir():
+    if isinstance(spec, ModelSpec) and Path(model_path(spec.model)).is_dir():
         folder = Path(model_path(spec.model))
         yield Check(name, (folder / "config.json").is_file(), f"{spec.model}", f"{folder} holds no config.json: is the download complete?")
     else:
-        yield Check(name, True, getattr(spec, "model", spec.kind))
-
-
-def _reachable(name: str, spec: OpenAISpec) -> Check:
-    request = urllib.request.Request(f"{spec.base_url.rstrip('/')}/models")
-    request.add_header("Authorization", f"Bearer {os.environ.get(spec.api_key_env, 'EMPTY')}")
-    try:
-        with urllib.request.urlopen(request, timeout=10):
-            return Check(name, True, spec.base_url)
-    except urllib.error.HTTPError as error:
-        is_ok = error.code not in (401, 403)
-        return Check(name, is_ok, f"{spec.base_url} answers {error.code}", f"set {spec.api_key_env} to a valid key")
-    except (OSError, ValueError) as error:
-        return Check(name, False, f"{spec.base_url} does not answer: {error}", "start the server, or correct base_url")
+        yield from spec.checks(name)
 
 
 def _schema(name: str, schema: dict[str, object]) -> Check:
@@ -126,10 +88,3 @@ def _schema(name: str, schema: dict[str, object]) -> Check:
     except jsonschema.SchemaError as error:
         return Check(name, False, f"answer_schema is no JSON schema: {error.message}", "correct it in the prompt's YAML")
     return Check(name, True, "answer schema is valid")
-
-
-def _spacy(model: str) -> Check:
-    if importlib.util.find_spec("spacy") is None:
-        return Check("spaCy", False, "the package spacy is not installed", "pip install 'fgdata[spacy]'")
-    is_there = spacy_model_path(model) is not None
-    return Check("spaCy", is_there, model, f"install the model package {model}, or set stages.ground.phrases: chunker")

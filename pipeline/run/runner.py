@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config.graph import Node
-from pipeline.config.read import Config
-from pipeline.ledger.state import Item, State
+from pipeline.config.model import Config
+from pipeline.ledger.items import Item
+from pipeline.ledger.state import State
 from pipeline.run.cluster import holds_all
-from pipeline.run.gate import gate_of
+from pipeline.run.gate import Gate
+from pipeline.run.inputs import Inputs, StageJob, Task, failed_rows
 from pipeline.run.pool import Death, Pool
 from pipeline.run.progress import Watcher
-from pipeline.run.worker import StageJob, Task, failed_rows
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Runner:
         self.config, self.state, self.watcher = config, state, watcher
         self.marker = marker
         self.figures: dict[str, StageFigures] = {}
-        self.gate = gate_of(state)
+        self.gate = Gate(state, config.stages)
         self._lanes: dict[str, _Lane] = {}
 
     def run(self) -> None:
@@ -69,7 +70,7 @@ class Runner:
             were not exported.
         """
         for node in self.state.graph:
-            self.state.ledger.declare(node.name, node.fingerprint, node.description)
+            self.state.ledger.declare(node.description)
         for group in self._groups():
             pending = [node for node in group if self.state.has_pending(node.name) or len(group) > 1]
             if pending:
@@ -131,7 +132,7 @@ class Runner:
             self._offer_blocks_anew()
             return
         lane.offered.add(item.id)
-        if lane.node.scope == "shard" and not self.gate.passes(item):
+        if not self.gate.passes(lane.node, item):
             return
         deaths = self.state.deaths(lane.node.name, item)
         if deaths >= 2:
@@ -222,7 +223,7 @@ class Runner:
         """Commit the item as failed: its engine died with it twice, the second time with nothing else in flight."""
         task = self._task(lane.node, item)
         node, ledger, figures = lane.node, self.state.ledger, self.figures[lane.node.name]
-        for name, rows in failed_rows(ledger, ledger.workdir, node.name, task, "engine_death").items():
+        for name, rows in failed_rows(Inputs(self._job(node), task, ledger), "engine_death").items():
             if name not in task.done:
                 self.state.add(ledger.commit(node.name, node.fingerprint, name, task.inputs, rows, node.row_type))
                 figures.images += len(rows)

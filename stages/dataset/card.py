@@ -17,6 +17,7 @@ from schemas.dataset import (
     Totals,
 )
 from schemas.rows import STATUSES
+from schemas.stage_json import StageJson
 from stages.dataset.card_audit import audit_part, negatives_part, summarise, summed, table
 from stages.dataset.card_text import FINEHARD, FRONT_MATTER, GIVEN, LAYOUT, READING, REHEARSAL, UNANSWERED
 
@@ -33,16 +34,16 @@ class DataSet:
 
 
 def describe_stage_run(
-    fingerprint: str, description: Mapping[str, Any], answered_by: Mapping[str, Sequence[str]], statuses: Mapping[str, int]
+    fingerprint: str, description: StageJson, answered_by: Mapping[str, Sequence[str]], statuses: Mapping[str, int]
 ) -> StageDescription:
-    """A stage for the card. `description` is its stage.json; `answered_by` task -> models; `statuses` its images by status."""
-    prompts = [_prompt(task, prompt, answered_by.get(task, ())) for task, prompt in sorted(description["prompts"].items())]
-    given = description.get("given") or {}
+    """A stage for the card. `answered_by` task -> models; `statuses` its images by status."""
+    prompts = [_prompt(task, prompt, answered_by.get(task, ())) for task, prompt in sorted(description.prompts.items())]
+    given = description.given or {}
     return StageDescription(
-        name=description["stage"],
-        version=description["version"],
+        name=description.stage,
+        version=description.version,
         fingerprint=fingerprint,
-        engines=[_engine(role, fields) for role, fields in sorted(description["engines"].items())],
+        engines=[_engine(role, fields) for role, fields in sorted(description.engines.items())],
         prompts=prompts,
         statuses={status: statuses[status] for status in STATUSES if statuses.get(status)},
         given=given.get("format"),

@@ -1,17 +1,16 @@
 """The rows of an image's stages joined to one record: regions, their captions and their negatives. Pure; knows no files."""
 
-from collections.abc import Mapping
-
 from schemas.boxes import Box, clip_box, normalise
 from schemas.dataset import ExportRecord, ExportRegion
-from schemas.rows import CaptionRow, CorpusRow, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
-from stages.negatives.candidates import Exported
+from schemas.rows import CaptionRow, CorpusRow, Region, RegionCaption, RegionCaptionRow, SelectRow
+from stages.base import Image
+from stages.negatives.candidates import Released
 
 
-def export_record(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported, key: str) -> ExportRecord:
+def export_record(image: Image, denied: Released, key: str) -> ExportRecord:
     """All that the stages said of an image whose rows are all ok; a stage that the run has not is simply absent."""
-    captions = rows.get("caption")
-    long, short = (captions.long, captions.short) if isinstance(captions, CaptionRow) else (None, None)
+    corpus, captions = image.corpus, image.optional(CaptionRow)
+    long, short = (captions.long, captions.short) if captions else (None, None)
     return ExportRecord(
         key=key,
         source_key=corpus.key,
@@ -23,19 +22,19 @@ def export_record(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported, 
         long=long,
         short=short,
         negatives=denied.of_caption,
-        regions=_regions(corpus, rows, denied),
+        regions=_regions(image, denied),
     )
 
 
-def _regions(corpus: CorpusRow, rows: Mapping[str, Row], denied: Exported) -> list[ExportRegion]:
-    selected, captioned = rows.get("select"), rows.get("region_caption")
-    captions = {said.region: said for said in captioned.regions} if isinstance(captioned, RegionCaptionRow) else {}
-    if not isinstance(selected, SelectRow):
+def _regions(image: Image, denied: Released) -> list[ExportRegion]:
+    corpus, selected, captioned = image.corpus, image.optional(SelectRow), image.optional(RegionCaptionRow)
+    captions = {said.region: said for said in captioned.regions} if captioned else {}
+    if selected is None:
         return [_given_region(corpus, said, i, denied) for i, said in captions.items()]
     return [_region(corpus, region, captions.get(i), i, denied) for i, region in enumerate(selected.regions)]
 
 
-def _given_region(corpus: CorpusRow, caption: RegionCaption, index: int, denied: Exported) -> ExportRegion:
+def _given_region(corpus: CorpusRow, caption: RegionCaption, index: int, denied: Released) -> ExportRegion:
     """Without select, the region captions were given, and what they are of is named by their own texts."""
     return ExportRegion(
         xyxy=caption.xyxy,
@@ -57,7 +56,7 @@ def _bbox(corpus: CorpusRow, xyxy: Box | None) -> Box | None:
     return normalise(inside, corpus.width, corpus.height) if inside else None
 
 
-def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, index: int, denied: Exported) -> ExportRegion:
+def _region(corpus: CorpusRow, region: Region, caption: RegionCaption | None, index: int, denied: Released) -> ExportRegion:
     return ExportRegion(
         xyxy=region.xyxy,
         bbox=_bbox(corpus, region.xyxy),

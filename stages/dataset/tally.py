@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from schemas.dataset import ExportRecord, FileDigest, ShardStats
 from schemas.rows import BlindFigures, ExportRow, RegionCaptionRow
-from stages.negatives.candidates import Exported
+from stages.negatives.candidates import Released
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Tally:
             self.checks["probed"] += region.leaked is not None
             self.checks["leaked"] += region.leaked is True
 
-    def add_negatives(self, denied: Exported) -> None:
+    def add_negatives(self, denied: Released) -> None:
         """What became of an exported image's candidates."""
         negatives = [negative for found in denied.negatives.values() for negative in found]
         self.types.update(negative.type for negative in negatives)

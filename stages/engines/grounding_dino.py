@@ -7,16 +7,33 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Literal, Protocol
 
 from PIL import Image
+from pydantic import Field
 
 from schemas.boxes import clip_box
 from stages.engines.base import DetectRequest, EngineDead, Found, MissingExtra
 from stages.engines.pixels import shrink
-from stages.engines.specs import GroundingDinoSpec, Resources
+from stages.engines.specs import DetectorSpec, ModelSpec, Resources
 
 _OWL_TEXT_TOKENS = 16
+
+
+class GroundingDinoSpec(ModelSpec, DetectorSpec):
+    """transformers' Grounding DINO, MM-Grounding-DINO or OWLv2, by the same Auto class."""
+
+    kind: Literal["grounding-dino"]
+    batch_size: int = Field(8, gt=0, description="Images a forward pass.")
+    max_pixels: int | None = Field(None, gt=0, description="Images are shrunk to at most so many pixels; boxes are scaled back.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
+    threads: int | None = Field(None, gt=0, description="CPU threads of torch; null: torch's own choice.")
+    unhashed = frozenset({"device", "threads", "default_min_score"})
+    package = "transformers"
+    extra = "grounding-dino"
+
+    def build(self, resources: Resources) -> "GroundingDinoDetector":
+        return GroundingDinoDetector(self, resources)
 
 
 class GroundingDinoDetector:
@@ -26,14 +43,12 @@ class GroundingDinoDetector:
     Raises: MissingExtra without torch or transformers; ValueError where the checkpoint is no such detector.
     """
 
-    reproducible: ClassVar[bool] = True
-
     def __init__(self, spec: GroundingDinoSpec, resources: Resources) -> None:  # one signature for all engines
         try:
             import torch  # noqa: F401
             import transformers  # noqa: F401
         except ImportError as error:
-            raise MissingExtra("grounding-dino", "grounding-dino") from error
+            raise MissingExtra(spec.kind, spec.extra) from error
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="grounding-dino")
         self._checkpoint = self._thread.submit(_Checkpoint, spec).result()
 

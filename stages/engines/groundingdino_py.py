@@ -9,13 +9,30 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Literal
+
+from pydantic import Field
 
 from schemas.boxes import clip_box
 from stages.engines.base import DetectRequest, EngineDead, Found
-from stages.engines.specs import GroundingDinoPySpec, Resources
+from stages.engines.specs import DetectorSpec, Resources
 
 _SERVER = Path(__file__).with_name("groundingdino_py_server.py")
+
+
+class GroundingDinoPySpec(DetectorSpec):
+    """The original groundingdino-py package, in a Python environment of its own."""
+
+    kind: Literal["groundingdino-py"]
+    weights: str | None = Field(None, description="Path of the published .pth; null: random weights (a smoke test).")
+    config: str = Field("GroundingDINO_SwinT_OGC", description="Name of a configuration that the package ships.")
+    text_encoder: str = Field("bert-base-uncased", description="Hub name or folder of its BERT.")
+    python: str = Field(description="Interpreter of the environment that holds groundingdino-py and transformers 4.")
+    device: str = Field("cpu", description="cpu or cuda.")
+    unhashed = frozenset({"python", "device", "default_min_score"})
+
+    def build(self, resources: Resources) -> "GroundingDinoPyDetector":
+        return GroundingDinoPyDetector(self, resources)
 
 
 class GroundingDinoPyDetector:
@@ -24,8 +41,6 @@ class GroundingDinoPyDetector:
     Raises: ValueError where `spec.python` or its packages are missing, with the file to install from; EngineDead
     where the process ends before it is ready.
     """
-
-    reproducible: ClassVar[bool] = True
 
     def __init__(self, spec: GroundingDinoPySpec, resources: Resources) -> None:  # one signature for all engines
         self._spec = spec

@@ -7,14 +7,18 @@ import asyncio
 import base64
 import io
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
+from pydantic import Field
 
+from schemas.check import Check
 from stages.engines.base import Answer, EngineDead, ErrorKind, MissingExtra, Request
 from stages.engines.pixels import shrink
-from stages.engines.specs import OpenAISpec, Resources
+from stages.engines.specs import GeneratorSpec, Resources
 
 if TYPE_CHECKING:
     import openai
@@ -22,6 +26,40 @@ if TYPE_CHECKING:
 
 _TOO_LONG = ("context_length_exceeded", "maximum context length", "maximum model length", "context window", "too many tokens")
 _LONGEST_WAIT_S = 120.0
+
+
+class OpenAISpec(GeneratorSpec):
+    """Any OpenAI-compatible server: vllm serve, SGLang, a vendor."""
+
+    kind: Literal["openai"]
+    model: str = Field(description="The name the server knows the model by.")
+    revision: str | None = Field(None, description="Names what the server serves; hashed, not sent.")
+    base_url: str = Field(description="Up to and with /v1.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; may be unset for a local server.")
+    structured: Literal["json_schema", "none"] = Field("json_schema", description="How the answer schema is sent.")
+    max_pixels: int | None = Field(None, gt=0, description="Images are shrunk to at most so many pixels before they are sent.")
+    concurrency: int = Field(32, gt=0, description="Requests in flight a worker.")
+    timeout_s: float = Field(600, gt=0, description="Of one request.")
+    max_retries: int = Field(6, ge=0, description="On rate limits, timeouts and 5xx, with exponential waits.")
+    unhashed = frozenset({"base_url", "api_key_env", "concurrency", "timeout_s", "max_retries"})
+    package = "openai"
+    extra = "openai"
+
+    def checks(self, name: str) -> Iterator[Check]:
+        """Whether the server answers, and takes the key."""
+        request = urllib.request.Request(f"{self.base_url.rstrip('/')}/models")
+        request.add_header("Authorization", f"Bearer {os.environ.get(self.api_key_env, 'EMPTY')}")
+        try:
+            with urllib.request.urlopen(request, timeout=10):
+                yield Check(name, True, self.base_url)
+        except urllib.error.HTTPError as error:
+            is_ok = error.code not in (401, 403)
+            yield Check(name, is_ok, f"{self.base_url} answers {error.code}", f"set {self.api_key_env} to a valid key")
+        except (OSError, ValueError) as error:
+            yield Check(name, False, f"{self.base_url} does not answer: {error}", "start the server, or correct base_url")
+
+    def build(self, resources: Resources) -> "OpenAIGenerator":
+        return OpenAIGenerator(self, resources)
 
 
 class OpenAIGenerator:
@@ -33,13 +71,11 @@ class OpenAIGenerator:
     Raises: MissingExtra without openai.
     """
 
-    reproducible: ClassVar[bool] = False
-
     def __init__(self, spec: OpenAISpec, resources: Resources) -> None:  # one signature for all engines
         try:
             import openai
         except ImportError as error:
-            raise MissingExtra("openai", "openai") from error
+            raise MissingExtra(spec.kind, spec.extra) from error
         self._spec = spec
         key = os.environ.get(spec.api_key_env) or "EMPTY"
         self._client = openai.AsyncOpenAI(base_url=spec.base_url, api_key=key, timeout=spec.timeout_s, max_retries=0)

@@ -7,12 +7,31 @@ import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any, Literal
+
+from pydantic import Field
 
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
 from stages.engines.grammar import schema_grammar
 from stages.engines.pixels import shrink
-from stages.engines.specs import Resources, TransformersSpec
+from stages.engines.specs import GeneratorSpec, ModelSpec, Resources
+
+
+class TransformersSpec(ModelSpec, GeneratorSpec):
+    """transformers in the worker, CPU or GPU; batches are formed within a unit, in fixed order."""
+
+    kind: Literal["transformers"]
+    batch_size: int = Field(16, gt=0, description="Sequences generated together. Hashed: padding moves the last bit.")
+    max_pixels: int | None = Field(None, gt=0, description="Images are shrunk to at most so many pixels.")
+    chat_template: str | None = Field(None, description="Jinja text that replaces the model's own template.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
+    threads: int | None = Field(None, gt=0, description="CPU threads of torch; null: torch's own choice.")
+    unhashed = frozenset({"device", "threads"})
+    package = "transformers"
+    extra = "transformers"
+
+    def build(self, resources: Resources) -> "TransformersGenerator":
+        return TransformersGenerator(self, resources)
 
 
 class TransformersGenerator:
@@ -22,15 +41,13 @@ class TransformersGenerator:
     processor needs a package of its own (Qwen2.5-VL and SmolVLM2 read videos and want torchvision for it).
     """
 
-    reproducible: ClassVar[bool] = True
-
     def __init__(self, spec: TransformersSpec, resources: Resources) -> None:  # one signature for all engines
         try:
             import torch  # noqa: F401
             import transformers  # noqa: F401
             import xgrammar  # noqa: F401
         except ImportError as error:
-            raise MissingExtra("transformers", "transformers") from error
+            raise MissingExtra(spec.kind, spec.extra) from error
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
         self._checkpoint = self._thread.submit(_Checkpoint, spec).result()
 

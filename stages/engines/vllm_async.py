@@ -7,14 +7,35 @@ import asyncio
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, Literal
+
+from pydantic import Field
 
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
 from stages.engines.grammar import schema_grammar
 from stages.engines.pixels import shrink
-from stages.engines.specs import Resources, VllmSpec
+from stages.engines.specs import GeneratorSpec, ModelSpec, Resources
 
 _TOO_LONG = ("maximum context length", "maximum model length")
+
+
+class VllmSpec(ModelSpec, GeneratorSpec):
+    """vLLM's AsyncLLM inside the worker."""
+
+    kind: Literal["vllm"]
+    quantization: str | None = Field(None, description="vLLM's quantization method; null: as the checkpoint says.")
+    max_model_len: int | None = Field(None, gt=0, description="Context length in tokens; null: the model's own.")
+    max_pixels: int | None = Field(None, gt=0, description="Images are shrunk to at most so many pixels before they are sent.")
+    chat_template: str | None = Field(None, description="Jinja text that replaces the model's own template.")
+    enforce_eager: bool = Field(False, description="Skip graph capture: slower answers, faster start.")
+    max_num_seqs: int | None = Field(None, gt=0, description="Sequences decoded together; null: vLLM's default.")
+    engine_args: Mapping[str, Any] = Field(default_factory=dict, description="Further AsyncEngineArgs, hashed as written.")
+    unhashed = frozenset({"enforce_eager", "max_num_seqs"})
+    package = "vllm"
+    extra = "vllm"
+
+    def build(self, resources: Resources) -> "VllmGenerator":
+        return VllmGenerator(self, resources)
 
 
 class VllmGenerator:
@@ -26,8 +47,6 @@ class VllmGenerator:
     Raises: MissingExtra without vllm; EngineDead where the engine does not start.
     """
 
-    reproducible: ClassVar[bool] = False
-
     def __init__(self, spec: VllmSpec, resources: Resources) -> None:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         try:
@@ -35,7 +54,7 @@ class VllmGenerator:
             from vllm.platforms import current_platform
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
-            raise MissingExtra("vllm", "vllm") from error
+            raise MissingExtra(spec.kind, spec.extra) from error
         is_cpu = bool(current_platform.is_cpu())
         if is_cpu:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")

@@ -33,10 +33,11 @@ class Text:
 
 
 class Candidate(NamedTuple):
-    """One candidate of a text. `group`: of a reciprocal one that is chosen like any other. `order`: its place among others."""
+    """One candidate of a text. `entry` and `at`: where it stands among the image's. `order`: its rank among others, wherever it stands."""
 
     place: Place
-    group: str | None
+    entry: int
+    at: int
     negative: str
     edits: tuple[tuple[str, str, str], ...]
     order: int

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.api import open_job
+from pipeline.ledger.why import plan_of
 from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
 from tests.support.in_process import carry_all
 from tests.support.kept import CASES, KEPT, unpack
@@ -25,7 +26,7 @@ def test_nothing_is_pending_in_a_workdir_that_an_earlier_version_wrote(case: str
     config = unpack(case, tmp_path / "job")
     before = files(tmp_path / "job")
     job = open_job(config)
-    plans = job.state().plan()
+    plans = plan_of(job.state())
     assert {plan.name: dict(plan.why) for plan in plans if plan.pending} == {}
     for node in job.graph:
         assert [path.name for path in (KEPT / case / "work" / node.name).iterdir()] == [node.fingerprint]

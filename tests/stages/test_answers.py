@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from stages.answers import Outcome, ask
 from stages.engines.base import Answer, Request
@@ -12,8 +12,6 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 
 class Scripted:
     """Gives each question its own list of answers, in turn."""
-
-    reproducible: ClassVar[bool] = True
 
     def __init__(self, **answers: list[Answer]) -> None:
         self.answers, self.asked = answers, list[Request]()

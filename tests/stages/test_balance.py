@@ -24,6 +24,7 @@ from schemas.rows import (
 from stages.balance import Balance, BalanceParams
 from stages.base import Image, StageContext
 from stages.mine import Mine, MineParams
+from tests.support.images import image_of
 
 COLOURS = ("red", "yellow", "green", "blue", "purple", "white", "black")
 MATERIALS = ("wooden", "metal", "glass")
@@ -42,7 +43,7 @@ def _image(key: str, texts: Sequence[tuple[str, str]], *upstream: Row) -> Image:
         key=key,
         regions=[RegionCaption(region=i, xyxy=(0, 0, 9, 9), head=head, short=text, long=text) for i, (text, head) in enumerate(texts)],
     )
-    return Image(key=key, upstream={RegionCaptionRow: captions, **{type(row): row for row in upstream}})
+    return image_of(key, captions, *upstream)
 
 
 def _recoloured(positive: str, old: str, new: str, verdict: Verdict = "unverified") -> Negative:
@@ -96,7 +97,7 @@ def test_groups_that_verification_broke_are_exact_again_and_nothing_is_lost_on_t
         assert isinstance(row, MineRow)
         regions = [_judged(entry, draw) for entry in row.regions]
         captions = image.row(RegionCaptionRow)
-        images.append(Image(key=image.key, upstream={RegionCaptionRow: captions, VerifyRow: VerifyRow(key=image.key, regions=regions)}))
+        images.append(image_of(image.key, captions, VerifyRow(key=image.key, regions=regions)))
     entries = _entries(_balance([images]))
     groups: dict[str, list[RegionNegatives]] = {}
     for entry in entries:
@@ -182,7 +183,7 @@ def test_the_long_caption_is_balanced_and_audited_apart() -> None:
             (entry,) = row.regions
             caption = _written(entry.positive, entry.negatives, region=CAPTION)
             said = row.model_copy(update={"regions": [entry, caption]})
-            images.append(Image(key=image.key, upstream={**image.upstream, HardNegativeRow: said}))
+            images.append(image_of(image.key, *{**image.upstream, HardNegativeRow: said}.values()))
         with_captions.append(images)
     rows = _balance(with_captions, max_rounds=0)
     assert [figures.of for figures in rows[0].audits] == ["regions", "captions"]

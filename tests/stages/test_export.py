@@ -15,7 +15,7 @@ from schemas.rows import (
     Region,
     SelectRow,
 )  # fmt: skip
-from tests.support.exported_shard import SIZE, Shard, picture, stage_rows
+from tests.support.exported_shard import SIZE, ExportedShard, picture, stage_rows
 from tests.support.pictures import encoded
 
 # webdataset 1.0.2 leaves the tars that it reads to the garbage collector.
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture
-def shard(tmp_path: Path) -> Shard:
-    return Shard(tmp_path)
+def shard(tmp_path: Path) -> ExportedShard:
+    return ExportedShard(tmp_path)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -37,7 +37,7 @@ def turned(image_format: str, orientation: int = 6) -> bytes:
     return encoded(picture(0).transpose(Image.Transpose.ROTATE_90), image_format, exif=exif)
 
 
-def test_source_bytes_come_back_untouched_from_the_tar(shard: Shard) -> None:
+def test_source_bytes_come_back_untouched_from_the_tar(shard: ExportedShard) -> None:
     contents = [encoded(picture(1), "JPEG"), encoded(picture(2), "PNG"), encoded(picture(3), "WEBP"), turned("JPEG")]
     for content, image_format in zip(contents, ["JPEG", "PNG", "WEBP", "JPEG"], strict=True):
         shard.add(content, image_format)
@@ -47,7 +47,7 @@ def test_source_bytes_come_back_untouched_from_the_tar(shard: Shard) -> None:
     assert [sample[suffix] for sample, suffix in zip(samples, ["jpg", "png", "webp", "jpg"], strict=True)] == contents
 
 
-def test_json_and_parquet_say_the_same_of_each_image(shard: Shard) -> None:
+def test_json_and_parquet_say_the_same_of_each_image(shard: ExportedShard) -> None:
     for number in range(3):
         shard.add(encoded(picture(number), "PNG"), "PNG", alt="Käse | 100 %")
     rows = shard.export()
@@ -60,7 +60,7 @@ def test_json_and_parquet_say_the_same_of_each_image(shard: Shard) -> None:
     assert rows[0] == ExportRow(key="img-0", shard="00007", num_regions=1, num_negatives=10)
 
 
-def test_the_same_rows_give_the_same_files_however_the_units_are_cut(shard: Shard) -> None:
+def test_the_same_rows_give_the_same_files_however_the_units_are_cut(shard: ExportedShard) -> None:
     for number in range(5):
         shard.add(encoded(picture(number), "JPEG"))
     shard.export(to="once", unit_size=2)
@@ -69,7 +69,7 @@ def test_the_same_rows_give_the_same_files_however_the_units_are_cut(shard: Shar
     assert len(files(shard.folder / "once")) == 4 + 5
 
 
-def test_a_large_shard_is_written_in_row_groups_of_one_size(shard: Shard) -> None:
+def test_a_large_shard_is_written_in_row_groups_of_one_size(shard: ExportedShard) -> None:
     content = encoded(picture(1), "JPEG")
     for _ in range(1030):
         shard.add(content, rows={})
@@ -79,14 +79,14 @@ def test_a_large_shard_is_written_in_row_groups_of_one_size(shard: Shard) -> Non
     assert [record.source_key for record in shard.records()] == [f"img-{number}" for number in range(1030)]
 
 
-def test_the_files_name_no_time_and_no_user_of_this_machine(shard: Shard) -> None:
+def test_the_files_name_no_time_and_no_user_of_this_machine(shard: ExportedShard) -> None:
     shard.add(encoded(picture(1), "JPEG"))
     shard.export()
     with tarfile.open(shard.folder / "out" / "00007.tar") as tar:
         assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in tar} == {(0, 0, 0, "fgdata", "fgdata", 0o644)}
 
 
-def test_the_statistics_hold_the_digests_of_the_files(shard: Shard) -> None:
+def test_the_statistics_hold_the_digests_of_the_files(shard: ExportedShard) -> None:
     shard.add(encoded(picture(1), "JPEG"))
     shard.export()
     stats = shard.stats()
@@ -96,7 +96,7 @@ def test_the_statistics_hold_the_digests_of_the_files(shard: Shard) -> None:
         assert (said.bytes, said.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_an_image_that_upstream_stopped_is_skipped_with_the_reason_and_moves_no_other_key(shard: Shard) -> None:
+def test_an_image_that_upstream_stopped_is_skipped_with_the_reason_and_moves_no_other_key(shard: ExportedShard) -> None:
     good, key = encoded(picture(1), "JPEG"), "img-"
     shard.add(good)
     shard.add(b"", rows={}, status="failed", reason="unreadable")
@@ -119,7 +119,7 @@ def test_an_image_that_upstream_stopped_is_skipped_with_the_reason_and_moves_no_
     assert stats.reasons == {"no_image": 1, "upstream_failed": 2, "upstream_filtered": 1}
 
 
-def test_an_image_whose_bytes_are_gone_or_changed_is_failed(shard: Shard) -> None:
+def test_an_image_whose_bytes_are_gone_or_changed_is_failed(shard: ExportedShard) -> None:
     for number in range(3):
         shard.add(encoded(picture(number), "JPEG"))
     shard.contents["img-0"] = None
@@ -129,7 +129,7 @@ def test_an_image_whose_bytes_are_gone_or_changed_is_failed(shard: Shard) -> Non
     assert len(shard.samples()) == 1
 
 
-def test_a_run_that_stops_at_caption_exports_captions(shard: Shard) -> None:
+def test_a_run_that_stops_at_caption_exports_captions(shard: ExportedShard) -> None:
     shard.add(encoded(picture(1), "JPEG"), rows={"caption": CaptionRow(key="img-0", long="Long.", short="Short")})
     shard.export(finehard=False)
     (record,) = shard.records()
@@ -137,14 +137,14 @@ def test_a_run_that_stops_at_caption_exports_captions(shard: Shard) -> None:
     assert sorted(files(shard.folder / "out")) == ["00007.parquet", "00007.tar", "00007_stats.json"]
 
 
-def test_a_shard_of_which_nothing_is_exported_is_written_empty(shard: Shard) -> None:
+def test_a_shard_of_which_nothing_is_exported_is_written_empty(shard: ExportedShard) -> None:
     shard.add(b"", rows={}, status="failed", reason="unreadable")
     shard.export()
     assert (shard.samples(), shard.records(), shard.finehard()) == ([], [], [])
     assert shard.stats().images == 0
 
 
-def test_a_box_over_the_edge_is_clipped_in_shares_and_kept_in_pixels(shard: Shard) -> None:
+def test_a_box_over_the_edge_is_clipped_in_shares_and_kept_in_pixels(shard: ExportedShard) -> None:
     rows = stage_rows("img-0")
     over = Region(xyxy=(-4.0, 0.0, 60.0, 16.0), score=0.5, phrase="A red cup", start=0, end=9, head="cup")
     shard.add(encoded(picture(1), "JPEG"), rows=rows | {"select": SelectRow(key="img-0", regions=[over])})
@@ -153,7 +153,7 @@ def test_a_box_over_the_edge_is_clipped_in_shares_and_kept_in_pixels(shard: Shar
     assert (region.xyxy, region.bbox) == ((-4, 0, 60, 16), (0, 0, 1, 0.5))
 
 
-def test_finehard_records_name_loose_files_that_open_to_the_upright_image(shard: Shard) -> None:
+def test_finehard_records_name_loose_files_that_open_to_the_upright_image(shard: ExportedShard) -> None:
     plain = encoded(picture(0), "JPEG")
     shard.add(plain)
     for content, image_format in ((turned("JPEG"), "JPEG"), (turned("PNG"), "PNG"), (turned("WEBP"), "WEBP")):
@@ -172,7 +172,7 @@ def test_finehard_records_name_loose_files_that_open_to_the_upright_image(shard:
             assert corner[2] < 60
 
 
-def test_finehard_leaves_out_what_its_trainer_fails_on(shard: Shard) -> None:
+def test_finehard_leaves_out_what_its_trainer_fails_on(shard: ExportedShard) -> None:
     good = encoded(picture(1), "JPEG")
     shard.add(good, rows={"caption": CaptionRow(key="img-0", long="Long.", short="Short")})
     shard.add(good, rows={name: row for name, row in stage_rows("img-1").items() if name != "caption"}, alt=None)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import ClassVar
 
 import pytest
 from PIL import Image as PillowImage
@@ -12,11 +11,12 @@ from prompts.loader import load_prompt
 from schemas.arrow import from_table, to_table
 from schemas.boxes import Box
 from schemas.rows import CaptionRow, GroundRow, SelectRow
-from stages.base import Image, StageContext
+from stages.base import StageContext
 from stages.engines.base import Answer, DetectRequest, Found, Request
 from stages.ground import Ground, GroundParams
 from stages.select import Select, SelectParams
 from stages.words.domain import Domain
+from tests.support.images import image_of
 
 Things = dict[Box, str]
 LITTLE = {"a", "an", "the", "there", "is"}
@@ -24,8 +24,6 @@ LITTLE = {"a", "an", "the", "there", "is"}
 
 class Sight:
     """A detector of a picture that it knows: a phrase scores the share of its words that are true of a thing."""
-
-    reproducible: ClassVar[bool] = True
 
     def __init__(self, things: Things, trust: float = 1.0) -> None:
         self.things, self.trust, self.asked = things, trust, list[tuple[str, ...]]()
@@ -50,8 +48,6 @@ class Sight:
 class Listed:
     """A reader that lists these phrases."""
 
-    reproducible: ClassVar[bool] = True
-
     def __init__(self, *phrases: tuple[str, str]) -> None:
         self.phrases = phrases
 
@@ -67,7 +63,7 @@ THINGS: Things = {RED: "red wooden car cars", BLUE: "blue metal car cars", DOG: 
 
 
 def _ground(caption: str, sight: Sight, second: Sight | None = None, reader: Listed | None = None, **params: object) -> GroundRow:
-    image = Image("k", 100, 100, pixels=PillowImage.new("RGB", (100, 100)), upstream={CaptionRow: CaptionRow(key="k", long=caption)})
+    image = image_of("k", CaptionRow(key="k", long=caption), pixels=PillowImage.new("RGB", (100, 100)))
     detectors = {"detector": sight} | ({"second_detector": second} if second else {})
     prompts = {"phrases": load_prompt("phrases", "v1")} if reader else {}
     stage = Ground(
@@ -81,7 +77,7 @@ def _ground(caption: str, sight: Sight, second: Sight | None = None, reader: Lis
 
 def _select(ground: GroundRow, **params: float | None) -> SelectRow:
     stage = Select(SelectParams.model_validate({"min_score": 0.5, **params}), StageContext("f"))
-    (row,) = asyncio.run(stage.process([Image(key="k", upstream={GroundRow: ground})]))
+    (row,) = asyncio.run(stage.process([image_of("k", ground)]))
     assert isinstance(row, SelectRow)
     return row
 

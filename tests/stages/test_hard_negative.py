@@ -6,15 +6,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
 from schemas.rows import CAPTION, Attribute, CaptionRow, HardNegativeRow, Region, RegionCaption, RegionCaptionRow, Row, SelectRow
 from stages.base import Image, StageContext
-from stages.engines.rehearsal import RehearsalGenerator
-from stages.engines.specs import RehearsalSpec
+from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
 from stages.hard_negative import HardNegativeParams, HardNegatives
 from stages.negatives.edits import replay
+from tests.support.images import image_of
 
-PROMPTS = {version: load_prompt("hard_negative", version) for version in ("demo", "v1")}
+PROMPTS = {version: load_prompt("hard_negative", version, after=DEMO_PROMPTS) for version in ("demo", "v1")}
 LONG = "Two toys stand on a lawn. At the top left there is a red striped metal car. At the bottom right there is a blue plain rubber mug."
 SHORTS = ("a red striped metal car", "a blue plain rubber mug")
 
@@ -36,7 +37,7 @@ def image(key: str = "k", shorts: tuple[str, ...] = SHORTS, *, has_caption: bool
     }
     if has_caption:
         upstream[CaptionRow] = CaptionRow(key=key, long=LONG)
-    return Image(key=key, upstream=upstream)
+    return image_of(key, *upstream.values())
 
 
 def run(*images: Image, params: dict[str, Any] | None = None, **spec: Any) -> list[HardNegativeRow]:

@@ -11,6 +11,7 @@ from schemas.rows import Attribute, MineRow, RegionCaption, RegionCaptionRow, Re
 from stages.base import Image, StageContext
 from stages.mine import Mine, MineParams
 from stages.negatives.edits import replay
+from tests.support.images import image_of
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 PATTERNS = ("plain", "striped", "spotted")
@@ -26,7 +27,7 @@ def _region(number: int, text: str, head: str, *, long: str = "", attributes: Se
 
 
 def _image(key: str, *regions: RegionCaption) -> Image:
-    return Image(key=key, upstream={RegionCaptionRow: RegionCaptionRow(key=key, regions=list(regions))})
+    return image_of(key, RegionCaptionRow(key=key, regions=list(regions)))
 
 
 def _said(key: str, said: Sequence[tuple[str, ...]]) -> Image:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from PIL import Image as PillowImage
 
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
 from schemas.arrow import from_table, to_table
 from schemas.rows import Region, RegionCaptionRow, SelectRow
@@ -14,6 +15,7 @@ from stages.base import Image, StageContext
 from stages.engines.base import Answer, Request
 from stages.region_caption import RegionCaptioning, RegionCaptionParams
 from stages.regions.leakage import leakage_of
+from tests.support.images import image_of
 
 COLOURS = {(255, 0, 0): "red", (0, 0, 255): "blue", (0, 128, 0): "green", (0, 0, 0): "black", (255, 255, 255): "white"}
 Say = Callable[[str, str], dict[str, Any]]
@@ -21,8 +23,6 @@ Say = Callable[[str, str], dict[str, Any]]
 
 class Eye:
     """Answers with the colour in the middle of the crop, through `say(noun, colour)`."""
-
-    reproducible: ClassVar[bool] = True
 
     def __init__(self, say: Say) -> None:
         self.say, self.asked = say, list[Request]()
@@ -58,12 +58,12 @@ def _image(key: str, *things: tuple[str, str], side: float = 20) -> Image:
         picture.paste(colour, (round(xyxy[0]), round(xyxy[1]), round(xyxy[2]), round(xyxy[3])))
         regions.append(Region(xyxy=xyxy, score=0.9, phrase=f"a {colour} {noun}", start=0, end=5, head=noun))
     select = SelectRow(key=key, width=400, height=100, regions=regions)
-    return Image(key=key, width=400, height=100, pixels=picture, upstream={SelectRow: select})
+    return image_of(key, select, pixels=picture, width=400, height=100)
 
 
 def _caption(unit: Sequence[Image], say: Say, **params: Any) -> tuple[list[RegionCaptionRow], Eye]:
     eye = Eye(say)
-    context = StageContext("f", {"region_caption": load_prompt("region_caption", "demo")}, {"captioner": eye})
+    context = StageContext("f", {"region_caption": load_prompt("region_caption", "demo", DEMO_PROMPTS)}, {"captioner": eye})
     stage = RegionCaptioning(RegionCaptionParams(prompt="demo", **{"probe_share": 0.0, **params}), context)
     rows = asyncio.run(stage.process(unit))
     assert all(isinstance(row, RegionCaptionRow) for row in rows)
@@ -91,9 +91,7 @@ def test_the_noun_of_another_region_is_refused_unless_it_lies_inside() -> None:
     outside = Region(xyxy=(300, 40, 320, 60), score=0.5, phrase="a dog", start=0, end=5, head="dog")
     for other, refused in ((inside, {}), (outside, {"long": "other_noun"})):
         select = image.row(SelectRow)
-        changed = Image(
-            "k", 400, 100, pixels=image.rgb, upstream={SelectRow: select.model_copy(update={"regions": [select.regions[0], other]})}
-        )
+        changed = image_of("k", select.model_copy(update={"regions": [select.regions[0], other]}), pixels=image.rgb)
         ((row,), _) = _caption([changed], lambda noun, _: say(noun, "red") if noun == "coat" else honest(noun, "red"), min_shown_side_px=0)
         assert row.regions[0].refused == refused
 

@@ -3,8 +3,9 @@
 import asyncio
 
 from schemas.rows import Detection, GroundRow, Phrase, SelectRow
-from stages.base import Image, StageContext
+from stages.base import StageContext
 from stages.select import Select, SelectParams
+from tests.support.images import image_of
 
 
 def _phrase(text: str, head: str) -> Phrase:
@@ -14,7 +15,7 @@ def _phrase(text: str, head: str) -> Phrase:
 def _select(detections: list[Detection], phrases: list[Phrase], **params: float) -> SelectRow:
     ground = GroundRow(key="k", width=100, height=100, phrases=phrases, detections=detections)
     stage = Select(SelectParams(**{"min_score": 0.3, **params}), StageContext("f"))
-    (row,) = asyncio.run(stage.process([Image(key="k", upstream={GroundRow: ground})]))
+    (row,) = asyncio.run(stage.process([image_of("k", ground)]))
     assert isinstance(row, SelectRow)
     return row
 

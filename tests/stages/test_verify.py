@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
 
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
 from schemas.rows import (
     CAPTION,
@@ -25,8 +27,7 @@ from schemas.rows import (
     VerifyRow,
 )
 from stages.base import Image, StageContext
-from stages.engines.rehearsal import RehearsalGenerator
-from stages.engines.specs import RehearsalSpec
+from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
 from stages.negatives.edits import replay
 from stages.negatives.verdicts import (
     Charge,
@@ -39,8 +40,9 @@ from stages.negatives.verdicts import (
     verdict_of_positive,
 )
 from stages.verify import Verify, VerifyParams
+from tests.support.images import image_of
 
-PROMPTS = {version: load_prompt("verify", version) for version in ("demo", "v1")}
+PROMPTS = {version: load_prompt("verify", version, after=DEMO_PROMPTS) for version in ("demo", "v1")}
 PHRASE = "a red striped rubber car"
 LONG = "Two toys stand on a lawn. There is a red striped rubber car. There is a blue plain metal car."
 
@@ -70,7 +72,7 @@ def image(groups: list[RegionNegatives], *, mined: list[RegionNegatives] | None 
     }
     if mined is not None:
         upstream[MineRow] = MineRow(key="k", regions=mined)
-    return Image(key="k", pixels=PillowImage.new("RGB", (64, 32)), upstream=upstream, problem=problem)
+    return replace(image_of("k", *upstream.values(), pixels=PillowImage.new("RGB", (64, 32))), problem=problem)
 
 
 def verify(one: Image, *, prompt: str = "demo", **spec: Any) -> VerifyRow:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import webdataset
-from PIL import Image
+from PIL import Image as PillowImage
 
 from schemas.dataset import ExportRecord, ShardStats
 from schemas.rows import (
@@ -31,8 +31,10 @@ from schemas.rows import (
     Verdict,
     VerifyRow,
 )  # fmt: skip
+from schemas.stage_json import StageJson
+from stages.base import Image, Shard, StageContext
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run
-from stages.export import Export, ExportImage, ExportParams
+from stages.export import Export, ExportParams
 from tests.support.pictures import encoded
 
 SIZE = (48, 32)
@@ -51,8 +53,8 @@ class FolderSink:
             target.write_bytes(content)
 
 
-def picture(number: int) -> Image.Image:
-    image = Image.new("RGB", SIZE, (number % 256, 60, 90))
+def picture(number: int) -> PillowImage.Image:
+    image = PillowImage.new("RGB", SIZE, (number % 256, 60, 90))
     image.paste((250, 250, 0), (0, 0, 16, 8))
     return image
 
@@ -81,25 +83,27 @@ def stage_rows(key: str, num_negatives: int = 10) -> dict[str, Row]:
     }
 
 
-class Shard:
+class ExportedShard:
     """Images with their bytes, and an export of them into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.images: list[ExportImage] = []
+        self.images: list[Image] = []
         self.contents: dict[str, bytes | None] = {}
 
     def add(self, content: bytes, image_format: str = "JPEG", rows: dict[str, Row] | None = None, **fields: object) -> None:
         corpus = corpus_row(len(self.images), content, image_format, **fields)
-        self.images.append(ExportImage(corpus, stage_rows(corpus.key) if rows is None else rows))
+        said = stage_rows(corpus.key) if rows is None else rows
+        self.images.append(Image(corpus, upstream={type(row): row for row in said.values()}))
         self.contents[corpus.key] = content
 
     def export(self, *, to: str = "out", unit_size: int = 2, number: int = 7, finehard: bool = True) -> list[ExportRow]:
-        units: Iterable[Sequence[ExportImage]] = (self.images[i : i + unit_size] for i in range(0, len(self.images), unit_size))
-        sink = FolderSink(self.folder / to)
-        return Export(ExportParams(finehard=finehard, allow_unverified=True)).run(
-            number, units, lambda rows: [self.contents[row.key] for row in rows], sink
+        units: Iterable[Sequence[Image]] = (self.images[i : i + unit_size] for i in range(0, len(self.images), unit_size))
+        context = StageContext(
+            "f" * 16, read_bytes=lambda rows: [self.contents[row.key] for row in rows], sink=FolderSink(self.folder / to)
         )
+        rows = Export(ExportParams(finehard=finehard, allow_unverified=True), context).process(Shard(number, "", units))
+        return [row for row in rows if isinstance(row, ExportRow)]
 
     def samples(self, to: str = "out", name: str = "00007") -> list[dict[str, Any]]:
         tar = str(self.folder / to / f"{name}.tar")
@@ -118,14 +122,15 @@ class Shard:
         return content
 
 
-def data_set(shard: Shard, kind: str = "transformers", answered_by: Sequence[str] = ("org/model",)) -> dict[str, bytes]:
+def data_set(shard: ExportedShard, kind: str = "transformers", answered_by: Sequence[str] = ("org/model",)) -> dict[str, bytes]:
     for number in range(3):
         shard.add(encoded(picture(number), "JPEG"))
     shard.add(b"", rows={}, status="failed", reason="unreadable")
     shard.export()
     engine = {"kind": kind, "model": "org/model", "revision": "abc123"}
-    caption = {"stage": "caption", "version": 2, "prompts": {"caption": {"version": "v1"}}, "engines": {"captioner": engine}}
-    export = {"stage": "export", "version": 1, "prompts": {}, "engines": {}}
+    prompts = {"caption": {"version": "v1"}}
+    caption = StageJson(stage="caption", version=2, params={}, prompts=prompts, engines={"captioner": engine}, upstream={})
+    export = StageJson(stage="export", version=1, params={}, prompts={}, engines={}, upstream={})
     stages = [
         describe_stage_run("f" * 16, caption, {"caption": answered_by}, {"ok": 3, "failed": 1}),
         describe_stage_run("e" * 16, export, {}, {"ok": 3, "skipped": 1}),

@@ -16,7 +16,7 @@ def carry_all(config: Path, until: str | None = None, *, allow_unverified: bool 
     runner = Runner(job.config, state, ("", b""), Silent())
     carried = {}
     for node in job.graph:
-        job.ledger.declare(node.name, node.fingerprint, node.description)
+        job.ledger.declare(node.description)
         worker = StageWorker(runner._job(node))
         pending = [item for item in state.items(node.name) if not state.is_done(node.name, item)]
         assert node.scope != "block" or all(map(state.seal, pending)), "no other driver seals"

@@ -10,13 +10,12 @@ import yaml
 from PIL import Image, ImageDraw
 
 from pipeline.api import open_job
-from pipeline.config.registry import STAGE_NAMES
+from pipeline.config.registry import DEMO_PROMPTS, STAGES
 from pipeline.corpus.update import read_rows
 from schemas.rows import CaptionRow
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import job_content
 
-ROOT = Path(__file__).parents[2]
 HOSTILE = (
     "</script><script>window.ran = 1</script> <img src=x onerror='window.ran = 2'> \u2028 \u202eright to left\u202c \"quoted\" & \U0001f41f"
 )
@@ -51,7 +50,7 @@ def whole_content(corpus: str, /, **blocks: Any) -> dict[str, Any]:
     content["corpus"] |= {"duplicates": "filter", "unit_size": 6}
     content["engines"]["judge"] = {"kind": "rehearsal"}
     later = {"verify": {"prompt": "demo"}, "mine": {}, "balance": {}}
-    content["stages"] |= {name: params for name, params in later.items() if name in STAGE_NAMES}
+    content["stages"] |= {name: params for name, params in later.items() if name in STAGES}
     content["stages"]["export"] = {"finehard": True}
     return content
 
@@ -73,7 +72,7 @@ def write_other_prompt(folder: Path) -> Path:
     """A second run over the same corpus and workdir under another caption prompt."""
     task = folder / "prompts" / "caption"
     task.mkdir(parents=True)
-    shutil.copy(ROOT / "prompts" / "caption" / "demo.yaml", task / "terse.yaml")
+    shutil.copy(DEMO_PROMPTS / "caption" / "demo.yaml", task / "terse.yaml")
     prompt = yaml.safe_load((task / "terse.yaml").read_text())
     (task / "terse.yaml").write_text(yaml.safe_dump({**prompt, "user": "Describe the image in one sentence."}))
     content = whole_content("corpus", prompts_dir="prompts", export={"to": "other"})

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from pipeline.corpus.members import split_key
+from pipeline.corpus.names import split_key
 from pipeline.given.readers.jsonl import parse_object
 from pipeline.given.source import Raw, SourceFile
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.report.blocks import Bars, Fact, Facts, Panel, Whole, mean, quantile, share
-from pipeline.report.panels.hygiene import FLAGS, flags, opening
+from pipeline.report.hygiene import FLAGS, flags, opening
 from pipeline.report.run_tables import column_values
 
 MAX_OPENINGS, SHOWN_OPENINGS = 20_000, 8

@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 
 from pipeline.report.blocks import Bars, Block, Fact, Facts, Grid, Panel, Whole, mean, share
 from pipeline.report.run_tables import child, children, column_values, explode
+from stages.negatives.candidates import HOLDING, PROPOSING, holders
 
 STAGES = {"hard_negative": "written, computed", "mine": "mined", "verify": "judged", "balance": "released"}
+assert set(STAGES) == set(HOLDING), "every stage that holds candidates has its words here"
 VERDICTS = ("false", "true", "unsure", "unverified")
 Key = tuple[str, str, str, str]  # type, source, level, verdict
 
@@ -123,7 +125,7 @@ class NegativesPanel:
         if last is None:
             return [Fact("negatives", None, "no stage has committed any")]
         final = self._stages[last]
-        proposed = sum(self._stages[stage].num_proposed for stage in ("hard_negative", "mine") if stage in self._stages)
+        proposed = sum(self._stages[stage].num_proposed for stage in PROPOSING if stage in self._stages)
         found = [
             Fact("proposed", proposed, "by hard_negative and mine"),
             Fact(STAGES[last], final.num),
@@ -141,8 +143,8 @@ class NegativesPanel:
     def _rejects_above(self, stage: str) -> Counter[str]:
         """What the stages that it reads had refused already; its rows count that once more, so that each row adds up."""
         found: Counter[str] = Counter()
-        for above in {"verify": ("hard_negative", "mine"), "balance": ("verify",)}.get(stage, ()):
-            found += self._stages[above].rejects if above in self._stages else Counter()
+        for above in holders(self._stages, before=stage):
+            found += self._stages[above].rejects
         return found
 
     def _line(self) -> Grid:

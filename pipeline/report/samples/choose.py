@@ -8,7 +8,7 @@ from pipeline.corpus.index import Unit
 from pipeline.corpus.update import read_rows
 from pipeline.report.funnel import Funnel, Stratum
 from pipeline.report.run_tables import RunTables
-from pipeline.report.unit_rows import Step, outcome, trails
+from pipeline.report.samples.unit_rows import Step, outcome, trails
 from schemas.rows import CorpusRow
 
 OK_SHARE = 0.5

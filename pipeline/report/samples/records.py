@@ -8,8 +8,8 @@ from pipeline.report.run_tables import RunTables
 from pipeline.report.samples.choose import Chooser, Chosen
 from pipeline.report.samples.pictures import pictures
 from pipeline.report.samples.same_images import Identity, find_images
-from pipeline.report.unit_rows import rows_of
-from pipeline.report.views import View, view
+from pipeline.report.samples.unit_rows import rows_of
+from pipeline.report.samples.views import View, view
 from schemas.rows import Record, Row
 
 

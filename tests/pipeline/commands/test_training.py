@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.commands.training import load_train_config, train
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from stages.train.config import Stage2, TrainConfig, TrainPlacement
 from stages.train.loop import Report
 from stages.train.model.clip import load_model

@@ -9,11 +9,13 @@ from pydantic import BaseModel
 
 from pipeline.commands.templates import KINDS, write_template
 from pipeline.config.graph import build_graph
-from pipeline.config.read import _KINDS, ConfigError, ExportTo, Placement, load_config
-from pipeline.config.registry import STAGE_NAMES, params_type
+from pipeline.config.model import ConfigError, ExportTo, Placement
+from pipeline.config.read import load_config
+from pipeline.config.registry import DETECTORS, GENERATORS, STAGES
 from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import GivenParams
-from stages.engines.specs import Resources, VllmSpec
+from stages.engines.specs import Resources
+from stages.engines.vllm_async import VllmSpec
 from stages.words.domain import Domain
 
 HERE = Path(__file__).parent
@@ -53,8 +55,8 @@ def all_keys() -> list[str]:
         "placement": Placement,
         "placement.stages.*": Resources,
     }
-    fields |= {f"stages.{name}": params_type(name) for name in STAGE_NAMES}
-    fields |= {f"engines.*[{kind}]": spec for kinds in _KINDS.values() for kind, spec in kinds.items()}
+    fields |= {f"stages.{name}": stage.params_type for name, stage in STAGES.items()}
+    fields |= {f"engines.*[{kind}]": spec for kinds in (GENERATORS, DETECTORS) for kind, spec in kinds.items()}
     keys = [f"{block}.{key}" for block, model in fields.items() for key in model.model_fields]
     return sorted(["workdir", "prompts_dir", *keys])
 
@@ -109,7 +111,7 @@ def test_the_options_are_those_that_were_agreed_on() -> None:
         ("engines.captioner", "sed", "seed"),
         ("engines.detector", "sede", "seed"),
         ("stages", "grond", "ground"),
-        *((f"stages.{name}", f"{key}x", key) for name in STAGE_NAMES for key in params_type(name).model_fields),
+        *((f"stages.{name}", f"{key}x", key) for name, stage in STAGES.items() for key in stage.params_type.model_fields),
         ("domain", "nuns", "nouns"),
         ("placement", "shedule", "schedule"),
         ("placement.stages", "captions", "caption"),

@@ -14,6 +14,7 @@ from pipeline.api import open_job
 from pipeline.cli import app
 from pipeline.corpus.params import CorpusError
 from pipeline.corpus.update import read_rows, update_index
+from pipeline.ledger.why import plan_of
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import times, write_job
 
@@ -73,14 +74,14 @@ def test_a_changed_list_reruns_only_the_units_whose_images_it_moves(job: Path) -
     work = job.parent / "work"
     before = times(work / "caption")
     write_list(job.parent, [str(imagehash.phash(picture(5)))])
-    plans = {stage.name: stage for stage in open_job(job).state().plan()}
+    plans = {stage.name: stage for stage in plan_of(open_job(job).state())}
     assert (plans["caption"].pending, plans["caption"].why) == (1, {"upstream_changed": 1})
     carry_all(job)
     after = times(work / "caption")
     assert {path: after[path] for path in before} == before
     write_list(job.parent, [str(imagehash.phash(picture(1000)))])
     assert filtered(job) == {}
-    assert open_job(job).state().plan()[0].pending == 0
+    assert plan_of(open_job(job).state())[0].pending == 0
 
 
 def test_a_list_may_be_added_to_a_finished_run(job: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_list_may_be_added_to_a_finished_run(job: Path) -> None:
     carry_all(job)
     job.write_text(listed)
     write_list(job.parent, [str(imagehash.phash(picture(7)))])
-    assert open_job(job).state().plan()[0].pending == 1
+    assert plan_of(open_job(job).state())[0].pending == 1
     assert filtered(job).keys() == {"picture7"}
 
 

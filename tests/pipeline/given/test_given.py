@@ -9,8 +9,10 @@ from pipeline.api import open_job
 from pipeline.commands.upkeep import superseded
 from pipeline.config.model import ConfigError
 from pipeline.config.read import load_config
+from pipeline.ledger.why import plan_of
 from schemas.dataset import StageDescription
 from schemas.rows import CaptionRow, GroundRow
+from schemas.stage_json import StageJson
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run
 from tests.support.given_job import given_job, rows_of, write_lines
 from tests.support.in_process import carry_all
@@ -25,7 +27,7 @@ def _captions(keys: list[str]) -> list[dict[str, Any]]:
 
 
 def _why(config: Path) -> dict[str, dict[str, int]]:
-    return {plan.name: dict(plan.why) for plan in open_job(config).state().plan() if plan.pending}
+    return {plan.name: dict(plan.why) for plan in plan_of(open_job(config).state()) if plan.pending}
 
 
 def test_captions_in_json_lines_are_read_by_the_stages_below_as_if_they_were_computed(tmp_path: Path) -> None:
@@ -141,7 +143,8 @@ def test_a_wrong_block_is_refused_in_one_line(given: dict[str, Any], message: st
 
 def test_the_card_says_which_stages_were_given_and_from_what() -> None:
     def described(stage: str, **fields: Any) -> StageDescription:
-        return describe_stage_run("0" * 16, {"stage": stage, "version": 1, "prompts": {}, "engines": {}, **fields}, {}, {"ok": 3})
+        made = StageJson(stage=stage, version=1, params={}, prompts={}, engines={}, upstream={}, **fields)
+        return describe_stage_run("0" * 16, made, {}, {"ok": 3})
 
     stages = [described("caption"), described("ground", given={"format": "coco", "missing": "compute"})]
     card = dataset_files(DataSet("0.1", [], stages))["README.md"].decode()

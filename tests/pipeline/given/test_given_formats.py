@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.api import open_job
 from pipeline.given.source import GivenError
+from pipeline.ledger.why import plan_of
 from schemas.rows import CaptionRow, RegionCaptionRow
 from tests.support.given_job import given_job, rows_of, write_lines
 from tests.support.in_process import carry_all
@@ -141,5 +142,5 @@ def test_a_change_of_the_negatives_reruns_the_negatives_alone(tmp_path: Path) ->
     box = next(box for record in records for box in record["bbox_info"] if box["flag_short_neg"])
     box["short_expr_negs"]["3"] = "another thing entirely"
     source.write_bytes(json.dumps(records).encode())
-    pending = {plan.name: dict(plan.why) for plan in open_job(config).state().plan() if plan.pending}
+    pending = {plan.name: dict(plan.why) for plan in plan_of(open_job(config).state()) if plan.pending}
     assert pending == {"hard_negative": {"given_changed": 1}}

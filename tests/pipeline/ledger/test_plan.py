@@ -10,17 +10,17 @@ from pipeline.api import open_job
 from pipeline.commands.upkeep import ask_retries
 from pipeline.config.graph import build_graph
 from pipeline.config.read import load_config
-from pipeline.ledger.state import REASONS, StagePlan
+from pipeline.config.registry import DEMO_PROMPTS
+from pipeline.ledger.why import REASONS, StagePlan, plan_of
 from stages.select import Select
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import job_content, write_job, write_tar
 
 STAGES = ["caption", "ground", "select", "region_caption", "hard_negative", "export"]
-PROMPTS = Path(__file__).parents[3] / "prompts"
 
 
 def _plans(config: Path) -> dict[str, StagePlan]:
-    plans = {plan.name: plan for plan in open_job(config).state().plan()}
+    plans = {plan.name: plan for plan in plan_of(open_job(config).state())}
     for plan in plans.values():
         assert sum(plan.why.values()) == plan.pending
         assert set(plan.why) <= set(REASONS)
@@ -88,7 +88,7 @@ def test_another_version_of_a_stage(done: Path, monkeypatch: pytest.MonkeyPatch)
     [("user: Describe", "user: Please describe"), ("minLength: 1", "minLength: 2"), ("max_tokens: 240", "max_tokens: 241")],
 )
 def test_an_edited_prompt_its_answer_schema_or_its_decoding(done: Path, old: str, new: str) -> None:
-    original = (PROMPTS / "caption" / "demo.yaml").read_text()
+    original = (DEMO_PROMPTS / "caption" / "demo.yaml").read_text()
     path = done.parent / "prompts" / "caption" / "demo.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(original)

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from pipeline.report.build import write_report
 from pipeline.report.run_tables import open_run
 from schemas.rows import HardNegativeRow

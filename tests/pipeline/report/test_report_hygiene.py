@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.report.blocks import quantile
-from pipeline.report.panels.hygiene import flags
+from pipeline.report.hygiene import flags
 
 
 @pytest.mark.parametrize(

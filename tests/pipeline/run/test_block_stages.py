@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from pipeline.api import open_job
 from pipeline.cli import app
 from pipeline.commands.upkeep import ask_retries, superseded
-from pipeline.config.read import ConfigError
+from pipeline.config.model import ConfigError
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
+from pipeline.ledger.why import plan_of
 from schemas.dataset import ShardStats
 from schemas.rows import BalanceRow, BlindFigures, HardNegativeRow, MineRow, Row
 from tests.support.in_process import carry_all
@@ -38,7 +39,7 @@ def _job(folder: Path, **blocks: Any) -> Path:
 
 
 def _pending(config: Path) -> dict[str, dict[str, int]]:
-    return {plan.name: dict(plan.why) for plan in open_job(config).state().plan() if plan.pending}
+    return {plan.name: dict(plan.why) for plan in plan_of(open_job(config).state()) if plan.pending}
 
 
 def _rows(state: State, stage: str, row_type: type[Row]) -> dict[str, Row]:

@@ -7,10 +7,11 @@ import random
 import pytest
 from PIL import Image
 
-from pipeline.config.registry import build_generator
+from pipeline.config.registry import DEMO_PROMPTS, with_model_path
 from prompts.loader import load_prompt
 from stages.engines.base import Decoding, Request
-from stages.engines.specs import Resources, TransformersSpec
+from stages.engines.specs import Resources
+from stages.engines.transformers_local import TransformersSpec
 from stages.regions.crops import focal_crop
 
 pytest.importorskip("torch")
@@ -54,7 +55,7 @@ def told() -> list[tuple[Question, str]]:
     spec = TransformersSpec(kind="transformers", model="builtin:judge", dtype="float32", batch_size=32, threads=1)
     requests = [Request(question.text, images=(crop,), answer_schema=SCHEMA, decoding=Decoding(max_tokens=24)) for crop, question in asked]
     with asyncio.Runner() as runner:
-        engine = build_generator(spec, Resources())
+        engine = with_model_path(spec).build(Resources())
         answers = runner.run(engine.generate(requests))
         runner.run(engine.close())
     return [(question, json.loads(answer.text)["answer"]) for (_, question), answer in zip(asked, answers, strict=True)]
@@ -74,7 +75,7 @@ def test_of_a_crop_without_a_toy_nothing_is_told(told: list[tuple[Question, str]
 
 
 def test_the_demos_prompt_asks_what_the_judge_was_taught() -> None:
-    prompt = load_prompt("verify", "demo")
+    prompt = load_prompt("verify", "demo", DEMO_PROMPTS)
     for kind, words in VALUES.items():
         for order, options in enumerate(ORDERS):
             asked = prompt.render({"type": kind, "value": words[0], "noun": "car", "options": options, "text": ""})[1]

@@ -8,9 +8,10 @@ import pytest
 
 from pipeline import api
 from pipeline.commands.upkeep import ask_retries, superseded
-from pipeline.config.registry import STAGE_NAMES
+from pipeline.config.registry import DEMO_PROMPTS, STAGES
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
+from pipeline.ledger.why import plan_of
 from schemas.rows import CaptionRow
 from tests.support.rehearsal_job import files, times, write_job, write_tar
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.ray
 
 
 def _pending(config: Path) -> dict[str, dict[str, int]]:
-    return {plan.name: dict(plan.why) for plan in api.open_job(config).state().plan()}
+    return {plan.name: dict(plan.why) for plan in plan_of(api.open_job(config).state())}
 
 
 def _status(state: State) -> list[dict[str, dict[str, int]]]:
@@ -53,7 +54,7 @@ class TestRun:
         for schedule in ("stages", "streaming"):
             folder = tmp_path / schedule
             shutil.copytree(original, folder)
-            config = write_job(folder, placement={"schedule": schedule, "stages": {stage: {"cpus": 0.1} for stage in STAGE_NAMES}})
+            config = write_job(folder, placement={"schedule": schedule, "stages": {stage: {"cpus": 0.1} for stage in STAGES}})
             api.run(api.open_job(config))
             trees.append((files(folder / "dataset"), sorted(files(folder / "work", "*/*/*.parquet"))))
         assert trees[0] == trees[1]
@@ -64,7 +65,7 @@ class TestRun:
         config = write_job(tmp_path, prompts_dir="prompts")
         api.run(api.open_job(config))
         before = times(tmp_path / "work")
-        original = Path(__file__).parents[3] / "prompts" / "hard_negative" / "demo.yaml"
+        original = DEMO_PROMPTS / "hard_negative" / "demo.yaml"
         (prompts / "demo.yaml").write_text(original.read_text().replace("Edit:", "Please edit:"))
         assert _pending(config) == {
             "caption": {},

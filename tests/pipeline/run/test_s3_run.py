@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from pipeline.api import open_job
 from pipeline.cli import app
+from pipeline.ledger.why import plan_of
 from pipeline.run.dataset import write_dataset_files
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import files, job_content, write_job
@@ -78,4 +79,4 @@ def test_a_changed_parameter_its_plan_and_gc_on_s3(tmp_path: Path, root: str) ->
     left = _objects(f"{root}/work")
     assert not first & left.keys()
     assert len([name for name in left if name.startswith("select/")]) == 5
-    assert [plan.pending for plan in open_job(config, "select").state().plan()] == [0, 0, 0]
+    assert [plan.pending for plan in plan_of(open_job(config, "select").state())] == [0, 0, 0]

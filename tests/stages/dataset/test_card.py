@@ -13,8 +13,9 @@ from schemas.rows import (
     BlindFigures,
     RegionCaptionRow,
 )  # fmt: skip
+from schemas.stage_json import StageJson
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run
-from tests.support.exported_shard import SIZE, Shard, data_set, judged, picture, stage_rows, with_entries
+from tests.support.exported_shard import SIZE, ExportedShard, data_set, judged, picture, stage_rows, with_entries
 from tests.support.pictures import encoded
 
 # webdataset 1.0.2 leaves the tars that it reads to the garbage collector.
@@ -22,11 +23,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture
-def shard(tmp_path: Path) -> Shard:
-    return Shard(tmp_path)
+def shard(tmp_path: Path) -> ExportedShard:
+    return ExportedShard(tmp_path)
 
 
-def test_the_manifest_names_fingerprints_engines_prompts_and_shards(shard: Shard) -> None:
+def test_the_manifest_names_fingerprints_engines_prompts_and_shards(shard: ExportedShard) -> None:
     manifest = json.loads(data_set(shard)["manifest.json"])
     assert manifest["stages"] == {"caption": "f" * 16, "export": "e" * 16}
     assert manifest["engines"]["captioner"] == {"role": "captioner", "kind": "transformers", "model": "org/model", "revision": "abc123"}
@@ -37,7 +38,7 @@ def test_the_manifest_names_fingerprints_engines_prompts_and_shards(shard: Shard
     assert manifest["rehearsal"] is False
 
 
-def test_the_card_shows_yield_negatives_and_verdicts(shard: Shard) -> None:
+def test_the_card_shows_yield_negatives_and_verdicts(shard: ExportedShard) -> None:
     card = data_set(shard)["README.md"].decode()
     assert "| caption | 3 | 0 | 1 | 0 | 0 |" in card
     assert "| colour | 30 |" in card
@@ -49,7 +50,7 @@ def test_the_card_shows_yield_negatives_and_verdicts(shard: Shard) -> None:
     assert front_matter["size_categories"] == ["n<1K"]
 
 
-def test_the_card_shows_leakage_and_uniqueness_of_regions(shard: Shard) -> None:
+def test_the_card_shows_leakage_and_uniqueness_of_regions(shard: ExportedShard) -> None:
     rows = stage_rows("img-0")
     said = rows["region_caption"]
     assert isinstance(said, RegionCaptionRow)
@@ -61,13 +62,13 @@ def test_the_card_shows_leakage_and_uniqueness_of_regions(shard: Shard) -> None:
     assert "1 were asked about again with another region's crop; 1 kept their text (leakage 100.0%)" in card
 
 
-def test_a_prompt_that_no_model_has_answered_is_named_on_the_card(shard: Shard) -> None:
+def test_a_prompt_that_no_model_has_answered_is_named_on_the_card(shard: ExportedShard) -> None:
     written = data_set(shard, answered_by=())
     assert "No real model has answered these prompts yet: `caption/v1`" in written["README.md"].decode()
     assert json.loads(written["manifest.json"])["prompts"][0]["unanswered"] is True
 
 
-def test_an_export_of_rehearsal_engines_is_marked_as_a_rehearsal(shard: Shard) -> None:
+def test_an_export_of_rehearsal_engines_is_marked_as_a_rehearsal(shard: ExportedShard) -> None:
     written = data_set(shard, kind="rehearsal")
     assert json.loads(written["manifest.json"])["rehearsal"] is True
     assert "REHEARSAL. Do not train on this." in written["README.md"].decode()
@@ -75,13 +76,13 @@ def test_an_export_of_rehearsal_engines_is_marked_as_a_rehearsal(shard: Shard) -
 
 def test_a_local_checkpoint_is_named_without_its_folder() -> None:
     engine = {"kind": "groundingdino-py", "weights": "/home/me/swint.pth", "config": "SwinT"}
-    stage = {"stage": "ground", "version": 1, "prompts": {}, "engines": {"detector": engine}}
+    stage = StageJson(stage="ground", version=1, params={}, prompts={}, engines={"detector": engine}, upstream={})
     (described,) = describe_stage_run("0" * 16, stage, {}, {}).engines
     assert "/home" not in described.model_dump_json()
     assert described.model == "SwinT"
 
 
-def test_the_code_on_the_card_reads_the_data_set(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_on_the_card_reads_the_data_set(shard: ExportedShard, monkeypatch: pytest.MonkeyPatch) -> None:
     card = data_set(shard)["README.md"].decode()
     monkeypatch.chdir(shard.folder / "out")
     tars, tables = re.findall(r"```python\n(.*?)```", card, re.S)
@@ -92,7 +93,7 @@ def test_the_code_on_the_card_reads_the_data_set(shard: Shard, monkeypatch: pyte
     assert list(seen["expressions"]) == ["A red cup"] * 3
 
 
-def test_the_card_and_the_manifest_say_what_the_blind_audit_found(shard: Shard) -> None:
+def test_the_card_and_the_manifest_say_what_the_blind_audit_found(shard: ExportedShard) -> None:
     figures = BlindFigures(of="regions", items=40, chance=0.1, noun_disjoint=0.11, noun_disjoint_high=0.14, verdict="insufficient")
     shard.add(encoded(picture(0), "JPEG"), rows=with_entries(judged("false"), audits=[figures]))
     shard.export()
@@ -103,5 +104,5 @@ def test_the_card_and_the_manifest_say_what_the_blind_audit_found(shard: Shard) 
     assert "too few items" in card
 
 
-def test_a_card_of_negatives_that_nobody_audited_says_so(shard: Shard) -> None:
+def test_a_card_of_negatives_that_nobody_audited_says_so(shard: ExportedShard) -> None:
     assert "The negatives were not audited" in data_set(shard)["README.md"].decode()

@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from stages.engines.base import Generator
-from stages.engines.rehearsal import RehearsalGenerator
-from stages.engines.specs import OpenAISpec, RehearsalSpec, Resources, TransformersSpec, VllmSpec
+from stages.engines.openai_server import OpenAISpec
+from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
+from stages.engines.specs import Resources
+from stages.engines.transformers_local import TransformersSpec
+from stages.engines.vllm_async import VllmSpec
 from tests.support.tiny_models import save_tiny_idefics3, save_tiny_llama
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

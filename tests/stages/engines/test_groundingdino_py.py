@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from stages.engines.base import DetectRequest, EngineDead
-from stages.engines.groundingdino_py import GroundingDinoPyDetector
-from stages.engines.specs import GroundingDinoPySpec, Resources
+from stages.engines.groundingdino_py import GroundingDinoPyDetector, GroundingDinoPySpec
+from stages.engines.specs import Resources
 from tests.support.tiny_models import save_tiny_bert
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from stages.engines.base import Answer, EngineDead, Request
-from stages.engines.openai_server import OpenAIGenerator
-from stages.engines.specs import OpenAISpec, Resources
+from stages.engines.openai_server import OpenAIGenerator, OpenAISpec
+from stages.engines.specs import Resources
 
 pytest.importorskip("openai")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

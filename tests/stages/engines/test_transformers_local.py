@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from stages.engines.base import Decoding, Generator, MissingExtra, Request
-from stages.engines.specs import OpenAISpec, Resources, TransformersSpec, VllmSpec
-from stages.engines.transformers_local import TransformersGenerator
+from stages.engines.openai_server import OpenAISpec
+from stages.engines.specs import Resources
+from stages.engines.transformers_local import TransformersGenerator, TransformersSpec
+from stages.engines.vllm_async import VllmSpec
 
 pytest.importorskip("xgrammar")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

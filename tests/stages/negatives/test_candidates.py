@@ -7,7 +7,7 @@ import pytest
 from schemas.rows import (
     CAPTION,
 )  # fmt: skip
-from tests.support.exported_shard import Shard, judged, picture, with_entries
+from tests.support.exported_shard import ExportedShard, judged, picture, with_entries
 from tests.support.pictures import encoded
 
 # webdataset 1.0.2 leaves the tars that it reads to the garbage collector.
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture
-def shard(tmp_path: Path) -> Shard:
-    return Shard(tmp_path)
+def shard(tmp_path: Path) -> ExportedShard:
+    return ExportedShard(tmp_path)
 
 
-def test_only_what_is_false_of_a_true_positive_is_exported_and_the_rest_is_counted(shard: Shard) -> None:
+def test_only_what_is_false_of_a_true_positive_is_exported_and_the_rest_is_counted(shard: ExportedShard) -> None:
     entries = [judged("false"), judged("unsure", colour="green"), judged("false", positive="unsure", colour="white")]
     shard.add(encoded(picture(0), "JPEG"), rows=with_entries(*entries))
     shard.export()
@@ -30,7 +30,7 @@ def test_only_what_is_false_of_a_true_positive_is_exported_and_the_rest_is_count
     assert stats.negatives == 1
 
 
-def test_reciprocal_negatives_come_first_with_their_group_and_no_text_comes_twice(shard: Shard) -> None:
+def test_reciprocal_negatives_come_first_with_their_group_and_no_text_comes_twice(shard: ExportedShard) -> None:
     entries = [judged("false", colour="green"), judged("false", colour="blue"), judged("false", colour="blue", group="g1")]
     shard.add(encoded(picture(0), "JPEG"), rows=with_entries(*entries))
     shard.export()
@@ -43,7 +43,7 @@ def test_reciprocal_negatives_come_first_with_their_group_and_no_text_comes_twic
     assert stats.negatives_proposed == stats.negatives + sum(stats.negatives_rejected.values())
 
 
-def test_negatives_of_the_long_caption_stand_beside_it(shard: Shard) -> None:
+def test_negatives_of_the_long_caption_stand_beside_it(shard: ExportedShard) -> None:
     shard.add(encoded(picture(0), "JPEG"), rows=with_entries(judged("false"), judged("false", region=CAPTION, colour="white")))
     rows = shard.export()
     record = shard.records()[0]

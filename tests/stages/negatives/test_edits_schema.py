@@ -2,18 +2,21 @@
 
 import json
 import random
+from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
 from schemas.rows import Attribute
-from stages.engines.rehearsal import write_answer
+from stages.answers import question
+from stages.engines.rehearsal_answers import write_answer
 from stages.negatives.edits import Proposal, accept, known_of
 from stages.negatives.edits_schema import NewValues, Slot, is_quoted, new_values, quoted_schema, slots_of
-from stages.words.domain import Domain
+from stages.words.domain import ANY_DOMAIN, Domain
 
 PHRASES = st.sampled_from(
     [
@@ -24,7 +27,16 @@ PHRASES = st.sampled_from(
         ("the two red cars", "car"),
     ]
 )
-TEMPLATE = load_prompt("hard_negative", "v1").answer_schema
+PROMPT = load_prompt("hard_negative", "v1")
+TEMPLATE = PROMPT.answer_schema
+
+
+def edits_within(schema: dict[str, Any], phrase: str, noun: str, seed: int) -> list[dict[str, str]]:
+    """What a rehearsal proposes for a phrase, within the schema."""
+    told = {"phrase": phrase, "noun": noun, "attributes": [], "slots": [], "domain": ANY_DOMAIN}
+    answer = json.loads(write_answer(question(PROMPT, told, seed=0, answer_schema=schema), random.Random(seed)))
+    jsonschema.validate(answer, schema)
+    return list(answer["edits"])
 
 
 def admits(phrase: str, noun: str, *edits: tuple[str, str, str], values: NewValues = "open", known: tuple[str, ...] = ()) -> list[bool]:
@@ -89,7 +101,7 @@ def test_dealt_values_come_once_whatever_the_writer_chooses(case: tuple[str, str
     known = known_of([phrase], nouns=[noun])
     schema = quoted_schema(TEMPLATE, slots_of(phrase, noun), known, "drawn", random.Random(seed))
     assert schema is not None
-    edits = json.loads(write_answer(schema, f'Phrase: "{phrase}"', random.Random(seed)))["edits"]
+    edits = edits_within(schema, phrase, noun, seed)
     closed = [(edit["old"], edit["new"]) for edit in edits if edit["type"] in ("colour", "material", "pattern", "size")]
     assert len(set(closed)) == len(closed)
     _, rejects = accept([Proposal(**edit) for edit in edits if edit["type"] in ("colour", "material", "pattern")], phrase, noun, known, 99)
@@ -109,7 +121,7 @@ def test_equal_slots_give_equal_schemas() -> None:
 
 def test_a_prompt_says_by_its_schema_whether_it_is_filled() -> None:
     assert is_quoted(TEMPLATE)
-    assert not is_quoted(load_prompt("hard_negative", "demo").answer_schema)
+    assert not is_quoted(load_prompt("hard_negative", "demo", DEMO_PROMPTS).answer_schema)
 
 
 @given(PHRASES, st.sampled_from(["open", "listed", "drawn"]), st.integers(0, 2**20))
@@ -118,9 +130,7 @@ def test_whatever_the_schema_admits_quotes_the_phrase_and_replays(case: tuple[st
     known = known_of([phrase], nouns=[noun])
     schema = quoted_schema(TEMPLATE, slots_of(phrase, noun), known, values)
     assert schema is not None
-    answer = json.loads(write_answer(schema, f'Phrase: "{phrase}"', random.Random(seed)))
-    jsonschema.validate(answer, schema)
-    _, rejects = accept([Proposal(**edit) for edit in answer["edits"]], phrase, noun, known, 99)
+    _, rejects = accept([Proposal(**edit) for edit in edits_within(schema, phrase, noun, seed)], phrase, noun, known, 99)
     assert not {"not_quoted", "ambiguous_span", "noun_changed", "noun_not_changed_alone", "computed_type"} & set(rejects)
     if values != "open":
         assert set(rejects) - {"duplicate", "neighbour"} == set(), rejects

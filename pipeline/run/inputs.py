@@ -1,0 +1,124 @@
+"""What a worker reads of an item: corpus rows, upstream tables, given rows, pixels. Asks no engine, writes nothing."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.config.registry import STAGES, row_type
+from pipeline.corpus.images import load_images
+from pipeline.corpus.params import CorpusParams
+from pipeline.corpus.update import read_rows
+from pipeline.given.params import GivenParams
+from pipeline.given.unit import GivenTable
+from pipeline.ledger.items import Item
+from pipeline.ledger.tables import Ledger, Table
+from prompts.loader import Prompt
+from schemas.rows import Row
+from stages.base import Image
+from stages.engines.specs import Resources, Spec
+from stages.params import StageParams
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """All that a worker needs to be born, picklable; the engine is built from its spec on the worker."""
+
+    stage: str
+    params: StageParams
+    fingerprint: str
+    specs: Mapping[str, Spec]
+    prompts: Mapping[str, Prompt]
+    resources: Resources
+    workdir: str
+    corpus: CorpusParams
+    export_to: str | None
+    given: GivenParams | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One item to carry through: a few hundred bytes a unit. `upstream`: stage -> its tables, in unit order.
+
+    `previous` is the item's table before a retry: its rows that were ok are copied over. `label` names what an exported
+    shard comes from: the fingerprint and the inputs, whatever the retry. `given` is the path of the shard's given rows. `done`
+    names the units of a block whose tables for these inputs are there already.
+    """
+
+    item: Item
+    inputs: str
+    label: str
+    upstream: Mapping[str, Sequence[Table]]
+    retry: int = 0
+    previous: Table | None = None
+    given: str | None = None
+    done: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One task's inputs, read when they are asked for."""
+
+    job: StageJob
+    task: Task
+    ledger: Ledger
+
+    def texts(self, position: int = 0) -> list[Image]:
+        """The images of the unit at this position with what the stages upstream said of them, without pixels."""
+        rows = read_rows(self.ledger.workdir, self.task.item.units[position])
+        upstream = [self.ledger.read(tables[position], row_type(name)) for name, tables in self.task.upstream.items()]
+        return [Image(row, upstream={type(said[i]): said[i] for said in upstream}) for i, row in enumerate(rows)]
+
+    def units(self) -> Iterator[list[Image]]:
+        """The images of unit after unit, without pixels."""
+        return (self.texts(position) for position in range(len(self.task.item.units)))
+
+    def settled(self) -> dict[str, Row]:
+        """Rows that are not computed, by key: those that were given, and those that a retry copies over."""
+        given = self._given()
+        if self.task.previous is None:
+            return given
+        rows = self.ledger.read(self.task.previous, row_type(self.job.stage))
+        return {**given, **{row.key: row for row in rows if row.status == "ok"}}
+
+    def with_pixels(self, images: Sequence[Image]) -> list[Image]:
+        """The same images with pixels, where nothing upstream has stopped them."""
+        wanted = [i for i, image in enumerate(images) if all(row.status == "ok" for row in image.upstream.values())]
+        loaded = load_images(self.job.corpus, [images[i].corpus for i in wanted])
+        found = list(images)
+        for i, result in zip(wanted, loaded, strict=True):
+            found[i] = dataclasses.replace(images[i], pixels=result.image, problem=result.problem)
+        return found
+
+    def _given(self) -> dict[str, Row]:
+        if self.job.given is None or self.task.given is None:
+            return {}
+        (unit,) = self.task.item.units
+        table = GivenTable(self.job.stage, self.job.given, self.job.corpus, self.ledger.workdir)
+        return dict(table.rows(self.task.given, unit, read_rows(self.ledger.workdir, unit), self.texts()))
+
+
+class BlockUnits:
+    """The units of a block, read when they are come to, and anew by each iterator; the unit read last is kept for a second one."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._last: tuple[int, list[Image]] | None = None
+
+    def __iter__(self) -> Iterator[list[Image]]:
+        return (self._read(position) for position in range(len(self._inputs.task.item.units)))
+
+    def _read(self, position: int) -> list[Image]:
+        if self._last is None or self._last[0] != position:
+            self._last = position, self._inputs.texts(position)
+        return self._last[1]
+
+
+def failed_rows(inputs: Inputs, reason: str, detail: str | None = None) -> dict[str, list[Row]]:
+    """Of an item that could not be run the rows of each of its tables: failed, or as something before this stage has settled them."""
+    stage = STAGES[inputs.job.stage]
+    tables: dict[str, list[Row]] = {}
+    for unit, images in zip(inputs.task.item.units, inputs.units(), strict=True):
+        rows = tables.setdefault(inputs.task.item.table_of(unit, stage.scope), [])
+        for image in images:
+            rows.append(stage.settled(image) or stage.row_type(key=image.key, status="failed", reason=reason, detail=detail))
+    return tables

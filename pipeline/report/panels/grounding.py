@@ -83,8 +83,24 @@ class GroundingPanel:
         self._areas += np.histogram(np.clip(shares, 0, 1), AREA_EDGES)[0]
 
     def panel(self) -> Panel:
+        num = self._num
+        return Panel(
+            "grounding",
+            "Grounding",
+            "Phrases that the captions name, boxes that the detector found, and what select kept.",
+            [
+                Facts("", self._facts()),
+                Whole("Boxes an image", self._regions, "boxes"),
+                *self._histograms(),
+                Bars("Detections dropped by select", dict(self._rejects.most_common()), num["detections"], "share of all detections"),
+                Bars("Listed phrases that were refused", dict(self._unread.most_common()), num["phrases"], "beside the phrases kept"),
+                Bars("Phrases not asked of the detector", dict(self._marks.most_common()), num["phrases"], "share of all phrases"),
+            ],
+        )
+
+    def _facts(self) -> list[Fact]:
         num, asked = self._num, self._num["phrases"] - sum(self._marks.values())
-        facts = [
+        return [
             Fact("phrases an image", share(num["phrases"], self._images["ground"]), form="mean"),
             Fact("of them asked of the detector", share(asked, num["phrases"]), "the others are marked, below", "share"),
             Fact("asked phrases with a box", share(num["grounded_phrases"], asked), "after select's thresholds", "share"),
@@ -92,39 +108,14 @@ class GroundingPanel:
             Fact("images without a box", share(self._regions[0], sum(self._regions.values())), form="share"),
             Fact("boxes under 1 % of the image", share(num["small"], num["regions"]), form="share"),
         ]
+
+    def _histograms(self) -> list[Binned]:
+        areas, scores, agreement = (counts.tolist() for counts in (self._areas, self._scores, self._agreement))
+        ends = [f"{edge:g}" for edge in SCORE_EDGES[1:]]
         threshold = "" if self._min_score is None else f"select's threshold {self._min_score:g}"
-        return Panel(
-            "grounding",
-            "Grounding",
-            "Phrases that the captions name, boxes that the detector found, and what select kept.",
-            [
-                Facts("", facts),
-                Whole("Boxes an image", self._regions, "boxes"),
-                Binned(
-                    "Box size, share of the image",
-                    AREA_EDGES,
-                    self._areas.tolist(),
-                    AREA_LABELS,
-                    "of regions; labels are upper bounds in per cent",
-                ),
-                Binned(
-                    "Scores of all detections",
-                    SCORE_EDGES,
-                    self._scores.tolist(),
-                    [f"{edge:g}" for edge in SCORE_EDGES[1:]],
-                    "those above the floor; the threshold moves without the detector",
-                    self._min_score,
-                    threshold,
-                ),
-                Binned(
-                    "Agreement of the second detector",
-                    SCORE_EDGES,
-                    self._agreement.tolist(),
-                    [f"{edge:g}" for edge in SCORE_EDGES[1:]],
-                    "IoU of its best box for the same phrase",
-                ),
-                Bars("Detections dropped by select", dict(self._rejects.most_common()), num["detections"], "share of all detections"),
-                Bars("Listed phrases that were refused", dict(self._unread.most_common()), num["phrases"], "beside the phrases kept"),
-                Bars("Phrases not asked of the detector", dict(self._marks.most_common()), num["phrases"], "share of all phrases"),
-            ],
-        )
+        sizes, floor = "of regions; labels are upper bounds in per cent", "those above the floor; the threshold moves without the detector"
+        return [
+            Binned("Box size, share of the image", AREA_EDGES, areas, AREA_LABELS, sizes),
+            Binned("Scores of all detections", SCORE_EDGES, scores, ends, floor, self._min_score, threshold),
+            Binned("Agreement of the second detector", SCORE_EDGES, agreement, ends, "IoU of its best box for the same phrase"),
+        ]

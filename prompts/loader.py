@@ -1,4 +1,4 @@
-"""Loads a prompt: one YAML of a task and version, from the user's folder first. Knows no stage and no engine."""
+"""Loads a prompt: one YAML of a task and version, from the folders that are named and this one. Knows no stage and no engine."""
 
 import difflib
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ from typing import Any
 import jinja2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prompts.example import Example
 
 
 class PromptError(ValueError):
@@ -25,7 +27,7 @@ class PromptDecoding(BaseModel):
 
 
 class Prompt(BaseModel):
-    """One version of one task's prompt. All of it but `answered_by` and `notes` is hashed."""
+    """One version of one task's prompt. All of it but `answered_by`, `notes` and `example` is hashed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str
@@ -36,10 +38,11 @@ class Prompt(BaseModel):
     decoding: PromptDecoding
     answered_by: list[str] = Field(default_factory=list, description="Models whose answers to this prompt were looked at; empty: none yet.")
     notes: str | None = None
+    example: Example | None = Field(None, description="What a rehearsal answers with; null: any words that fit the schema.")
 
     def hashed(self) -> dict[str, Any]:
         """What enters a fingerprint."""
-        return self.model_dump(mode="json", exclude={"answered_by", "notes"})
+        return self.model_dump(mode="json", exclude={"answered_by", "notes", "example"})
 
     def render(self, variables: Mapping[str, Any]) -> tuple[str | None, str]:
         """The system and user texts.
@@ -62,12 +65,12 @@ def _template(text: str) -> jinja2.Template:
     return _ENVIRONMENT.from_string(text)
 
 
-def load_prompt(task: str, version: str, prompts_dir: Path | None = None) -> Prompt:
-    """The prompt `task/version.yaml`, from `prompts_dir` where it has one, else from this package.
+def load_prompt(task: str, version: str, before: Path | None = None, after: Path | None = None) -> Prompt:
+    """The prompt `task/version.yaml`: from the folder `before` where it has one, else from this package, else from `after`.
 
     Raises: PromptError where there is none, or it is not a prompt.
     """
-    folders = [folder for folder in (prompts_dir, Path(__file__).parent) if folder is not None]
+    folders = [folder for folder in (before, Path(__file__).parent, after) if folder is not None]
     for folder in folders:
         path = folder / task / f"{version}.yaml"
         if path.is_file():

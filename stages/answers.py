@@ -44,7 +44,8 @@ def question(
     """The request that a prompt makes of these variables; `answer_schema`: the prompt's, filled for this one request."""
     system, user = prompt.render(variables)
     decoding = Decoding(prompt.decoding.max_tokens, prompt.decoding.temperature, prompt.decoding.top_p)
-    return Request(user, system, images, image_ids, answer_schema or prompt.answer_schema, decoding, seed)
+    schema = answer_schema or prompt.answer_schema
+    return Request(user, system, images, image_ids, schema, decoding, seed, prompt.example, variables)
 
 
 async def ask(generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:

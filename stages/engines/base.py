@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from PIL import Image
 
+from prompts.example import Example
 from schemas.boxes import Box
 
 ErrorKind = Literal["rate_limit", "timeout", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"]
@@ -23,7 +24,10 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a generator: an optional system text, then one user message, its images before its text."""
+    """One question to a generator: an optional system text, then one user message, its images before its text.
+
+    `example` and `told`, the variables that the prompt was filled with, are for rehearsals: no model sees them.
+    """
 
     user: str
     system: str | None = None
@@ -32,6 +36,8 @@ class Request:
     answer_schema: Mapping[str, Any] | None = None
     decoding: Decoding = field(default_factory=Decoding)
     seed: int = 0
+    example: Example | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,6 @@ class Generator(Protocol):
     All requests of a call belong to one unit, so that an engine that forms batches can form them within the unit.
     """
 
-    reproducible: ClassVar[bool]
-
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
         """Raises: EngineDead where nothing can be answered any more."""
         ...
@@ -92,8 +96,6 @@ class Generator(Protocol):
 
 class Detector(Protocol):
     """Finds phrases in images. Returns every box whose score reaches the floor, for each request."""
-
-    reproducible: ClassVar[bool]
 
     async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:
         """Raises: EngineDead where nothing can be answered any more."""

@@ -5,9 +5,19 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import PromptError, load_prompt
 
 SHIPPED = sorted((path.parent.name, path.stem) for path in (Path(__file__).parents[2] / "prompts").glob("*/*.yaml"))
+
+WHOLE = "user: Hi\nanswer_schema: {}\ndecoding: {max_tokens: 1}\n"
+
+
+def write_prompt(folder: Path, version: str, text: str) -> Path:
+    path = folder / "caption" / f"{version}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return folder
 
 
 @pytest.mark.parametrize(("task", "version"), SHIPPED)
@@ -17,23 +27,26 @@ def test_every_shipped_prompt_loads_and_has_a_valid_answer_schema(task: str, ver
     assert prompt.user
 
 
-def test_a_users_prompt_comes_before_ours(tmp_path: Path) -> None:
-    (tmp_path / "caption").mkdir()
-    mine = tmp_path / "caption" / "demo.yaml"
-    mine.write_text("user: 'Say {{ alt }}'\nanswer_schema: {type: object}\ndecoding: {max_tokens: 9}\n")
-    assert load_prompt("caption", "demo", tmp_path).render({"alt": "cheese"}) == (None, "Say cheese")
-    assert load_prompt("region_caption", "demo", tmp_path).user == load_prompt("region_caption", "demo").user
+def test_a_users_prompt_comes_before_ours_and_ours_before_those_of_a_later_folder(tmp_path: Path) -> None:
+    said = "user: '{} {{{{ alt }}}}'\nanswer_schema: {{type: object}}\ndecoding: {{max_tokens: 9}}\n"
+    for version in ("v1", "demo"):
+        write_prompt(tmp_path, version, said.format("Say"))
+        assert load_prompt("caption", version, tmp_path, DEMO_PROMPTS).render({"alt": "cheese"}) == (None, "Say cheese")
+        assert load_prompt("region_caption", version, tmp_path, DEMO_PROMPTS) == load_prompt("region_caption", version, after=DEMO_PROMPTS)
+    later = write_prompt(tmp_path / "later", "v1", said.format("Tell"))
+    assert load_prompt("caption", "v1", after=later) == load_prompt("caption", "v1")
 
 
 def test_who_answered_a_prompt_is_no_part_of_what_is_hashed() -> None:
     prompt = load_prompt("caption", "v1")
     assert prompt.model_copy(update={"answered_by": ["some/model"]}).hashed() == prompt.hashed()
+    assert prompt.model_copy(update={"example": None}).hashed() == prompt.hashed()
     assert prompt.model_copy(update={"user": "Else."}).hashed() != prompt.hashed()
 
 
 def test_a_missing_version_names_the_closest() -> None:
     with pytest.raises(PromptError, match="did you mean 'demo'"):
-        load_prompt("caption", "demos")
+        load_prompt("caption", "demos", after=DEMO_PROMPTS)
 
 
 @pytest.mark.parametrize(
@@ -43,18 +56,17 @@ def test_a_missing_version_names_the_closest() -> None:
         ("user: Hi\n", "answer_schema"),
         ("user: '{{ alt'\nanswer_schema: {}\ndecoding: {max_tokens: 1}\n", "template error in line 1"),
         ("user: Hi\nanswer_schema: {}\ndecoding: {max_tokens: 0}\n", "max_tokens"),
+        (f"{WHOLE}example: {{words: {{size: []}}, answers: [{{}}]}}\n", r"example\.words\.size"),
+        (f"{WHOLE}example: {{answers: [{{edits: {{each_word_of: '{{phrase}}'}}}}]}}\n", r"answers\.0\.edits.*item: Field required"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "caption").mkdir()
-    (tmp_path / "caption" / "x.yaml").write_text(text)
     with pytest.raises(PromptError, match=said) as error:
-        load_prompt("caption", "x", tmp_path)
+        load_prompt("caption", "x", write_prompt(tmp_path, "x", text))
     assert "\n" not in str(error.value)
 
 
 def test_a_variable_that_the_stage_does_not_give_is_named(tmp_path: Path) -> None:
-    (tmp_path / "caption").mkdir()
-    (tmp_path / "caption" / "x.yaml").write_text("user: '{{ altt }}'\nanswer_schema: {}\ndecoding: {max_tokens: 1}\n")
+    folder = write_prompt(tmp_path, "x", "user: '{{ altt }}'\nanswer_schema: {}\ndecoding: {max_tokens: 1}\n")
     with pytest.raises(PromptError, match=r"altt.*known here: alt"):
-        load_prompt("caption", "x", tmp_path).render({"alt": None})
+        load_prompt("caption", "x", folder).render({"alt": None})

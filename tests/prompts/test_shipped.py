@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from pipeline.config.read import load_config
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
 from schemas.rows import Attribute
 from stages.caption import CaptionParams
@@ -19,7 +20,7 @@ from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.lexicon import TYPES_OF_VALUE
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((path.parent.name, path.stem) for path in (ROOT / "prompts").glob("*/*.yaml"))
+SHIPPED = sorted((path.parent.name, path.stem) for folder in (ROOT / "prompts", DEMO_PROMPTS) for path in folder.glob("*/*.yaml"))
 WRITTEN = [task for task, version in SHIPPED if version == "v1"]
 # What each stage gives; docs/domains.md lists the same.
 VARIABLES: dict[str, dict[str, Any]] = {
@@ -43,7 +44,7 @@ def footwear() -> Domain:
 
 
 def rendered(task: str, version: str, domain: Domain = ANY_DOMAIN, **changed: Any) -> str:
-    system, user = load_prompt(task, version).render({**VARIABLES[task], "domain": domain, **changed})
+    system, user = load_prompt(task, version, after=DEMO_PROMPTS).render({**VARIABLES[task], "domain": domain, **changed})
     return f"{system or ''}\n{user}"
 
 
@@ -68,7 +69,7 @@ def test_nothing_of_a_template_is_left_in_a_rendered_prompt(task: str, version: 
 
 @pytest.mark.parametrize(("task", "version"), SHIPPED)
 def test_schemas_bound_their_lists_and_no_string_by_its_length(task: str, version: str) -> None:
-    for node in nodes(load_prompt(task, version).answer_schema):
+    for node in nodes(load_prompt(task, version, after=DEMO_PROMPTS).answer_schema):
         assert "maxLength" not in node
         assert "maxItems" in node or node.get("type") != "array"
         assert node.get("additionalProperties") is False or node.get("type") != "object"
@@ -78,7 +79,7 @@ def test_schemas_bound_their_lists_and_no_string_by_its_length(task: str, versio
 @pytest.mark.parametrize(("task", "version"), SHIPPED)
 def test_schemas_have_a_grammar(task: str, version: str) -> None:
     pytest.importorskip("xgrammar")
-    schema = load_prompt(task, version).answer_schema
+    schema = load_prompt(task, version, after=DEMO_PROMPTS).answer_schema
     if is_quoted(schema):
         phrase = "a small red widget with a metal lid"
         filled = quoted_schema(schema, slots_of(phrase, "widget"), known_of([phrase]), "open")

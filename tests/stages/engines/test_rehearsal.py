@@ -10,16 +10,17 @@ import jsonschema
 import pytest
 from PIL import Image
 
+from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
 from schemas.boxes import area, clip_box
+from stages.answers import question
 from stages.engines.base import Answer, DetectRequest, Request
-from stages.engines.rehearsal import RehearsalDetector, RehearsalGenerator
-from stages.engines.specs import RehearsalDetectorSpec, RehearsalSpec
+from stages.engines.rehearsal import RehearsalDetector, RehearsalDetectorSpec, RehearsalGenerator, RehearsalSpec
 from stages.negatives.edits import known_of
 from stages.negatives.edits_schema import quoted_schema, slots_of
 from stages.words.domain import ANY_DOMAIN
 
-CAPTIONS = load_prompt("caption", "demo").answer_schema
+CAPTIONS = load_prompt("caption", "v1").answer_schema
 
 
 def answers(requests: list[Request], **spec: object) -> list[Answer]:
@@ -57,13 +58,13 @@ def test_another_seed_of_the_spec_gives_other_answers() -> None:
 
 @pytest.mark.parametrize("version", ["demo", "v1"])
 def test_edits_quote_the_phrase_of_the_question(version: str) -> None:
-    prompt = load_prompt("hard_negative", version)
+    prompt = load_prompt("hard_negative", version, after=DEMO_PROMPTS)
     phrase = "a red striped metal mug"
     slots = slots_of(phrase, "mug")
-    system, user = prompt.render({"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots, "domain": ANY_DOMAIN})
+    told = {"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots, "domain": ANY_DOMAIN}
     schema = quoted_schema(prompt.answer_schema, slots, known_of([phrase]), "open")
     assert schema is not None
-    (answer,) = answers([Request(user, system=system, answer_schema=schema)])
+    (answer,) = answers([question(prompt, told, seed=0, answer_schema=schema)])
     edits = json.loads(answer.text)
     jsonschema.validate(edits, schema)
     assert {edit["type"] for edit in edits["edits"]} == {"colour", "pattern", "material", "object"}
@@ -76,8 +77,7 @@ def test_a_crash_ends_the_process_once(tmp_path: Path) -> None:
     code = (
         "import asyncio, sys\n"
         "from stages.engines.base import Request\n"
-        "from stages.engines.rehearsal import RehearsalGenerator\n"
-        "from stages.engines.specs import RehearsalSpec\n"
+        "from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec\n"
         "engine = RehearsalGenerator(RehearsalSpec(kind='rehearsal', crash_on='bad', crash_once_dir=sys.argv[1]))\n"
         "print(asyncio.run(engine.generate([Request('?', image_ids=('bad-7',))]))[0].error)\n"
     )

@@ -1,0 +1,102 @@
+"""The examples of the package's prompts: a rehearsal with any of them gives answers that the stages can use."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from pipeline.api import open_job
+from pipeline.config.registry import DEMO_PROMPTS
+from prompts.loader import load_prompt
+from schemas.rows import Attribute, GroundRow, HardNegativeRow, RegionCaptionRow, Row, SelectRow, VerifyRow
+from stages.answers import question
+from stages.engines.base import Answer, Request
+from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
+from stages.negatives.edits import known_of
+from stages.negatives.edits_schema import is_quoted, quoted_schema, slots_of
+from stages.words.domain import ANY_DOMAIN
+from tests.support.in_process import carry_all
+from tests.support.rehearsal_job import job_content, write_tar
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((path.parent.name, path.stem) for folder in (ROOT / "prompts", DEMO_PROMPTS) for path in folder.glob("*/*.yaml"))
+PHRASE, NOUN = "a small red wooden chair", "chair"
+TOLD: dict[str, dict[str, Any]] = {
+    "caption": {"alt": None},
+    "phrases": {"caption": f"There is {PHRASE} beside the table."},
+    "region_caption": {"noun": NOUN, "phrase": PHRASE},
+    "hard_negative": {"phrase": PHRASE, "noun": NOUN, "attributes": [Attribute(type="colour", value="red")], "slots": []},
+    "verify": {"noun": NOUN, "type": "colour", "value": "red", "text": "red", "options": "yes, no or cannot_tell"},
+}
+
+
+def asked(task: str, version: str) -> Request:
+    prompt = load_prompt(task, version, after=DEMO_PROMPTS)
+    schema = prompt.answer_schema
+    if is_quoted(schema):
+        schema = quoted_schema(schema, slots_of(PHRASE, NOUN), known_of([PHRASE]), "drawn", random.Random(0)) or {}
+    return question(prompt, {**TOLD[task], "domain": ANY_DOMAIN}, seed=0, image_ids=("k/0",), answer_schema=schema)
+
+
+@pytest.mark.parametrize(("task", "version"), SHIPPED)
+def test_a_rehearsal_answers_every_prompt_within_its_schema_and_its_length(task: str, version: str) -> None:
+    request = asked(task, version)
+    answers: list[Answer] = []
+    for seed in range(20):
+        answers += asyncio.run(RehearsalGenerator(RehearsalSpec(kind="rehearsal", seed=seed)).generate([request]))
+    assert {answer.error for answer in answers} == {None}
+    for answer in answers:
+        jsonschema.validate(json.loads(answer.text), dict(request.answer_schema or {}))
+
+
+@pytest.mark.parametrize("version", ["demo", "v1"])
+def test_the_judge_of_an_example_sees_what_its_captioner_says(version: str) -> None:
+    says, judges = (load_prompt(task, version, after=DEMO_PROMPTS).example for task in ("region_caption", "verify"))
+    assert says is not None
+    assert judges is not None
+    assert says.shown.items() <= judges.shown.items()
+
+
+def rows(config: Path, stage: str) -> list[Row]:
+    job = open_job(config)
+    state = job.state()
+    return [row for _, table in state.current_tables(stage) if table for row in job.ledger.read(table, state.nodes[stage].row_type)]
+
+
+@pytest.mark.parametrize("phrases", ["chunker", "llm"])
+def test_a_rehearsal_of_the_prompts_for_real_models_fills_every_stage(phrases: str, tmp_path: Path) -> None:
+    write_tar(tmp_path / "corpus" / "a.tar", ["a0", "a1"])
+    content = job_content("corpus")
+    content["engines"] |= {"judge": {"kind": "rehearsal"}, "reader": {"kind": "rehearsal"}}
+    content["stages"] = {
+        "caption": {"min_words_long": 60},
+        "ground": {"phrases": phrases},
+        "select": {},
+        "region_caption": {"max_regions": 4},
+        "hard_negative": {"max_composed": 0},
+        "verify": {},
+    }
+    config = tmp_path / "job.yaml"
+    config.write_text(yaml.safe_dump(content))
+    carry_all(config)
+    assert {row.status for stage in content["stages"] for row in rows(config, stage)} == {"ok"}
+    grounded, selected, captioned, edited, judged = (rows(config, stage) for stage in list(content["stages"])[1:])
+    assert all(isinstance(row, GroundRow) and len(row.phrases) >= 8 and not row.rejects for row in grounded)
+    assert all(isinstance(row, SelectRow) and len(row.regions) >= 4 for row in selected)
+    for row in captioned:
+        assert isinstance(row, RegionCaptionRow)
+        assert [region.reason for region in row.regions[:4]] == [None] * 4
+    for row in edited:
+        assert isinstance(row, HardNegativeRow)
+        kinds = {one.type for group in row.regions if group.region >= 0 for one in group.negatives}
+        assert {"colour", "material", "pattern", "object"} <= kinds
+    for row in judged:
+        assert isinstance(row, VerifyRow)
+        verdicts = [one.verdict for group in row.regions if group.region >= 0 for one in group.negatives]
+        assert verdicts.count("false") > 0.8 * len(verdicts)
+        assert sum(group.positive_verdict == "true" for group in row.regions if group.region >= 0) >= 2

@@ -53,7 +53,7 @@ def _checked(command: list[str], folder: Path) -> str:
 def test_the_wheel_holds_our_four_packages_their_prompts_and_the_configurations(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"pipeline", "prompts", "schemas", "stages"}
-    assert {"prompts/caption/v1.yaml", "pipeline/configs/laptop.yaml"} <= set(names)
+    assert {"prompts/caption/v1.yaml", "pipeline/demo/prompts/caption/demo.yaml", "pipeline/configs/laptop.yaml"} <= set(names)
     assert {"pipeline/report/templates/index.html.j2", "pipeline/report/assets/report.css"} <= set(names)
 
 

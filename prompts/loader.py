@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prompts.example import Example
+from schemas.hashed import hashed
 
 
 class PromptError(ValueError):
@@ -42,7 +43,7 @@ class Prompt(BaseModel):
 
     def hashed(self) -> dict[str, Any]:
         """What enters a fingerprint."""
-        return self.model_dump(mode="json", exclude={"answered_by", "notes", "example"})
+        return hashed(self, without={"answered_by", "notes", "example"})
 
     def render(self, variables: Mapping[str, Any]) -> tuple[str | None, str]:
         """The system and user texts.

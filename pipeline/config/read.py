@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline.config.model import Config, ConfigError, ExportTo, Placement
-from pipeline.config.registry import ROLES, STAGES, is_carried, model_path
+from pipeline.config.registry import PROMPT_FOLDERS, ROLES, STAGES, is_carried, model_path
 from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import GivenParams
 from pipeline.given.tables import TABLES
@@ -65,7 +65,6 @@ class _Reader:
         around = Surroundings(written, computed, engines, self._domain(), self.allow_unverified, export_to)
         stages = {name: STAGES[name].resolved(params, around) for name, params in written.items()}
         _check_together(stages, dataclasses.replace(around, stages=stages))
-        prompts_dir = self.content.get("prompts_dir")
         return Config(
             path=self.path.absolute(),
             workdir=self._located(str(self.content["workdir"])),
@@ -74,9 +73,13 @@ class _Reader:
             stages=stages,
             placement=self._placement(),
             export_to=export_to,
-            prompts_dir=Path(self._located(prompts_dir)) if prompts_dir else None,
+            prompts_dir=self._prompts_dir(),
             given=given,
         )
+
+    def _prompts_dir(self) -> Path | None:
+        named = self.content.get("prompts_dir")
+        return PROMPT_FOLDERS.get(named) or Path(self._located(named)) if named else None
 
     def _corpus(self) -> CorpusParams:
         corpus = validated(CorpusParams, self.content["corpus"], "corpus")

@@ -64,6 +64,8 @@ ROLES: Mapping[str, Mapping[str, type[Spec]]] = {
 }
 _DEMO = Path(__file__).parents[1] / "demo"
 DEMO_PROMPTS = _DEMO / "prompts"
+# What `prompts_dir` may name beside a folder of the user's -> the folder that the package carries.
+PROMPT_FOLDERS: Mapping[str, Path] = {"builtin:demo": DEMO_PROMPTS}
 # What stands before the colon of a model's name -> the folder of checkpoints that the package carries.
 MODEL_FOLDERS: Mapping[str, Path] = {"builtin": _DEMO / "checkpoints"}
 

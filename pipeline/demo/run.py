@@ -44,6 +44,7 @@ _BARS: tuple[tuple[str, float | None], ...] = (
 _CONFIG = """\
 # Written by `fgdata demo`; `fgdata run` continues it.
 workdir: work
+prompts_dir: "builtin:demo"
 corpus: {{path: corpus, format: webdataset, unit_size: 24}}
 engines:
   captioner: {{kind: {kind}, model: "builtin:captioner", dtype: float32{captioner}}}

@@ -1,8 +1,8 @@
 """Fails where the house is not in order. Part of `make check`.
 
-No Python file is longer than 400 lines, no function of our packages longer than 40. No folder of our packages holds more than 14 source files. No file outside the registry, the
-demo and the report asks for a stage by name to treat it apart: a stage says of itself what sets it apart. (What a stage reads, given
-tables and the home of candidates name stages as data, which is no question.)
+No Python file is longer than 400 lines, no function of our packages longer than 40, and no folder of theirs holds more than 14 source
+files. No file outside the registry, the demo and the report asks for a stage by name to treat it apart: a stage says of itself what sets
+it apart. (What a stage reads, given tables and the home of candidates name stages as data, which is no question.)
 """
 
 import ast

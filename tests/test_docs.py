@@ -39,7 +39,7 @@ from stages.engines.base import ErrorKind
 from stages.words.expressions import Refusal
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 MODELS: tuple[type[BaseModel], ...] = (
     BalanceRow, BlindFigures, CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow,

@@ -79,7 +79,7 @@ _ENGINE_FIELDS = {
         "judge": ", enforce_eager: true, max_num_seqs: 128",
     },
 }
-# Chosen on scenes that no training saw; see docs/decisions.md.
+# Chosen on scenes that no training saw; see docs/decisions/demo-checkpoints.md.
 DETECTOR_MIN_SCORE = 0.25
 
 

@@ -74,6 +74,20 @@ class EngineDead(RuntimeError):
     """The engine cannot answer any more. The worker that holds it ends its process."""
 
 
+class ServerAway(RuntimeError):
+    """The engine's server is away: nobody listens at `address`, or connections to it break. Whoever asked is not at fault.
+
+    The engine can be asked again as it is: its worker stays. The retries for passing errors are spent when this is raised.
+    """
+
+    def __init__(self, address: str, cause: str) -> None:
+        super().__init__(address, cause)  # as they are, so that it can be pickled
+        self.address, self.cause = address, cause
+
+    def __str__(self) -> str:
+        return f"the engine's server is away: {self.address}: {self.cause}"
+
+
 class MissingExtra(ImportError):
     """A package that this engine needs is not installed; the message names the extra."""
 
@@ -88,7 +102,7 @@ class Generator(Protocol):
     """
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
-        """Raises: EngineDead where nothing can be answered any more."""
+        """Raises: EngineDead where nothing can be answered any more, ServerAway where nothing can be answered for now."""
         ...
 
     async def close(self) -> None: ...
@@ -98,7 +112,7 @@ class Detector(Protocol):
     """Finds phrases in images. Returns every box whose score reaches the floor, for each request."""
 
     async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:
-        """Raises: EngineDead where nothing can be answered any more."""
+        """Raises: EngineDead where nothing can be answered any more, ServerAway where nothing can be answered for now."""
         ...
 
     async def close(self) -> None: ...

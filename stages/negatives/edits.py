@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
-from stages.words.ambiguity import Value, is_allowed, may_be_both_true, values_in
+from stages.words.ambiguity import Value, is_allowed, is_listed, may_be_both_true, values_in
 from stages.words.domain import ANY_DOMAIN, Domain
+from stages.words.lexicon import BOUNDARIES, THINGS_TOO
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
+_JOINING = frozenset(("and", "or", "but", "not", "very", "also", "just", "only", "quite", "too", "both", "to"))
+_PART_OF = re.compile(r"(?<!\w)(?:with|has|have|having|featuring|including)(?!\w)", re.IGNORECASE)
+_ENDS_PARTS = re.compile(
+    r"(?<!\w)(?:on|in|at|by|from|under|above|behind|beside|near|next|against|over|holding|wearing|standing|sitting|while|that|which)(?!\w)",
+    re.IGNORECASE,
+)
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
 
@@ -112,12 +119,12 @@ def examine(proposal: Proposal, positive: str, head: str, known: Known) -> Negat
 
 def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
     """Why the new value may be as true as the old: it is a `neighbour` of it, or `true_of_region`; None: it is neither."""
+    if all(word in known.words for word in words_of(new)):
+        return "true_of_region"
     if may_be_both_true(kind, old, new):
         return "neighbour"
     others = [value for value in known.values if value.value != old.lower()]
-    if all(word in known.words for word in words_of(new)) or is_allowed(kind, new.lower(), others):
-        return "true_of_region"
-    return None
+    return "true_of_region" if is_allowed(kind, new.lower(), others) else None
 
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:
@@ -156,15 +163,19 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     if kind == "object":
         if not touches_head or len(words_of(old)) != 1:
             return "noun_not_changed_alone"
-        return "wrong_type" if domain.types_of(new) else None
+        return "wrong_type" if domain.types_of(new) and new.lower() not in THINGS_TOO else None
     if kind == "swap":
-        return None if len(words_of(replay(positive, edits))) == len(words_of(positive)) else "word_count"
+        if len(words_of(replay(positive, edits))) != len(words_of(positive)):
+            return "word_count"
+        return None if are_of_two_things(positive, head, old, new) else "same_thing"
     if touches_head:
         return "noun_changed"
+    if kind == "part" and not is_part(positive, old):
+        return "wrong_type"
     if kind in ATTRIBUTE_TYPES:
         if len(words_of(old)) > 2 or len(words_of(new)) > 2:
             return "several_slots"
-        if any(domain.types_of(value) and kind not in domain.types_of(value) for value in (old, new)):
+        if any(domain.types_of(value) and kind not in domain.types_of(value) and not is_listed(kind, value) for value in (old, new)):
             return "wrong_type"
     return None
 
@@ -172,6 +183,26 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
 def noun_spans(text: str, head: str) -> list[tuple[int, int]]:
     """Where the head noun stands in a text, in the singular or a plural, in order."""
     return sorted(span for form in (head, f"{head}s", f"{head}es") for span in occurrences(text.lower(), form))
+
+
+def are_of_two_things(text: str, head: str, one: str, other: str) -> bool:
+    """Whether two values, each standing once, are said of two things: the noun, or a word that begins another phrase, stands between.
+
+    "a yellow and black frog", "a long, thin line": in either order they say the same.
+    """
+    spans = sorted(span for value in (one, other) for span in occurrences(text, value)[:1])
+    if len(spans) != 2:
+        return True  # another rule says that they cannot be named
+    between = text[spans[0][1] : spans[1][0]]
+    return bool(noun_spans(between, head)) or not (BOUNDARIES - _JOINING).isdisjoint(words_of(between))
+
+
+def is_part(text: str, word: str) -> bool:
+    """Whether a text names this thing as a part of what it describes: after "with" or "has", and no other thing begins between."""
+    spans = occurrences(text, word)
+    before = text[: spans[0][0]] if spans else ""
+    starts = [match.end() for match in _PART_OF.finditer(before)]
+    return bool(starts) and _ENDS_PARTS.search(before, starts[-1]) is None
 
 
 def _covers_head(edit: Edit, positive: str, head: str) -> bool:

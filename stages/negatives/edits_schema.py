@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, EditType
-from stages.negatives.edits import Known, ambiguity_of, noun_spans, occurrences, stated_values
+from stages.negatives.edits import Known, ambiguity_of, are_of_two_things, is_part, noun_spans, occurrences, stated_values
 from stages.words.ambiguity import Value, may_be_both_true
 from stages.words.domain import ANY_DOMAIN, Domain
+from stages.words.kinds import siblings_of
 from stages.words.phrases import chunk_phrases
-from stages.words.related_words import RELATED
 
 NewValues = Literal["open", "listed", "drawn"]
 MARKER = "x-quoted-edit"
-_ONE_OR_TWO_WORDS = {"type": "string", "pattern": "^[a-z]+( [a-z]+)?$"}
+_ONE_OR_TWO_WORDS = {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*)?$"}
 _RELATIONS = (
     "on in under above behind beside near inside outside holding wearing carrying facing touching standing sitting lying "
     "leaning hanging walking running riding pulling pushing eating drinking"
@@ -65,9 +65,9 @@ def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domai
     attribute_slots = [Slot(one.type, one.value) for one in found if one and one.value not in nouns]  # type: ignore[arg-type]  # kinds of lists
     others = [chunk.text.split()[-1] for chunk in chunk_phrases(phrase) if chunk.head != noun and chunk.mark is None]
     slots = [*attribute_slots, *(Slot("object", word) for word in nouns[:1] if " " not in word)]
-    slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word)]
+    slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word) and is_part(phrase, word)]
     slots += [Slot("relation", word) for word in _RELATIONS if occurrences(phrase, word) and not domain.types_of(word)]
-    slots += _swaps(attribute_slots)
+    slots += _swaps(attribute_slots, phrase, noun)
     return [slot for slot in dict.fromkeys(slots) if len(occurrences(phrase, slot.old)) == 1]
 
 
@@ -103,7 +103,7 @@ def new_values(slot: Slot, known: Known) -> list[str] | None:
 def _listed(slot: Slot, domain: Domain) -> list[str]:
     """The closed list of a slot's type, the domain's before the common one; empty: the type is open."""
     if slot.type == "object":
-        return list(domain.nouns) or _siblings(slot.old)
+        return list(domain.nouns) or list(siblings_of(slot.old))
     own = next((values for kind, values in domain.values.items() if kind == slot.type), ())
     if not own and slot.type == "colour" and slot.old.lower().startswith(("light ", "dark ")):
         return list(_SHADED_COLOURS)
@@ -184,20 +184,15 @@ def _standing(phrase: str, value: Value) -> Value | None:
     return Value(value.type, match.group()) if match else None
 
 
-def _swaps(slots: Sequence[Slot]) -> list[Slot]:
-    """Values of one type that may change places, each with those that mean something else."""
+def _may_swap(one: Slot, other: Slot, phrase: str, noun: str) -> bool:
+    return not may_be_both_true(one.type, one.old, other.old) and are_of_two_things(phrase, noun, one.old, other.old)
+
+
+def _swaps(slots: Sequence[Slot], phrase: str, noun: str) -> list[Slot]:
+    """Values of one type that may change places, each with those that say something else of another thing."""
     swaps = []
     for slot in slots:
-        same = (other.old for other in slots if other.type == slot.type and not may_be_both_true(slot.type, slot.old, other.old))
+        same = (other.old for other in slots if other.type == slot.type and _may_swap(slot, other, phrase, noun))
         partners = tuple(dict.fromkeys(old for old in same if old > slot.old))
         swaps += [Slot("swap", slot.old, partners)] if partners else []
     return swaps
-
-
-def _siblings(noun: str) -> list[str]:
-    """Nouns of a common broader word that are not the same thing; empty where the lists do not know the noun."""
-    pairs = RELATED["object"]
-    broader = {word for pair in pairs if noun.lower() in pair for word in pair if word != noun.lower()}
-    return sorted(
-        {word for pair in pairs for word in pair if pair & broader and word not in broader and not may_be_both_true("object", word, noun)}
-    )

@@ -5,12 +5,13 @@ Words and values only; knows no edit, no image, no engine.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES
 from stages.words.lexicon import TYPES_OF_VALUE
+from stages.words.nouns import singular
 from stages.words.related_words import AXES, CANONICAL, MIXING, OPPOSED, RELATED, SHADED
 
 
@@ -22,40 +23,65 @@ class Value(NamedTuple):
 
 
 _SHADES = {"light": "light", "pale": "light", "soft": "light", "pastel": "light", "dark": "dark", "deep": "dark"}
+# Bare shades and what they are plainly not.
+_NEVER = {
+    "dark": frozenset("white cream beige yellow pink peach".split()),
+    "light": frozenset("black navy maroon charcoal".split()),
+}
+_OF_MANY_SCALES = ("size", "state")  # a value that no list knows is of another scale than those that are known
 _FILLERS = frozenset("very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color".split())
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 
 
+@lru_cache(maxsize=1 << 17)
 def may_be_both_true(kind: str, a: str, b: str) -> bool:
     """Whether a thing of which `a` is true may also be called `b`. Symmetric; two unknown words that differ: False.
 
     "red" and "orange" (neighbours), "wood" and "wooden" (synonyms), "dark blue" and "blue" (one is broader), "tall" and
     "wide" (not of one scale) may; "red" and "blue", "small" and "large" may not.
     """
-    first, second = _parts(a), _parts(b)
-    if not first or not second:
-        return not first and not second
-    return _are_covered(kind, first, second) or _are_covered(kind, second, first)
+    return _are_both(_may_be_both, kind, a, b)
 
 
 def is_ruled_out(kind: str, value: str, known: Iterable[Value]) -> bool:
-    """Whether a known value of this type contradicts `value`, and no known value of any type may be true beside it.
+    """Whether a known value of this type contradicts `value`, and none says as much as `value` does, or nearly.
 
     `known` are values that are true of the thing or of its parts. Of two things of one type that are both known ("a red
-    car with white wheels"), neither rules out the other.
+    car with white wheels"), neither rules out the other. A value of another scale says nothing: "tall" neither allows nor
+    rules out "wide".
     """
     known = list(known)
-    return any(one.type == kind for one in known) and not is_allowed(kind, value, known)
+    return any(one.type == kind and not may_be_both_true(kind, one.value, value) for one in known) and not is_allowed(kind, value, known)
 
 
 def is_allowed(kind: str, value: str, known: Iterable[Value]) -> bool:
-    """Whether some known value of this type may be true beside `value`: then `value` is no negative."""
-    return any(one.type == kind and may_be_both_true(kind, one.value, value) for one in known)
+    """Whether some known value of this type says as much as `value` does, or nearly: then `value` is no negative."""
+    return any(one.type == kind and _say_nearly_the_same(kind, one.value, value) for one in known)
 
 
 def is_same_noun(a: str, b: str) -> bool:
     """Whether two nouns are one word, its plural or a synonym; a broader word is another noun."""
-    return _canonical("object", a.lower()) == _canonical("object", b.lower())
+    return canonical_noun(a.lower()) == canonical_noun(b.lower())
+
+
+def canonical_noun(noun: str) -> str:
+    """The word that stands for a noun, its plural and its synonyms."""
+    return _canonical("object", noun)
+
+
+def canonical_value(kind: str, value: str) -> str:
+    """What stands for a value and its synonyms: "deep grey" and "dark gray" have one."""
+    if kind == "colour":
+        return " ".join(part for one in _parts(value) for part in _shaded(one) if part)
+    return " ".join(_canonical(kind, one) for one in _parts(value))
+
+
+def is_listed(kind: str, value: str) -> bool:
+    """Whether the lists of this type know a value, whatever other types know it: gold is a colour and a material."""
+    words, synonyms, pairs = value.lower().split(), CANONICAL.get(kind, {}), RELATED.get(kind, ())
+    return any(
+        word in synonyms or word in synonyms.values() or any(word in pair for pair in pairs) for word in (value.lower(), *words[-1:])
+    )
 
 
 def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
@@ -81,12 +107,32 @@ def neighbours(kind: str, value: str, among: Iterable[str]) -> list[str]:
     return [one for one in among if may_be_both_true(kind, value, one)]
 
 
-def _are_covered(kind: str, these: Sequence[str], those: Sequence[str]) -> bool:
-    """Whether each of these may be true beside one of those: "white" is covered by "red and white"."""
-    return all(any(_may_be_both(kind, one, other) for other in those) for one in these)
+def _are_both(of: Callable[[str, str, str], bool], kind: str, a: str, b: str) -> bool:
+    """Whether this holds of two values with several parts: "white" is covered by "red and white"."""
+    first, second = _parts(a), _parts(b)
+    if not first or not second:
+        return not first and not second
+    covered = (all(any(of(kind, one, other) for other in those) for one in these) for these, those in ((first, second), (second, first)))
+    return any(covered)
+
+
+@lru_cache(maxsize=1 << 17)
+def _say_nearly_the_same(kind: str, a: str, b: str) -> bool:
+    return _are_both(_is_near, kind, a, b)
 
 
 def _may_be_both(kind: str, a: str, b: str) -> bool:
+    axes = AXES.get(kind, {})
+    first, second = _canonical(kind, a), _canonical(kind, b)
+    if frozenset((first, second)) in OPPOSED.get(kind, ()):
+        return False
+    if kind in _OF_MANY_SCALES and (first in axes) != (second in axes):
+        return True
+    return _is_near(kind, a, b) or (first in axes and second in axes and axes[first] != axes[second])
+
+
+def _is_near(kind: str, a: str, b: str) -> bool:
+    """Whether one of the two says nearly what the other does: a synonym, a broader word, a near shade."""
     if kind == "colour":
         return _are_near_colours(a, b)
     first, second = _canonical(kind, a), _canonical(kind, b)
@@ -96,14 +142,14 @@ def _may_be_both(kind: str, a: str, b: str) -> bool:
         return False
     if any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), (first.split()[-1], second.split()[-1]))):
         return True
-    if kind in MIXING and {first, second} & MIXING[kind]:
-        return True
-    axes = AXES.get(kind, {})
-    return first in axes and second in axes and axes[first] != axes[second]
+    return kind in MIXING and bool({first, second} & MIXING[kind])
 
 
 def _are_near_colours(a: str, b: str) -> bool:
     (shade, base), (other_shade, other_base) = _shaded(a), _shaded(b)
+    for bare, other, other_is in ((base, other_base, other_shade), (other_base, base, shade)):
+        if bare in _NEVER:
+            return (other_is or other) == bare if other_is or other in _NEVER else other not in _NEVER[bare]
     if base == other_base:
         return {shade, other_shade} != {"light", "dark"}
     names = {base, *SHADED.get(f"{shade} {base}", ())}
@@ -112,6 +158,8 @@ def _are_near_colours(a: str, b: str) -> bool:
         return True
     if {"light white", "dark black"} & {f"{shade} {other_base}", f"{other_shade} {base}"}:
         return True
+    if {shade, other_shade} == {"light", "dark"}:  # dark green is olive, and olive is brown, but not light brown
+        return frozenset((base, other_base)) in RELATED["colour"] or bool(names & other_names)
     pairs = (frozenset((one, other)) for one in names for other in other_names)
     return any(pair in RELATED["colour"] for pair in pairs) or bool((names & other_names) - {base, other_base})
 
@@ -120,7 +168,7 @@ def _shaded(colour: str) -> tuple[str, str]:
     """("dark", "red") of "deep red"; the shade is empty where none is said."""
     words = colour.split()
     shade = next((_SHADES[word] for word in words[:-1] if word in _SHADES), "")
-    rest = [word for word in words if word not in _SHADES] or words
+    rest = [word for word in words if word not in _SHADES] or [_SHADES[words[-1]]]
     return shade, _canonical("colour", " ".join(rest))
 
 
@@ -130,18 +178,27 @@ def _canonical(kind: str, value: str) -> str:
         return table[value]
     words = [table.get(word, word) for word in value.split()]
     if kind == "object" and words:
-        last = words[-1]
-        words[-1] = table.get(last[:-1], last[:-1]) if len(last) > 3 and last.endswith("s") and not last.endswith("ss") else last
+        one = singular(value.split()[-1])
+        words[-1] = table.get(one, one)
     return " ".join(words)
 
 
 @lru_cache(maxsize=65536)
 def _parts(value: str) -> tuple[str, ...]:
     """The values that a value is made of: "red and white" has two; fillers and articles are left out."""
-    parts = re.split(r"\s*(?:,|/|&|\band\b)\s*", value.lower())
+    parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
     cleaned = []
-    for part in parts:
+    for part in (mixed for one in parts for mixed in _mixed(one)):
         words = [re.sub(r"[-_](?:colou?red|patterned)$", "", word) for word in part.split()]
         words = [word for word in words if word not in _FILLERS and word not in ("a", "an", "the")] or words
         cleaned.append(" ".join(words))
     return tuple(part for part in cleaned if part)
+
+
+def _mixed(value: str) -> list[str]:
+    """The colours that a hyphen joins: "blue-green" is near both."""
+    shade, _, colours = value.rpartition(" ")
+    parts = colours.split("-")
+    if len(parts) == 1 or colours in CANONICAL["colour"] or not all(is_listed("colour", part) for part in parts):
+        return [value]
+    return [f"{shade} {part}".strip() for part in parts]

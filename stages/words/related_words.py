@@ -133,7 +133,7 @@ _NEIGHBOURS: dict[str, str] = {
         orange coral peach rust bronze copper amber brown gold
         pink purple magenta fuchsia coral peach salmon violet
         purple violet magenta plum
-        brown grey tan bronze maroon rust copper beige chocolate
+        brown red grey tan bronze maroon rust copper beige chocolate
         grey silver charcoal
         black navy charcoal
         white cream silver
@@ -159,7 +159,7 @@ _NEIGHBOURS: dict[str, str] = {
         fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace
         wool crochet felt fur cotton
         stone marble granite concrete brick slate clay ceramic
-        ceramic porcelain clay terracotta china glass
+        ceramic porcelain clay terracotta china
         straw rattan bamboo wood reed
         rattan bamboo wood
         wood bamboo cork plywood
@@ -174,7 +174,7 @@ _NEIGHBOURS: dict[str, str] = {
     """,
     "pattern": """
         checkered plaid gingham tartan
-        plaid gingham tartan
+        plaid gingham tartan striped
         printed floral text logo camouflage zigzag plaid checkered striped spotted
         text logo
         spotted perforated
@@ -182,6 +182,9 @@ _NEIGHBOURS: dict[str, str] = {
     """,
     "transparency": """
         translucent transparent opaque
+    """,
+    "size": """
+        medium large small
     """,
     "state": """
         old rusty dirty broken
@@ -198,6 +201,7 @@ _NEIGHBOURS: dict[str, str] = {
         man boy
         woman girl
         child boy girl baby
+        baby boy girl
         animal dog cat horse cow sheep bird fish bear elephant zebra giraffe
         vehicle car truck bus van bicycle motorcycle train taxi
         car taxi van
@@ -218,6 +222,35 @@ _NEIGHBOURS: dict[str, str] = {
         coat jacket
         shirt blouse
         boat ship
+        pot kettle vase bucket
+        jar vase
+        dress robe
+        shed barn greenhouse
+        castle fortress
+        tower skyscraper lighthouse
+        bed crib
+        cabinet dresser
+        scooter motorcycle
+        wagon carriage cart
+        dirt mud sand gravel
+        grass fern
+        tree palm
+        bush fern
+        mountain cliff island
+        flag banner
+        towel napkin blanket
+        blanket rug
+        fence railing gate
+        window door
+        spoon ladle
+        sign poster map
+        burger sandwich
+        headband crown
+        belt scarf
+        necklace bracelet
+        ball balloon
+        speaker radio
+        gown dress
     """,
 }
 # Words of two scales, or of a scale and something else, may both be true; those of one scale may not.
@@ -258,7 +291,7 @@ _OPPOSED: dict[str, tuple[tuple[str, str], ...]] = {
 }
 # Patterns that go with any other.
 MIXING: dict[str, frozenset[str]] = {
-    "pattern": frozenset("woven perforated textured studded embroidered logo text printed quilted ribbed".split()),
+    "pattern": frozenset("woven perforated textured studded logo text printed quilted ribbed".split()),
 }
 # What a shade of a colour is also called.
 SHADED: dict[str, tuple[str, ...]] = {

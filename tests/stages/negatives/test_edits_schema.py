@@ -62,8 +62,40 @@ def test_listed_values_are_those_that_cannot_be_true() -> None:
 
 def test_a_part_a_relation_and_a_swap_are_found_in_the_phrase() -> None:
     slots = slots_of("a black dog on a chair with a white collar", "dog")
-    assert {Slot("part", "chair"), Slot("part", "collar"), Slot("relation", "on"), Slot("swap", "black", ("white",))} <= set(slots)
-    assert Slot("part", "dog") not in slots
+    assert {Slot("part", "collar"), Slot("relation", "on"), Slot("swap", "black", ("white",))} <= set(slots)
+    assert not {Slot("part", "dog"), Slot("part", "chair")} & set(slots)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["a yellow and black frog", "a red, white and blue frog", "a green/brown frog", "a black or white frog", "a long thin red frog"],
+)
+def test_values_that_are_joined_have_no_swap(phrase: str) -> None:
+    slots = slots_of(phrase, "frog")
+    assert not any(slot.type == "swap" for slot in slots)
+    one, other = [slot.old for slot in slots if slot.type in ("colour", "size")][:2]
+    _, rejects = accept([Proposal(type="swap", old=one, new=other)], phrase, "frog", known_of([phrase]), 9)
+    assert rejects == {"same_thing": 1}
+
+
+def test_only_a_part_can_become_another_part() -> None:
+    phrase = "a black dog on a chair with a collar"
+    edits = [Proposal(type="part", old="chair", new="bed"), Proposal(type="part", old="collar", new="bell")]
+    accepted, rejects = accept(edits, phrase, "dog", known_of([phrase]), 9)
+    assert [one.edits[0].new for one in accepted] == ["bell"]
+    assert rejects == {"wrong_type": 1}
+
+
+def test_a_value_of_two_types_and_a_hyphen_are_no_mistake() -> None:
+    phrase = "a plastic orange bowl"
+    edits = [
+        Proposal(type="material", old="plastic", new="gold"),
+        Proposal(type="material", old="plastic", new="stainless-steel"),
+        Proposal(type="object", old="bowl", new="glass"),
+    ]
+    accepted, rejects = accept(edits, phrase, "bowl", known_of([phrase]), 9)
+    assert len(accepted) == 3, rejects
+    assert admits("a red car", "car", ("colour", "red", "blue-green")) == [True]
 
 
 def test_an_attribute_that_only_the_captioner_typed_may_be_edited_under_its_type() -> None:
@@ -90,7 +122,6 @@ def test_a_noun_that_is_also_a_value_is_the_object_alone() -> None:
 def test_a_word_that_stands_twice_cannot_be_named() -> None:
     assert slots_of("a red cup on a red saucer", "cup") == [
         Slot("object", "cup"),
-        Slot("part", "saucer"),
         Slot("relation", "on"),
     ]
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.demo.world import SLOTS
 from stages.words.ambiguity import Value, contradictions, is_allowed, is_ruled_out, may_be_both_true, values_in
+from stages.words.kinds import siblings_of
 from stages.words.lexicon import TYPES_OF_VALUE
 
 AMBIGUOUS = [
@@ -23,6 +24,12 @@ AMBIGUOUS = [
     ("colour", "dark brown", "brown-colored"),
     ("colour", "light red", "pink"),
     ("colour", "red and white", "white"),
+    ("colour", "brown", "red"),
+    ("colour", "reddish-brown", "brown"),
+    ("colour", "blue-green", "teal"),
+    ("colour", "black-and-white", "white"),
+    ("colour", "dark", "black"),
+    ("colour", "light", "beige"),
     ("pattern", "stripy", "striped"),
     ("pattern", "checkered", "plaid"),
     ("pattern", "striped", "woven"),
@@ -31,6 +38,10 @@ AMBIGUOUS = [
     ("material", "cotton", "fabric"),
     ("size", "big", "large"),
     ("size", "tall", "wide"),
+    ("size", "medium", "small"),
+    ("size", "large", "medium-sized"),
+    ("pattern", "plaid", "striped"),
+    ("state", "old", "wet"),
     ("state", "open", "wet"),
     ("transparency", "clear", "transparent"),
     ("shape", "oval", "round"),
@@ -38,11 +49,21 @@ AMBIGUOUS = [
     ("object", "dog", "animal"),
     ("object", "cars", "car"),
     ("object", "table", "coffee table"),
+    ("object", "leaves", "leaf"),
+    ("object", "people", "person"),
 ]
 EXCLUSIVE = [
     ("colour", "red", "blue"),
     ("colour", "light grey", "dark grey"),
     ("colour", "light blue", "black"),
+    ("colour", "light brown", "dark green"),
+    ("colour", "reddish-brown", "green"),
+    ("colour", "dark", "white"),
+    ("colour", "dark", "light"),
+    ("pattern", "embroidered", "striped"),
+    ("material", "ceramic", "glass"),
+    ("size", "short", "tall"),
+    ("size", "long", "short"),
     ("colour", "red and white", "blue and white"),
     ("pattern", "plain", "striped"),
     ("material", "wooden", "metal"),
@@ -100,6 +121,21 @@ def test_a_value_of_a_part_is_neither_ruled_out_nor_a_negative() -> None:
     assert not is_ruled_out("colour", "cream", known)
     assert is_ruled_out("colour", "green", known)
     assert not is_ruled_out("material", "green", known)  # nothing is known of its material
+
+
+def test_a_value_of_another_scale_neither_allows_a_value_nor_rules_it_out() -> None:
+    tower = values_in("a tall narrow tower")
+    assert is_ruled_out("size", "wide", tower)
+    assert not is_ruled_out("size", "large", tower)  # of its size as a whole nothing is known
+    assert not is_allowed("size", "wide", tower)
+
+
+@pytest.mark.parametrize(("noun", "sibling"), [("chair", "table"), ("cups", "bowl"), ("boat", "car"), ("mug", "plate"), ("wolf", None)])
+def test_an_objects_siblings_come_by_its_canonical_noun(noun: str, sibling: str | None) -> None:
+    found = siblings_of(noun)
+    assert sibling in found if sibling else found == ()
+    assert not any(may_be_both_true("object", noun, one) for one in found)
+    assert not {"bear", "animal", "glass"} & set(found)
 
 
 def test_what_another_text_says_and_this_ones_values_rule_out() -> None:

@@ -11,8 +11,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real"
 
-test-slow: $(VENV)/.dev $(VENV)-gdino/.ready
-	FGDATA_GROUNDINGDINO_PYTHON=$(VENV)-gdino/bin/python $(BIN)/python -m pytest -m "slow and not gpu and not real"
+test-slow: $(VENV)/.dev $(VENV)-gdino/.ready $(VENV)-open-clip/.ready
+	FGDATA_GROUNDINGDINO_PYTHON=$(VENV)-gdino/bin/python FGDATA_OPEN_CLIP_PYTHON=$(VENV)-open-clip/bin/python $(BIN)/python -m pytest -m "slow and not gpu and not real"
 
 # On data that is not part of the project: FGDATA_FGOVD names FG-OVD's hard.jsonl.
 test-real: $(VENV)/.dev
@@ -50,5 +50,11 @@ $(VENV)-gdino/.ready: requirements/groundingdino-py.txt
 	$(VENV)-gdino/bin/pip install --quiet --requirement $<
 	touch $@
 
+# open_clip needs torchvision, which fgdata's own environment has not: 5.7 GB.
+$(VENV)-open-clip/.ready: requirements/open-clip.txt
+	$(PYTHON) -m venv $(VENV)-open-clip
+	$(VENV)-open-clip/bin/pip install --quiet --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-gdino demo-out
+	rm -rf $(VENV) $(VENV)-gdino $(VENV)-open-clip demo-out

@@ -46,6 +46,23 @@ class ExportRecord(Record):
     regions: list[ExportRegion] = Field(default_factory=list, description="Best score first.")
 
 
+class Maker(Record):
+    """What a text, a box or a verdict of a record came from."""
+
+    of: str = Field(description="alt, long, short, boxes, regions, negatives or verdicts.")
+    kind: str = Field(description="The engine's kind; `given`: the user's own data; `corpus`: it came with the image.")
+    model: str | None = None
+    revision: str | None = Field(None, description="Commit or tag, or `weights <digest>` of a local checkpoint.")
+
+
+class TableRecord(ExportRecord):
+    """A row of the Parquet file: the record as the tar has it, and whence image and texts came. A reader of the tar has no need of it."""
+
+    source_url: str | None = Field(None, description="Where the image was found, as the corpus says.")
+    licence: str | None = Field(None, description="Of the image, as the corpus says.")
+    made_by: list[Maker] = Field(default_factory=list, description="Which engine each kind of text came from; none of what is not there.")
+
+
 class FileDigest(Record):
     """One written file: its path in the data set, its length and digest."""
 
@@ -77,8 +94,14 @@ class ShardStats(Record):
     region_checks: dict[str, int] = Field(
         default_factory=dict, description="Captioned regions: how many, unique in their image, probed with another crop, leaked."
     )
+    suffixes: dict[str, int] = Field(default_factory=dict, description="Images in the tar by the suffix of their member.")
+    text: str | None = Field(None, description="Which caption the `.txt` members hold; null where there are none.")
+    licences: dict[str, int] = Field(default_factory=dict, description="Images by the licence that the corpus names, `unnamed` among them.")
+    made_by: dict[str, int] = Field(default_factory=dict, description="Images by what a text of theirs came from: `long: kind model revision`.")
+    holds_images: bool = Field(False, description="The Parquet file holds the images too.")
     tar: FileDigest
     parquet: FileDigest
+    coco: list[FileDigest] = Field(default_factory=list, description="The shard's COCO files; empty where none were asked for.")
     finehard: FileDigest | None = Field(None, description="The shard's FineHARD records; null where none were asked for.")
     finehard_records: int = Field(0, description="Fewer than `images` where an image has no caption or no usable region.")
 
@@ -120,6 +143,7 @@ class ShardEntry(Record):
     parquet: str
     stats: str
     finehard: str | None = None
+    coco: list[str] = Field(default_factory=list)
     images: int
     regions: int
     negatives: int

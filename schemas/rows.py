@@ -69,6 +69,8 @@ class CorpusRow(Row):
     alt: str | None = Field(None, description="Alt text that came with the image.")
     duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
     phash: str | None = Field(None, description="Perceptual hash, 64 bits in hexadecimal; null where no list of benchmarks asks for it.")
+    url: str | None = Field(None, description="Where the image was found, as its sidecar or column `url` says.")
+    licence: str | None = Field(None, description="Its licence, as its sidecar or column `license` or `licence` says.")
     unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
     version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
 

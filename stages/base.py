@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from prompts.loader import Prompt
 from schemas.check import Check
 from schemas.rows import CorpusRow, Row
+from schemas.stage_json import StageJson
 from stages.engines.base import Detector, Generator
 from stages.params import StageParams, Surroundings
 
@@ -86,7 +87,10 @@ ReadBytes = Callable[[Sequence[CorpusRow]], list[bytes | None]]
 
 @dataclass(frozen=True)
 class StageContext:
-    """What the worker gives a stage when it is born. `read_bytes` gives an image's source bytes, None where they are gone."""
+    """What the worker gives a stage when it is born. `read_bytes` gives an image's source bytes, None where they are gone.
+
+    `descriptions`: stage -> what the fingerprint of each stage before this one hashes.
+    """
 
     fingerprint: str
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
@@ -94,6 +98,7 @@ class StageContext:
     detectors: Mapping[str, Detector] = field(default_factory=dict)
     read_bytes: ReadBytes | None = None
     sink: Sink | None = None
+    descriptions: Mapping[str, StageJson] = field(default_factory=dict)
 
 
 class ConservationError(RuntimeError):

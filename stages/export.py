@@ -3,18 +3,22 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from schemas.dataset import ExportRecord, image_key, shard_name
+from schemas.dataset import ExportRecord, FileDigest, image_key, shard_name
 from schemas.finehard import finehard_json, finehard_record
+from schemas.hashed import added
 from schemas.rows import BalanceRow, CorpusRow, ExportRow, RegionCaptionRow, Row
+from schemas.stage_json import StageJson
 from stages.base import Image, ReadBytes, Shard, ShardStage, Sink
-from stages.dataset.files import ShardFiles, extension
-from stages.dataset.record import export_record
+from stages.dataset.coco import CocoShard
+from stages.dataset.files import ShardFiles, extension, readable_suffix
+from stages.dataset.record import export_record, table_record, text_of
 from stages.dataset.tally import Tally
 from stages.dataset.upright import upright
 from stages.negatives.candidates import PROPOSING, holders, released
@@ -27,6 +31,16 @@ class ExportParams(StageParams):
         False, description="Also export negatives that no judge has looked at (`unverified`); without the stage verify all are."
     )
     allow_leaks: bool = Field(False, description="Export also where the blind audit of the negatives failed; the card says so.")
+    txt: Literal["short", "long", "alt", "none"] = added(
+        "none",
+        before="none",
+        description="Which caption stands in `<key>.txt` beside each image, where open_clip and others look for it; another one where an "
+        "image has it not. Images are then named .jpg, .png or .webp, whatever their format: open_clip sees no others.",
+    )
+    coco: bool = added(False, before=False, description="Also write COCO files: instances whose category is the head noun, and captions.")
+    images_in_parquet: bool = added(
+        False, before=False, description="Also put the images' bytes into the Parquet files, as the datasets library stores them."
+    )
 
 
 class Export(ShardStage[ExportParams, ExportRow]):
@@ -36,7 +50,7 @@ class Export(ShardStage[ExportParams, ExportRow]):
     """
 
     name = "export"
-    version = 3
+    version = 4
     may_read = ("caption", "select", "region_caption")
     gated_by = "balance"
 
@@ -82,8 +96,8 @@ class Export(ShardStage[ExportParams, ExportRow]):
         assert sink is not None, "a run that exports says where to"
         assert read_bytes is not None, "a shard stage is given the source's bytes"
         with tempfile.TemporaryDirectory(prefix="fgdata-export-") as folder:
-            with ShardFiles(Path(folder)) as files:
-                writer = _Writer(shard.number, files, sink, read_bytes, self.params)
+            with ShardFiles(Path(folder), holds_images=self.params.images_in_parquet) as files:
+                writer = _Writer(shard.number, files, sink, read_bytes, self.params, self.context.descriptions)
                 for unit in shard.units:
                     writer.add(unit)
             sink.put(f"{name}.tar", files.tar.path)
@@ -92,10 +106,26 @@ class Export(ShardStage[ExportParams, ExportRow]):
                 sink.put(f"finehard/{name}.json", files.finehard.file.path)
         finehard = files.finehard.file.digest(f"finehard/{name}.json") if self.params.finehard else None
         tar, parquet = files.tar.digest(f"{name}.tar"), files.parquet.digest(f"{name}.parquet")
-        stats = writer.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements).model_copy(update={"label": shard.label})
+        stats = writer.tally.stats(name, tar, parquet, finehard, files.finehard.num_elements).model_copy(
+            update={
+                "label": shard.label,
+                "text": None if self.params.txt == "none" else self.params.txt,
+                "holds_images": self.params.images_in_parquet,
+                "coco": self._put_coco(writer.coco, name),
+            }
+        )
         text = json.dumps(stats.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
         sink.put(f"{name}_stats.json", f"{text}\n".encode())
         return [*writer.tally.rows]
+
+    def _put_coco(self, coco: CocoShard | None, name: str) -> list[FileDigest]:
+        assert self.context.sink is not None
+        written = []
+        for kind, content in coco.files().items() if coco else ():
+            path = f"coco/{name}_{kind}.json"
+            self.context.sink.put(path, content)
+            written.append(FileDigest(path=path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
+        return written
 
 
 @dataclass
@@ -107,7 +137,11 @@ class _Writer:
     sink: Sink
     read_bytes: ReadBytes
     params: ExportParams
+    before: Mapping[str, StageJson]
     tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self.coco = CocoShard(self.number) if self.params.coco else None
 
     def add(self, unit: Sequence[Image]) -> None:
         """The images of one unit, in order. An image's key counts all images of the shard, so that no other image moves it."""
@@ -129,8 +163,13 @@ class _Writer:
             return _failed(corpus, "source_changed", "not the bytes that were indexed"), None
         denied = released(image.upstream.values(), allows_unverified=self.params.allow_unverified)
         record = export_record(image, denied, image_key(self.number, len(self.tally.rows)))
-        suffix = extension(corpus.format)
-        self.files.add(record, content, suffix)
+        suffix, row = extension(corpus.format), table_record(image, record, self.before)
+        wanted = None if self.params.txt == "none" else self.params.txt
+        member = readable_suffix(suffix) if wanted else suffix
+        self.files.add(row, content, member, text_of(record, wanted) if wanted else None)
+        self.tally.add_source(row, None if content is None else member)
+        if self.coco is not None:
+            self.coco.add(record, len(self.tally.rows), f"{record.key}.{member}")
         if self.params.finehard and content is not None:
             self._add_finehard(record, content, suffix)
         self.tally.add_negatives(denied)

@@ -184,7 +184,10 @@ def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
         place = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
         if first["type"] == "extra_forbidden":
             known = [*model.model_fields]
-            raise ConfigError(f"unknown key {place}{_did_you_mean(str(first['loc'][-1]), known)}") from error
+            key = str(first["loc"][-1])
+            elsewhere = where in STAGES and key in STAGES[where].params_type.model_fields
+            hint = f": it is a key of the stage, stages.{where}.{key}" if elsewhere else _did_you_mean(key, known)
+            raise ConfigError(f"unknown key {place}{hint}") from error
         raise ConfigError(f"{place}: {first['msg']}, not {first['input']!r}"[:300]) from error
 
 

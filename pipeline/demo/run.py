@@ -60,7 +60,7 @@ stages:
   mine: {{}}
   verify: {{prompt: demo, crop_scale: 1.3, crop_min_side_px: 24}}
   balance: {{}}
-  export: {{finehard: true}}
+  export: {{finehard: true, txt: short}}
 placement:
   schedule: auto
   stages:

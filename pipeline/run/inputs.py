@@ -14,6 +14,7 @@ from pipeline.ledger.items import Item
 from pipeline.ledger.tables import Ledger, Table
 from prompts.loader import Prompt
 from schemas.rows import Row
+from schemas.stage_json import StageJson
 from stages.base import Image
 from stages.engines.specs import Resources, Spec
 from stages.params import StageParams
@@ -36,6 +37,7 @@ class StageJob:
 
 
 @dataclass(frozen=True)
+    descriptions: Mapping[str, StageJson] = dataclasses.field(default_factory=dict)
 class Task:
     """One item to carry through: a few hundred bytes a unit. `upstream`: stage -> its tables, in unit order.
 

@@ -119,7 +119,16 @@ class Runner:
             corpus=self.config.corpus,
             export_to=self.config.export_to,
             given=self.config.given.get(node.name),
+            descriptions={other.name: other.description for other in self._before(node)},
         )
+
+    def _before(self, node: Node) -> list[Node]:
+        """The stages whose tables this one reads, at first or at second hand, in run order."""
+        names = {*node.description.upstream}
+        for other in reversed(self.state.graph):
+            if other.name in names:
+                names |= {*other.description.upstream}
+        return [other for other in self.state.graph if other.name in names]
 
     def _offer(self, lane: _Lane, item: Item) -> None:
         """Queue the item if it can be run now and has not been."""

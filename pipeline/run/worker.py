@@ -99,6 +99,7 @@ class StageWorker:
             async for name, rows in self._results(inputs):
                 await self._commit(task, name, rows, done)
         except _StageError as error:
+            descriptions=self.job.descriptions,
             detail = error.detail
             for name, rows in (await asyncio.to_thread(lambda: failed_rows(inputs, "stage_error", detail))).items():
                 await self._commit(task, name, rows, done)

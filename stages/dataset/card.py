@@ -1,11 +1,12 @@
 """What describes a whole exported data set: the manifest and the card, as bytes. A function of its inputs; opens nothing."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+import yaml
 
 from schemas.dataset import (
     EngineDescription,
@@ -18,8 +19,11 @@ from schemas.dataset import (
 )
 from schemas.rows import STATUSES
 from schemas.stage_json import StageJson
-from stages.dataset.card_audit import audit_part, negatives_part, summarise, summed, table
+from stages.dataset.card_audit import audit_part, counted, negatives_part, summarise, summed, table
 from stages.dataset.card_text import FINEHARD, FRONT_MATTER, GIVEN, LAYOUT, READING, REHEARSAL, UNANSWERED
+from stages.dataset.croissant import croissant
+from stages.dataset.features import loading
+from stages.dataset.makers import described_engine
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
@@ -43,7 +47,7 @@ def describe_stage_run(
         name=description.stage,
         version=description.version,
         fingerprint=fingerprint,
-        engines=[_engine(role, fields) for role, fields in sorted(description.engines.items())],
+        engines=[described_engine(role, fields) for role, fields in sorted(description.engines.items())],
         prompts=prompts,
         statuses={status: statuses[status] for status in STATUSES if statuses.get(status)},
         given=given.get("format"),
@@ -52,22 +56,24 @@ def describe_stage_run(
 
 
 def dataset_files(data: DataSet) -> dict[str, bytes]:
-    """Path -> content: `manifest.json` and the card, `README.md`. The same inputs give the same bytes."""
+    """Path -> content: `manifest.json`, the card (`README.md`), images by tar (`sizes.json`), `croissant.json`.
+
+    The same inputs give the same bytes.
+    """
     manifest = _manifest(data)
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-    return {"manifest.json": f"{text}\n".encode(), "README.md": _card(data, manifest).encode()}
+    sizes = json.dumps({entry.tar: entry.images for entry in manifest.shards}, indent=1)
+    shards = sorted(data.shards, key=lambda shard: shard.name)
+    return {
+        "manifest.json": f"{text}\n".encode(),
+        "README.md": _card(data, manifest).encode(),
+        "sizes.json": f"{sizes}\n".encode(),
+        "croissant.json": croissant(manifest, shards, "fine-grained-image-text", _summary(manifest, data.fgdata_version)),
+    }
 
 
 def _prompt(task: str, prompt: Mapping[str, Any], answered_by: Sequence[str]) -> PromptDescription:
     return PromptDescription(task=task, version=prompt["version"], answered_by=list(answered_by), unanswered=not answered_by)
-
-
-def _engine(role: str, fields: Mapping[str, Any]) -> EngineDescription:
-    """Of a local checkpoint the folder's name and its digest; never a path of the machine that it ran on."""
-    model, weights = fields.get("model") or fields.get("config"), fields.get("weights")
-    digest = f"weights {weights}" if weights and re.fullmatch(r"[0-9a-f]{16,64}", weights) else None
-    name = model.rstrip("/").rsplit("/", 1)[-1] if model and model.startswith(("/", ".", "~")) else model
-    return EngineDescription(role=role, kind=fields["kind"], model=name, revision=fields.get("revision") or digest)
 
 
 def _manifest(data: DataSet) -> Manifest:
@@ -101,6 +107,7 @@ def _entry(shard: ShardStats) -> ShardEntry:
         parquet=shard.parquet.path,
         stats=f"{shard.name}_stats.json",
         finehard=shard.finehard.path if shard.finehard else None,
+        coco=[file.path for file in shard.coco],
         images=shard.images,
         regions=shard.regions,
         negatives=shard.negatives,
@@ -113,7 +120,7 @@ def _card(data: DataSet, manifest: Manifest) -> str:
     rehearsal = [REHEARSAL] if manifest.rehearsal else []
     finehard = [FINEHARD] if any(shard.finehard for shard in manifest.shards) else []
     parts = [
-        _front_matter(manifest),
+        _front_matter(data, manifest),
         "# Fine-grained image-text data set",
         *rehearsal,
         _summary(manifest, data.fgdata_version),
@@ -129,6 +136,7 @@ def _card(data: DataSet, manifest: Manifest) -> str:
         _yield(data),
         "## Made by",
         _engines(manifest),
+        *_sources(data.shards),
         *_prompts(manifest),
         *_given(data),
         _stages(data),
@@ -136,11 +144,12 @@ def _card(data: DataSet, manifest: Manifest) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _front_matter(manifest: Manifest) -> str:
+def _front_matter(data: DataSet, manifest: Manifest) -> str:
     bounds = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(_SIZES))]
     size = bounds[min(max(0, len(str(manifest.totals.images)) - 3), len(bounds) - 1)]
     tags = ["image-text", "region-captions", "hard-negatives", "webdataset", "fgdata"] + (["rehearsal"] if manifest.rehearsal else [])
-    return FRONT_MATTER.format(size=size, tags="\n".join(f"- {tag}" for tag in tags))
+    content = {**FRONT_MATTER, "size_categories": [size], "tags": tags, **loading(data.shards)}
+    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
 
 
 def _summary(manifest: Manifest, version: str) -> str:
@@ -184,6 +193,15 @@ def _yield(data: DataSet) -> str:
 def _engines(manifest: Manifest) -> str:
     rows = [[engine.role, engine.kind, engine.model or "-", engine.revision or "-"] for engine in manifest.engines.values()]
     return table(["engine", "kind", "model", "revision"], rows) if rows else "No engine: all tables were given."
+
+
+def _sources(shards: Sequence[ShardStats]) -> list[str]:
+    """Which engine each kind of text came from, and the images' licences."""
+    made, licences = summed(shards, "made_by"), summed(shards, "licences")
+    parts = [counted("text: engine, model, revision", made)] if made else []
+    if set(licences) - {"unnamed"}:
+        parts += ["Licences of the images, as their corpus names them:", counted("licence", licences)]
+    return parts
 
 
 def _prompts(manifest: Manifest) -> list[str]:

@@ -1,22 +1,11 @@
 """The fixed sentences of the data set card, for readers who never saw fgdata. Text only."""
 
-FRONT_MATTER = """---
-license: other
-task_categories:
-- image-to-text
-- zero-shot-image-classification
-- object-detection
-size_categories:
-- {size}
-tags:
-{tags}
-configs:
-- config_name: images
-  default: true
-  data_files: "[0-9]*.tar"
-- config_name: records
-  data_files: "[0-9]*.parquet"
----"""
+FRONT_MATTER = {
+    "pretty_name": "Fine-grained image-text data set",
+    "license": "other",
+    "license_name": "of-the-source",
+    "task_categories": ["image-to-text", "zero-shot-image-classification", "object-detection"],
+}
 
 REHEARSAL = """> **REHEARSAL. Do not train on this.** At least one engine of this run only rehearsed: its captions, boxes or negatives are
 > canned answers that have nothing to do with the images. The export exists to try the pipeline."""

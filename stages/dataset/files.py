@@ -4,18 +4,21 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.arrow import arrow_schema
-from schemas.dataset import ExportRecord, FileDigest
+from schemas.dataset import ExportRecord, FileDigest, TableRecord
 
 _ROWS_PER_GROUP = 1024
+_BYTES_PER_GROUP = 64 * 2**20  # of images, where the table holds them
+_IN_TAR = set(ExportRecord.model_fields)  # the json beside the image has no more
+_IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))  # as the datasets library stores an image
 _OWNER = "fgdata"
 _EXTENSIONS: Mapping[str, str] = {
     "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "JPEG2000": "jp2",
@@ -26,6 +29,11 @@ _EXTENSIONS: Mapping[str, str] = {
 def extension(image_format: str | None) -> str:
     """The suffix of a file of this format, by Pillow's name of it; `img` for one that is not known."""
     return _EXTENSIONS.get(image_format or "", "img")
+
+
+def readable_suffix(suffix: str) -> str:
+    """The suffix under which open_clip finds an image: it looks for these alone, and opens what it finds by content."""
+    return suffix if suffix in ("jpg", "png", "webp") else "png"
 
 
 class HashedFile:
@@ -79,38 +87,46 @@ class ArrayFile:
 class ShardFiles:
     """Tar, Parquet and FineHARD file in a temporary folder, written image by image; holds one row group in memory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, holds_images: bool = False) -> None:
         self.tar = HashedFile(folder / "tar")
         self.parquet = HashedFile(folder / "parquet")
         self.finehard = ArrayFile(folder / "finehard")
-        self._schema = arrow_schema(ExportRecord)
+        schema = arrow_schema(TableRecord)
+        self._schema = schema.append(_IMAGE) if holds_images else schema
+        self._holds_images = holds_images
         # Not webdataset's writer: importing it takes torch along where there is one, 3 s in every export worker.
         self._tar_writer = tarfile.open(fileobj=cast(IO[bytes], self.tar), mode="w|", format=tarfile.USTAR_FORMAT)  # noqa: SIM115  # closed in __exit__
         self._table_writer = pq.ParquetWriter(self.parquet, self._schema, compression="zstd")
-        self._waiting: list[ExportRecord] = []
+        self._waiting: list[dict[str, Any]] = []
+        self._waiting_bytes = 0
 
     def __enter__(self) -> "ShardFiles":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None and self._waiting:
-            self._write_group(self._waiting)
+            self._write_group()
         self._tar_writer.close()
         self._table_writer.close()
         self.tar.close()
         self.parquet.close()
         self.finehard.close()
 
-    def add(self, record: ExportRecord, content: bytes | None, suffix: str) -> None:
-        """One image: its bytes as they are, if there are any, and its json into the tar, its row into the Parquet file."""
-        text = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    def add(self, record: TableRecord, content: bytes | None, suffix: str, text: str | None = None) -> None:
+        """One image: its bytes as they are, if there are any, its json and its text into the tar, its row into the Parquet file."""
+        said = json.dumps(record.model_dump(mode="json", include=_IN_TAR), sort_keys=True, ensure_ascii=False)
         if content is not None:
             self._add_member(f"{record.key}.{suffix}", content)
-        self._add_member(f"{record.key}.json", text.encode())
-        self._waiting.append(record)
-        if len(self._waiting) == _ROWS_PER_GROUP:
-            self._write_group(self._waiting)
-            self._waiting = []
+        self._add_member(f"{record.key}.json", said.encode())
+        if text is not None:
+            self._add_member(f"{record.key}.txt", text.encode(errors="replace"))
+        row = record.model_dump()
+        if self._holds_images:
+            row["image"] = None if content is None else {"bytes": content, "path": f"{record.key}.{suffix}"}
+            self._waiting_bytes += len(content or b"")
+        self._waiting.append(row)
+        if len(self._waiting) == _ROWS_PER_GROUP or self._waiting_bytes >= _BYTES_PER_GROUP:
+            self._write_group()
 
     def _add_member(self, name: str, content: bytes) -> None:
         member = tarfile.TarInfo(name)
@@ -119,5 +135,6 @@ class ShardFiles:
         self._tar_writer.addfile(member, io.BytesIO(content))
         self._tar_writer.members.clear()  # type: ignore[attr-defined]  # in no stub; else the headers of the whole shard stay in memory
 
-    def _write_group(self, records: Sequence[ExportRecord]) -> None:
-        self._table_writer.write_table(pa.Table.from_pylist([record.model_dump() for record in records], schema=self._schema))
+    def _write_group(self) -> None:
+        self._table_writer.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+        self._waiting, self._waiting_bytes = [], 0

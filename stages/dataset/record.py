@@ -1,9 +1,10 @@
 """The rows of an image's stages joined to one record: regions, their captions and their negatives. Pure; knows no files."""
 
 from schemas.boxes import Box, clip_box, normalise
-from schemas.dataset import ExportRecord, ExportRegion
+from schemas.dataset import ExportRecord, ExportRegion, TableRecord
 from schemas.rows import CaptionRow, CorpusRow, Region, RegionCaption, RegionCaptionRow, SelectRow
 from stages.base import Image
+from stages.dataset.makers import Descriptions, makers
 from stages.negatives.candidates import Released
 
 
@@ -24,6 +25,18 @@ def export_record(image: Image, denied: Released, key: str) -> ExportRecord:
         negatives=denied.of_caption,
         regions=_regions(image, denied),
     )
+
+
+def table_record(image: Image, record: ExportRecord, before: Descriptions) -> TableRecord:
+    """The record with whence its image and its texts came."""
+    corpus = image.corpus
+    return TableRecord(**dict(record), source_url=corpus.url, licence=corpus.licence, made_by=makers(image, record, before))
+
+
+def text_of(record: ExportRecord, wanted: str) -> str:
+    """The caption that is wanted (long, short or alt), else the next best, else none at all: a reader must not miss the image."""
+    order = {"short": ("short", "alt", "long"), "long": ("long", "short", "alt"), "alt": ("alt", "short", "long")}[wanted]
+    return next((text for name in order if (text := getattr(record, name))), "")
 
 
 def _regions(image: Image, denied: Released) -> list[ExportRegion]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schemas.dataset import ExportRecord, FileDigest, ShardStats
+from schemas.dataset import ExportRecord, FileDigest, ShardStats, TableRecord
 from schemas.rows import BlindFigures, ExportRow, RegionCaptionRow
 from stages.negatives.candidates import Released
 
@@ -25,6 +25,9 @@ class Tally:
     captions: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
     checks: Counter[str] = field(default_factory=Counter)
+    suffixes: Counter[str] = field(default_factory=Counter)
+    licences: Counter[str] = field(default_factory=Counter)
+    made_by: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: ExportRow, record: ExportRecord | None = None, regions: RegionCaptionRow | None = None) -> None:
         """One image: its row, and its record and region captions where it was exported."""
@@ -40,6 +43,15 @@ class Tally:
             self.checks["unique"] += region.is_unique is True
             self.checks["probed"] += region.leaked is not None
             self.checks["leaked"] += region.leaked is True
+
+    def add_source(self, row: TableRecord, suffix: str | None) -> None:
+        """Whence an exported image and its texts came; the suffix of its member, null without pixels."""
+        if suffix is not None:
+            self.suffixes[suffix] += 1
+        self.licences[row.licence or "unnamed"] += 1
+        self.made_by.update(
+            f"{maker.of}: {' '.join(part for part in (maker.kind, maker.model, maker.revision) if part)}" for maker in row.made_by
+        )
 
     def add_negatives(self, denied: Released) -> None:
         """What became of an exported image's candidates."""
@@ -74,6 +86,9 @@ class Tally:
             captions=_sorted(self.captions),
             caption_words=_sorted(self.words),
             region_checks=_sorted(self.checks),
+            suffixes=_sorted(self.suffixes),
+            licences=_sorted(self.licences),
+            made_by=_sorted(self.made_by),
             tar=tar,
             parquet=parquet,
             finehard=finehard,

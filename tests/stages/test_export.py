@@ -1,6 +1,7 @@
 """Exported files: bytes, records, statistics, FineHARD."""
 
 import hashlib
+import json
 import tarfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from schemas.rows import (
     Region,
     SelectRow,
 )  # fmt: skip
+from schemas.stage_json import StageJson
 from tests.support.exported_shard import SIZE, ExportedShard, picture, stage_rows
 from tests.support.pictures import encoded
 
@@ -67,6 +69,59 @@ def test_the_same_rows_give_the_same_files_however_the_units_are_cut(shard: Expo
     shard.export(to="again", unit_size=5)
     assert files(shard.folder / "once") == files(shard.folder / "again")
     assert len(files(shard.folder / "once")) == 4 + 5
+
+
+def test_with_no_text_asked_for_the_tar_holds_images_and_records_alone(shard: ExportedShard) -> None:
+    for image_format in ("JPEG", "GIF"):
+        shard.add(encoded(picture(1), image_format), image_format, url="https://example.org/1", licence="CC0-1.0")
+    shard.export(to="none", txt="none", coco=True, images_in_parquet=True)
+    with tarfile.open(shard.folder / "none" / "00007.tar") as tar:
+        assert tar.getnames() == ["000070000.jpg", "000070000.json", "000070001.gif", "000070001.json"]
+    record = json.loads(shard.samples(to="none")[0]["json"])
+    assert set(record) == set(ExportRecord.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "texts"),
+    [("short", ["A photo of a cup", "alt 1", "Long.", ""]), ("long", ["A red cup stands.", "alt 1", "Long.", ""]),
+     ("alt", ["alt 0", "alt 1", "Long.", ""])],
+)  # fmt: skip
+def test_every_image_has_the_text_that_is_wanted_or_the_next_best(shard: ExportedShard, wanted: str, texts: list[str]) -> None:
+    content = encoded(picture(1), "JPEG")
+    shard.add(content)
+    shard.add(content, rows={})
+    shard.add(content, rows={"caption": CaptionRow(key="img-2", long="Long.")}, alt=None)
+    shard.add(content, rows={}, alt=None)
+    shard.export(txt=wanted)
+    assert [sample["txt"].decode() for sample in shard.samples()] == texts
+
+
+def test_beside_texts_an_image_of_any_format_is_named_as_open_clip_looks_for_it(shard: ExportedShard) -> None:
+    content = encoded(picture(1), "GIF")
+    shard.add(content, "GIF")
+    shard.export(txt="short")
+    assert shard.samples()[0]["png"] == content
+
+
+def test_a_row_says_whence_its_image_and_its_texts_came(shard: ExportedShard) -> None:
+    writer = {"kind": "vllm", "model": "org/writer", "revision": "abc"}
+    told = {"caption": {"captioner": {"kind": "openai", "model": "org/big"}}, "hard_negative": {"writer": writer}}
+    shard.descriptions = {
+        name: StageJson(stage=name, version=1, params={}, prompts={}, engines=engines, upstream={}) for name, engines in told.items()
+    }
+    rows = stage_rows("img-0")
+    given = rows["region_caption"].model_copy(update={"origin": "given"})
+    shard.add(encoded(picture(1), "JPEG"), rows=rows | {"region_caption": given}, url="https://example.org/1", licence="CC0-1.0")
+    shard.export()
+    (row,) = pq.read_table(shard.folder / "out" / "00007.parquet").to_pylist()
+    assert (row["source_url"], row["licence"]) == ("https://example.org/1", "CC0-1.0")
+    made = {maker["of"]: (maker["kind"], maker["model"], maker["revision"]) for maker in row["made_by"]}
+    assert made["long"] == made["short"] == ("openai", "org/big", None)
+    assert made["negatives"] == ("vllm", "org/writer", "abc")
+    assert made["regions"] == ("given", None, None)
+    assert made["alt"] == ("corpus", None, None)
+    assert shard.stats().licences == {"CC0-1.0": 1}
+    assert shard.stats().made_by["negatives: vllm org/writer abc"] == 1
 
 
 def test_a_large_shard_is_written_in_row_groups_of_one_size(shard: ExportedShard) -> None:

@@ -90,6 +90,7 @@ class ExportedShard:
         self.folder = folder
         self.images: list[Image] = []
         self.contents: dict[str, bytes | None] = {}
+        self.descriptions: dict[str, StageJson] = {}
 
     def add(self, content: bytes, image_format: str = "JPEG", rows: dict[str, Row] | None = None, **fields: object) -> None:
         corpus = corpus_row(len(self.images), content, image_format, **fields)
@@ -97,12 +98,15 @@ class ExportedShard:
         self.images.append(Image(corpus, upstream={type(row): row for row in said.values()}))
         self.contents[corpus.key] = content
 
-    def export(self, *, to: str = "out", unit_size: int = 2, number: int = 7, finehard: bool = True) -> list[ExportRow]:
+    def export(self, *, to: str = "out", unit_size: int = 2, number: int = 7, finehard: bool = True, **params: Any) -> list[ExportRow]:
         units: Iterable[Sequence[Image]] = (self.images[i : i + unit_size] for i in range(0, len(self.images), unit_size))
         context = StageContext(
-            "f" * 16, read_bytes=lambda rows: [self.contents[row.key] for row in rows], sink=FolderSink(self.folder / to)
+            "f" * 16,
+            read_bytes=lambda rows: [self.contents[row.key] for row in rows],
+            sink=FolderSink(self.folder / to),
+            descriptions=self.descriptions,
         )
-        rows = Export(ExportParams(finehard=finehard, allow_unverified=True), context).process(Shard(number, "", units))
+        rows = Export(ExportParams(finehard=finehard, allow_unverified=True, **params), context).process(Shard(number, "", units))
         return [row for row in rows if isinstance(row, ExportRow)]
 
     def samples(self, to: str = "out", name: str = "00007") -> list[dict[str, Any]]:
@@ -111,7 +115,7 @@ class ExportedShard:
 
     def records(self, to: str = "out", name: str = "00007") -> list[ExportRecord]:
         table = pq.read_table(self.folder / to / f"{name}.parquet")
-        return [ExportRecord.model_validate(row) for row in table.to_pylist()]
+        return [ExportRecord.model_validate(row) for row in table.select([*ExportRecord.model_fields]).to_pylist()]
 
     def stats(self, to: str = "out", name: str = "00007") -> ShardStats:
         return ShardStats.model_validate_json((self.folder / to / f"{name}_stats.json").read_bytes())

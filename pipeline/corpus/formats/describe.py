@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,6 +13,7 @@ from pipeline.corpus.pixels import MAX_FILE_BYTES, Problem, probe
 from schemas.rows import CorpusRow
 
 MAX_SIDECAR_BYTES = 2**20
+URL_NAMES, LICENCE_NAMES = ("url", "source_url"), ("license", "licence")  # as img2dataset and others call them, in whatever case
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Sidecars:
 
     alt_field: str
     alts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    sources: dict[str, dict[str, str | None]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
     def add(self, key: str, suffix: str, data: bytes) -> None:
@@ -30,16 +33,27 @@ class Sidecars:
         except ValueError as error:
             self.broken[key] = f".{suffix} sidecar: {error}"[:200]
         if isinstance(text, dict):
+            self.sources[key] = source_of(text)
             text = text.get(self.alt_field)
         rank = 0 if suffix == "json" else 1
         if isinstance(text, str) and text and (key not in self.alts or rank < self.alts[key][0]):
             self.alts[key] = (rank, text)
 
     def joined(self, row: CorpusRow) -> CorpusRow:
-        """The row with its alt text."""
+        """The row with its alt text, and whence it came."""
         alt = self.alts.get(row.key)
         detail = row.detail or self.broken.get(row.key)
-        return row.model_copy(update={"alt": alt[1] if alt else None, "detail": detail})
+        return row.model_copy(update={"alt": alt[1] if alt else None, "detail": detail, **self.sources.get(row.key, {})})
+
+
+def source_of(record: Mapping[str, object]) -> dict[str, str | None]:
+    """`url` and `licence` of an image, as a sidecar, a row or a line names them; null where it does not."""
+    by_lower = {str(name).lower(): value for name, value in reversed([*record.items()])}
+    found = {}
+    for field_name, names in (("url", URL_NAMES), ("licence", LICENCE_NAMES)):
+        texts = (str(value).strip() for name in names if isinstance(value := by_lower.get(name), str | int) and not isinstance(value, bool))
+        found[field_name] = next((text for text in texts if text), None)
+    return found
 
 
 def described(params: CorpusParams, place: CorpusRow, data: bytes) -> CorpusRow:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.formats.base import Reader, ShardFile
-from pipeline.corpus.formats.describe import described, failed, rest_of, too_long
+from pipeline.corpus.formats.describe import LICENCE_NAMES, URL_NAMES, described, failed, rest_of, source_of, too_long
 from pipeline.corpus.params import CorpusError, CorpusParams
 from pipeline.corpus.pixels import MAX_FILE_BYTES
 from pipeline.storage import Entry, Storage
@@ -50,7 +50,7 @@ def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> li
         except pa.ArrowInvalid as error:
             return [failed(rest_of(shard, 0), reason="unreadable_shard", detail=str(error)[:200])]
         columns = _columns(params, shard, table.schema_arrow)
-        state = [name for name in _STATE_COLUMNS if name in table.schema_arrow.names]
+        state = [name for name in table.schema_arrow.names if name in _STATE_COLUMNS or name.lower() in (*URL_NAMES, *LICENCE_NAMES)]
         wanted = [name for name in {columns.image, columns.key, columns.alt, *state} if name is not None]
         rows: list[CorpusRow] = []
         for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
@@ -69,7 +69,7 @@ def _row(params: CorpusParams, shard: ShardFile, columns: _Columns, record: dict
         size=len(data or b""),
         row=number,
         alt=alt if isinstance(alt, str) and alt else None,
-    )
+    ).model_copy(update=source_of(record))
     if data is None and record.get("status", "success") != "success":
         detail = f"{record['status']}: {record.get('error_message')}"[:200]
         return failed(place, reason="not_downloaded", detail=detail)

@@ -15,6 +15,8 @@ EditType = Literal[
     "object", "part", "relation", "position", "count", "existence", "swap", "untyped",
 ]  # fmt: skip
 Verdict = Literal["false", "true", "unsure", "unverified"]
+# Why an image or one of its children has no answer though nothing is wrong with the question: what `retry` asks again.
+PASSING: frozenset[str] = frozenset({"rate_limit", "timeout", "server_error"})
 TEXT_FORMAT = "text"  # in place of an image's format where a corpus names images and holds none
 CAPTION = -1  # in place of a region's index: the long caption of the whole image
 # The attribute types that are edit types too. A region's parts, count and text are described and not edited as attributes.
@@ -67,10 +69,11 @@ class CorpusRow(Row):
     format: str | None = Field(None, description="Pillow's name of the format: JPEG, PNG, WEBP; `text` where no pixels are at hand.")
     sha256: str | None = None
     alt: str | None = Field(None, description="Alt text that came with the image.")
-    duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
-    phash: str | None = Field(None, description="Perceptual hash, 64 bits in hexadecimal; null where no list of benchmarks asks for it.")
     url: str | None = Field(None, description="Where the image was found, as its sidecar or column `url` says.")
     licence: str | None = Field(None, description="Its licence, as its sidecar or column `license` or `licence` says.")
+    duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
+    phash: str | None = Field(None, description="Perceptual hash, 64 bits in hexadecimal; null where no list of benchmarks asks for it.")
+    pixels: int = Field(0, description="Version of how its pixels are made; 0 where they are what 0.1.0 made of them.")
     unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
     version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
 

@@ -11,12 +11,13 @@ import jsonschema
 from PIL import Image
 
 from prompts.loader import Prompt
-from schemas.rows import Usage
+from schemas.rows import PASSING, Usage
 from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request
 
 T = TypeVar("T")
 
-_ASK_AGAIN = ("invalid_output", "truncated", "timeout", "rate_limit")
+# A bad answer is asked for again with another seed; where there was no answer, the same question is asked again.
+_BAD_ANSWERS = frozenset({"invalid_output", "truncated"})
 # A greedy question asked again would get the same answer: it is drawn at this temperature from the second time on.
 _SECOND_TEMPERATURE = 0.5
 
@@ -51,18 +52,22 @@ def question(
 async def ask(generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:
     """An outcome for each question, in order. What fails is asked again, all of a round together, `attempts` times in all.
 
-    `parse` turns a schema-valid answer into a value; a ValueError in it is an invalid answer.
+    `parse` turns a schema-valid answer into a value; a ValueError in it is an invalid answer. An error that passes leaves no trace
+    where an answer comes after it: with an engine that answers alike the outcome is that of an undisturbed run.
     """
     outcomes: list[Outcome[T]] = [Outcome(None, None, None, None, Usage()) for _ in questions]
+    spent = [Usage() for _ in questions]  # on answers
     open_positions = list(range(len(questions)))
-    for attempt in range(attempts):
+    for _ in range(attempts):
         if not open_positions:
             break
-        answers = await generator.generate([_again(questions[position], attempt) for position in open_positions])
+        answers = await generator.generate([_again(questions[position], spent[position].attempts) for position in open_positions])
         still_open = []
         for position, answer in zip(open_positions, answers, strict=True):
-            outcomes[position] = _judge(questions[position], answer, parse, outcomes[position].usage, attempt)
-            if outcomes[position].error in _ASK_AGAIN:
+            outcome = outcomes[position] = _judge(questions[position], answer, parse, spent[position])
+            if outcome.error not in PASSING:
+                spent[position] = outcome.usage
+            if outcome.error in _BAD_ANSWERS | PASSING:
                 still_open.append(position)
         open_positions = still_open
     return outcomes
@@ -85,16 +90,16 @@ def _again(request: Request, attempt: int) -> Request:
     return dataclasses.replace(request, seed=(request.seed + attempt) % 2**31, decoding=warmer)
 
 
-def _judge(request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T], spent: Usage, attempt: int) -> Outcome[T]:
+def _judge(request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T], spent: Usage) -> Outcome[T]:
     value, error, detail = None, answer.error, answer.detail
     if error is None:
         try:
             content = json.loads(answer.text)
             _validator(json.dumps(dict(request.answer_schema or {}), sort_keys=True)).validate(content)
             value = parse(content)
-        except (ValueError, jsonschema.ValidationError) as problem:
+        except (ValueError, RecursionError, jsonschema.ValidationError) as problem:
             error, detail = "invalid_output", f"{str(problem).splitlines()[0][:200]} in {answer.text[:200]!r}"
-    rung = error or ("parsed" if attempt == 0 else "asked_again")
+    rung = error or ("asked_again" if spent.attempts else "parsed")
     here = Usage(attempts=1, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, rungs=[rung])
     return Outcome(value, error, detail, answer.finish_reason, total_usage([spent, here]))
 

@@ -9,7 +9,9 @@ from PIL import Image
 from prompts.example import Example
 from schemas.boxes import Box
 
-ErrorKind = Literal["rate_limit", "timeout", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"]
+ErrorKind = Literal[
+    "rate_limit", "timeout", "server_error", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"
+]
 FinishReason = Literal["stop", "length"]
 
 

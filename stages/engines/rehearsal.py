@@ -61,7 +61,7 @@ class RehearsalGenerator:
             self._crash(request)
         if self._spec.delay_s:
             await asyncio.sleep(self._spec.delay_s)
-        return [self._answer(request) for request in requests]
+        return [self.answer(request) for request in requests]
 
     async def close(self) -> None:
         return None
@@ -79,7 +79,8 @@ class RehearsalGenerator:
                 return
         os._exit(1)
 
-    def _answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Answer:
+        """The answer to one question, at once."""
         question = f"{self._spec.seed}/{request.system}/{request.user}/{_identity(request)}"
         words = len(f"{request.system or ''} {request.user}".split()) + 64 * len(request.images)
         if words + request.decoding.max_tokens > _CONTEXT_WORDS:

@@ -20,6 +20,7 @@ class Spec(BaseModel):
     """Base of all specs. Fields in `unhashed` decide where or how fast, never what is answered.
 
     `package` is what must be importable on the worker, None for nothing beside fgdata; `extra` is the one of ours that installs it.
+    `is_remote`: it answers from elsewhere, so that the driver can ask it as well as a worker.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class Spec(BaseModel):
     unhashed: ClassVar[frozenset[str]] = frozenset()
     package: ClassVar[str | None] = None
     extra: ClassVar[str] = ""
+    is_remote: ClassVar[bool] = False
 
     def hashed(self) -> dict[str, Any]:
         """The fields that enter a fingerprint."""

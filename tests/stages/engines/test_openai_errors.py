@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from stages.engines.base import Answer, EngineDead, Request
+from stages.engines.base import Answer, Request, ServerAway
 from stages.engines.openai_server import OpenAIGenerator, OpenAISpec
 from stages.engines.specs import Resources
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Reply = tuple[int, dict[str, str], dict[str, Any]]
 
@@ -95,6 +95,7 @@ def test_a_rate_limit_is_waited_out_as_long_as_the_server_says(server: Scripted,
         (failure(401, "no such key"), "auth"),
         (failure(400, "This model's maximum context length is 512 tokens."), "context_window"),
         (failure(400, "unknown field"), "bad_request"),
+        (failure(500, "broken", **{"retry-after": "0"}), "server_error"),
         (failure(404, "no such model"), "unsupported"),
         (completion("{", "length"), "truncated"),
         (completion(None), "invalid_output"),
@@ -114,11 +115,11 @@ def test_what_is_wrong_with_the_request_is_not_asked_again(server: Scripted, run
     assert len(server.asked) == 1
 
 
-def test_a_server_that_is_gone_means_a_dead_engine(run: Run) -> None:
+def test_a_server_that_is_gone_is_named(run: Run) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(EngineDead, match="no connection"):
+    with pytest.raises(ServerAway, match=str(port)):
         ask(run, port, Request("?"), max_retries=1)
 
 

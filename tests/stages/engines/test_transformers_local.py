@@ -59,7 +59,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     from stages.engines.openai_server import OpenAIGenerator
     from stages.engines.vllm_async import VllmGenerator
 
-    for module in ("xgrammar", "openai", "vllm"):
+    for module in ("xgrammar", "httpx", "vllm"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, "vllm.engine.arg_utils", None)
     with pytest.raises(MissingExtra, match=r"fgdata\[transformers\]"):

@@ -34,10 +34,10 @@ class StageJob:
     corpus: CorpusParams
     export_to: str | None
     given: GivenParams | None = None
+    descriptions: Mapping[str, StageJson] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-    descriptions: Mapping[str, StageJson] = dataclasses.field(default_factory=dict)
 class Task:
     """One item to carry through: a few hundred bytes a unit. `upstream`: stage -> its tables, in unit order.
 

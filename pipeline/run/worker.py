@@ -83,6 +83,7 @@ class StageWorker:
             detectors={role: spec.build(self.job.resources) for role, spec in specs.items() if isinstance(spec, DetectorSpec)},
             read_bytes=partial(read_bytes, self.job.corpus),
             sink=None if self.job.export_to is None else FolderSink(self.job.export_to),
+            descriptions=self.job.descriptions,
         )
 
     def born(self, marker: str) -> Born:
@@ -99,7 +100,6 @@ class StageWorker:
             async for name, rows in self._results(inputs):
                 await self._commit(task, name, rows, done)
         except _StageError as error:
-            descriptions=self.job.descriptions,
             detail = error.detail
             for name, rows in (await asyncio.to_thread(lambda: failed_rows(inputs, "stage_error", detail))).items():
                 await self._commit(task, name, rows, done)

@@ -17,7 +17,8 @@ from stages.params import StageParams
 from stages.regions.evidence import best_boxes, with_agreement, with_lineup
 from stages.regions.lineup import Lineup, lineup_of
 from stages.words.domain import ANY_DOMAIN, Domain
-from stages.words.phrases import chunk_phrases, given_phrases, spacy_model_path, spacy_phrases
+from stages.words.phrases import chunk_phrases, given_phrases, spacy_phrases
+from stages.words.spacy_reader import spacy_model_path
 
 
 class GroundParams(StageParams):
@@ -51,6 +52,7 @@ class _Reading:
     phrases: list[Phrase]
     usage: Usage = field(default_factory=Usage)
     error: str | None = None
+    detail: str | None = None
     rejects: dict[str, int] = field(default_factory=dict)
     detections: list[Detection] = field(default_factory=list)
 
@@ -59,7 +61,7 @@ class Ground(Stage[GroundParams, GroundRow]):
     """Read phrases, ask the detector sentence by sentence, then all phrases among near misses. Marked phrases are kept and not asked."""
 
     name = "ground"
-    version = 2
+    version = 3
     reads = ("caption",)
     needs_pixels = True
     detector_roles = ("detector",)
@@ -138,7 +140,7 @@ class Ground(Stage[GroundParams, GroundRow]):
 
 def _listed(text: str, outcome: Outcome[list[tuple[str, str]]], domain: Domain) -> _Reading:
     if outcome.value is None:
-        return _Reading([], outcome.usage, outcome.error)
+        return _Reading([], outcome.usage, outcome.error, outcome.detail)
     phrases, num_rejected = given_phrases(text, outcome.value, domain)
     return _Reading(phrases, outcome.usage, rejects={"not_verbatim": num_rejected} if num_rejected else {})
 
@@ -171,7 +173,7 @@ def _with_near_misses(phrases: Sequence[Phrase], lineup: Lineup) -> list[Phrase]
 
 def _row(image: Image, read: _Reading) -> GroundRow:
     if read.error is not None:
-        return GroundRow(key=image.key, status="failed", reason=read.error, usage=read.usage)
+        return GroundRow(key=image.key, status="failed", reason=read.error, detail=read.detail, usage=read.usage)
     return GroundRow(
         key=image.key,
         width=image.rgb.width,

@@ -20,26 +20,10 @@ BOUNDARIES = frozenset(
     "contain contains containing make makes making made take takes taking give gives giving cast casts casting "
     "not very also just only quite too both".split()
 )
-# Nouns of the picture itself: true of the frame, never a box.
-SCENE_NOUNS = frozenset(
-    "photo photograph picture image scene view background foreground setting shot close-up composition distance".split()
-)
-# Nouns of a place in it, or of a thing: "the top" is one, "a red top" the other.
-PLACE_NOUNS = frozenset("frame center centre middle top bottom left right side corner edge front back rest area part".split())
-# What stands before "of" and a plural: a group is boxed by its members.
-COLLECTIVE_NOUNS = frozenset(
-    "group pair row set bunch stack pile couple crowd herd flock line cluster collection dozen series number variety handful trio "
-    "assortment array pack team range".split()
-)
 NUMBERS = {
     word: number for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)
 } | {"both": 2, "pair": 2, "couple": 2, "trio": 3, "dozen": 12}
 SEVERAL = frozenset("several some many few various numerous multiple these those".split())
-ABSTRACT_NOUNS = frozenset(
-    "atmosphere mood feeling sense impression contrast style design appearance effect ambiance ambience presence focus "
-    "lighting detail details variety lot number kind type way time day moment theme touch look expression".split()
-)
-POSITION_WORDS = frozenset("top bottom left right center centre middle upper lower".split())
 
 _COLOURS = (
     "red orange yellow green blue purple pink brown black white grey gray beige tan cream golden gold silver bronze maroon "
@@ -71,7 +55,11 @@ TYPES_OF_VALUE: dict[str, frozenset[str]] = {
 }
 
 # Values that are things too: a glass, two oranges.
-THINGS_TOO = frozenset("glass orange brick iron canvas stone straw logo rose print".split())
+THINGS_TOO = frozenset(
+    "glass orange brick iron canvas stone straw logo rose print fur paper rock log peach plum olive lime coral mustard".split()
+)
+# Words of matter that are no nouns: "the wooden" is nothing.
+ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen".split())
 COMMON_VALUES: dict[str, tuple[str, ...]] = {
     "colour": tuple("red yellow green blue purple white black brown orange pink".split()),
     "material": tuple("wooden metal plastic glass leather fabric stone ceramic".split()),

@@ -15,10 +15,49 @@ IRREGULAR_PLURALS = {
 # One thing, though the word ends like a plural; and words that are both.
 SINGULAR_IN_S = frozenset(
     "glasses sunglasses eyeglasses jeans pants trousers shorts scissors tights leggings pajamas pyjamas binoculars goggles headphones "
-    "earphones overalls tongs pliers tweezers shears clothes lens gas bus canvas atlas cactus series species news mathematics "
-    "stairs surroundings premises".split()
+    "earphones overalls tongs pliers tweezers shears clothes lens gas bus canvas atlas cactus series species news mathematics stairs "
+    "surroundings premises".split()
 )
 SAME_IN_PLURAL = frozenset("sheep deer fish aircraft series species moose salmon trout swine bison shrimp".split())
+
+# Things whose names end like participles.
+_NAMED_LIKE_PARTICIPLES = frozenset(
+    "building ceiling railing painting wing ring string awning clothing lettering writing siding housing opening marking parking "
+    "swing king evening morning earring covering flooring coating topping dumpling frosting icing lining molding moulding casing "
+    "edging drawing engraving carving fencing fitting filling dressing stocking legging bedding landing crossing meeting wedding "
+    "sibling duckling spring thing sling pudding stuffing paneling panelling roofing decking netting piping plumbing wiring "
+    "scaffolding tubing stitching webbing padding lighting shading seating sapling dwelling sting bling herring offering serving "
+    "bearing banding beading bunting cladding grating glazing framing trimming wrapping packaging rigging plating setting offspring "
+    "handwriting shelving nothing something anything everything being shilling ironing swimming outing gathering greeting closing "
+    "heading reading footing hearing hanging plaything upholstering seasoning bed seed shed sled weed reed breed feed steed hundred "
+    "red flatbed seaweed seabed bloodshed embed flowerbed watershed moped biped quadruped crossbred greed creed deed need speed "
+    "thread bread head bobsled".split()
+)
+_PARTICIPLE = re.compile(r"(?:ing|ed)$")
+_ADJECTIVE_ENDING = re.compile(
+    r"(?:[^aeiou]y|ed|ous|ful|less|ish|ward|ic|ive|able|ible|al|ant|ent|like|ing|ern|ine|ary|some|ese|ier|iest|esque)$"
+)
+_NOUNS_SO_ENDING = frozenset(
+    "lady baby body berry cherry sky fly butterfly city party family country lobby balcony library factory grocery pastry puppy kitty "
+    "bunny pony daisy lily ivy jelly candy curry army navy toy canary story entry metal animal medal pedal petal crystal festival "
+    "hospital mural terminal sandal bandanna plant pant ant elephant restaurant pendant infant giant tent vent event cent student "
+    "parent agent patient monument document garment ornament pavement apartment cement tablet vegetable table cable stable marble "
+    "fabric mosaic tunic picnic clinic comic traffic music olive hive dive glove stove machine magazine vine pine line engine cuisine "
+    "figurine submarine limousine".split()
+)
+
+
+def looks_like_participle(word: str) -> bool:
+    """Whether a word ends as verbs of captions do (adding, crossed) and is no thing of such a name."""
+    word = word.lower()
+    return len(word) > 3 and _PARTICIPLE.search(word) is not None and singular(word) not in _NAMED_LIKE_PARTICIPLES
+
+
+def looks_like_adjective(word: str) -> bool:
+    """Whether a word ends as most adjectives do (crispy, rounded, wooden is none) and is no common noun of such an ending."""
+    word = word.lower()
+    named = word in _NOUNS_SO_ENDING or word in _NAMED_LIKE_PARTICIPLES
+    return len(word) > 3 and not named and _ADJECTIVE_ENDING.search(word.rpartition("-")[2] or word) is not None
 
 
 def singular(noun: str) -> str:
@@ -35,6 +74,11 @@ def singular(noun: str) -> str:
     if len(noun) > 3 and noun.endswith("s") and not re.search(r"(ss|us|is)$", noun):
         return noun[:-1]
     return noun
+
+
+def is_plural(word: str) -> bool:
+    """Whether a word is a known plural, by rule or exception; one thing that ends like a plural (jeans) is none."""
+    return singular(word) != word.lower()
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ import pytest
 from bench.real_words import READER, RealPhrase, read_phrases, start_writer
 from bench.smollm2 import packaged_file, save_checkpoint
 from stages.engines.base import Generator
-from stages.words.phrases import spacy_model_path
+from stages.words.spacy_reader import spacy_model_path
 
 NUM_PHRASES = 200
 

@@ -75,7 +75,13 @@ def cut_units(shard: ShardFile, number: int, rows: Sequence[CorpusRow]) -> list[
 
 
 def _rows_digest(rows: Sequence[CorpusRow]) -> str:
-    return digest([[row.key, row.status, row.reason, row.sha256, row.width, row.height, row.alt] for row in rows])
+    return digest([_seen(row) for row in rows])
+
+
+def _seen(row: CorpusRow) -> list[object]:
+    """What a first stage sees of an image. Pixels that are as they ever were add nothing, so that units without others stay."""
+    seen: list[object] = [row.key, row.status, row.reason, row.sha256, row.width, row.height, row.alt]
+    return [*seen, row.pixels] if row.pixels else seen
 
 
 def _place(row: CorpusRow) -> tuple[str, int, int]:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +15,11 @@ from pipeline.corpus.benchmarks import RESEMBLES, Benchmarks, as_bits, read_benc
 from pipeline.corpus.discover import discover
 from pipeline.corpus.formats.base import ShardFile
 from pipeline.corpus.index import Unit, cut_units, index_shard, staying
+from pipeline.corpus.look import looked
 from pipeline.corpus.params import CorpusError, CorpusParams
 from pipeline.storage import Storage
 from schemas.arrow import from_table, to_table
+from schemas.pixels import PIXELS
 from schemas.rows import CorpusRow
 
 _FOOTER = b"fgdata.corpus"
@@ -28,12 +30,13 @@ _READERS = 16
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to index: all that a worker needs, picklable."""
+    """One shard to index: all that a worker needs, picklable. `looks`: of what the index in this workdir knows the headers alone."""
 
     params: CorpusParams
     shard: ShardFile
     known: list[CorpusRow] | None = None
     reads_all: bool = False
+    looks: str | None = None
 
 
 MapShards = Callable[[Callable[[ShardJob], list[CorpusRow]], Sequence[ShardJob]], Iterable[list[CorpusRow]]]
@@ -52,10 +55,13 @@ class _Footer:
     originals: tuple[str, ...]
     units: tuple[Unit, ...]
     benchmarks: str = ""
+    pixels: int = 0
 
 
 def run_job(job: ShardJob) -> list[CorpusRow]:
     """The rows of one job: what a `map_shards` applies on whatever node."""
+    if job.looks is not None:
+        return looked(job.params, _read_all(Storage(job.looks), job.shard.shard_id))
     return index_shard(job.params, job.shard, job.known, reads_all=job.reads_all)
 
 
@@ -84,6 +90,7 @@ def update_index(params: CorpusParams, workdir: Storage, map_shards: MapShards =
     footers = _footers(workdir)
     old = sorted((shard_id for shard_id in shards if shard_id in footers), key=lambda shard_id: footers[shard_id].number)
     new = sorted((shard_id for shard_id in shards if shard_id not in footers), key=lambda shard_id: shards[shard_id].location)
+    _look(params, workdir, [shards[shard_id] for shard_id in old], footers, map_shards)
     changed = [shard_id for shard_id in old if _is_stale(params, shards[shard_id], footers[shard_id])]
     if new or changed or any(_marks_are_stale(params, footers[shard_id], shards, benchmarks) for shard_id in old):
         _Update(params, workdir, shards, footers, map_shards, benchmarks).run(old, changed, new)
@@ -112,6 +119,17 @@ def read_rows(workdir: Storage, unit: Unit) -> list[CorpusRow]:
 def index_path(shard_id: str) -> str:
     """Where the index of a shard lies in the workdir."""
     return f"{_FOLDER}/{shard_id}.parquet"
+
+
+def _look(params: CorpusParams, workdir: Storage, shards: Sequence[ShardFile], footers: dict[str, _Footer], map_shards: MapShards) -> None:
+    """Look once at the headers of shards that an older version indexed; a unit whose images have other pixels now has other inputs."""
+    old = [shard for shard in shards if footers[shard.shard_id].pixels < PIXELS]
+    jobs = [ShardJob(params, shard, looks=workdir.root) for shard in old]
+    for shard, rows in zip(old, map_shards(run_job, jobs), strict=True):
+        footer = footers[shard.shard_id]
+        seen = replace(footer, units=tuple(cut_units(shard, footer.number, rows)), pixels=PIXELS)
+        workdir.write(index_path(shard.shard_id), _encoded(rows, seen))
+        footers[shard.shard_id] = seen
 
 
 def _is_stale(params: CorpusParams, shard: ShardFile, footer: _Footer) -> bool:
@@ -221,7 +239,9 @@ class _Update:
         units = tuple(cut_units(shard, number, rows))
         reading = reading or self.params.reading_digest()
         mark = self.benchmarks.digest if self.benchmarks else ""
-        footer = _Footer(shard.location, shard.version, number, reading, self.params.duplicates, len(duplicates), originals, units, mark)
+        footer = _Footer(
+            shard.location, shard.version, number, reading, self.params.duplicates, len(duplicates), originals, units, mark, PIXELS
+        )
         content = _encoded(rows, footer)
         if not is_new:
             self.workdir.write(index_path(shard_id), content)

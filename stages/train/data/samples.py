@@ -1,21 +1,21 @@
 """An exported image as a sample: pixels of the model's size, texts, usable boxes, weighted negatives. Knows no model and no files."""
 
 import io
-import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
 from schemas.dataset import ExportRecord, ExportRegion
+from schemas.pixels import BAD_FILE, shown
 from schemas.rows import EditType, Negative
 from stages.train.config import StageTraining
 from stages.train.data.batch import Sample, SampleRegion
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
+_UNREADABLE = (*BAD_FILE, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class SampleMaker:
         """The upright image as a square (3, S, S) of uint8; None where Pillow cannot read it."""
         try:
             with Image.open(io.BytesIO(content)) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
+                assert isinstance(image, ImageFile.ImageFile), "what is opened is a file"
+                upright = shown(image, content)
             square = upright.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
         except _UNREADABLE:
             return None

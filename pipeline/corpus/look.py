@@ -1,0 +1,69 @@
+"""A look at the headers of images that an older version indexed: whose pixels are made another way now. Reads no whole shard."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from pipeline.corpus.formats.base import reader_of
+from pipeline.corpus.formats.table import FORMATS, format_of
+from pipeline.corpus.params import CorpusParams, corpus_storage
+from pipeline.corpus.pixels import Problem, probe
+from pipeline.storage import Storage
+from schemas.rows import CorpusRow
+
+_HEAD_BYTES = 2**15  # a header with a profile is longer only behind an EXIF thumbnail or with a printer's profile: read whole then
+_IMAGES_AT_ONCE = 256
+_HAVE_LATE_HEADERS = frozenset({"TIFF", "AVIF", "HEIF", "JPEG2000"})
+_NEVER_CHANGED = frozenset({"GIF", "BMP", "PPM"})  # neither profiles nor 16 bits with transparency
+
+
+def looked(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[CorpusRow]:
+    """The index rows of one shard, each with the version of its pixels; nothing else of them changes."""
+    versions: dict[int, int] = {}
+    wanted = [i for i, row in enumerate(rows) if row.status != "failed" and row.has_pixels and row.format not in _NEVER_CHANGED]
+    for start in range(0, len(wanted), _IMAGES_AT_ONCE):
+        part = wanted[start : start + _IMAGES_AT_ONCE]
+        versions.update(zip(part, _versions(params, [rows[i] for i in part]), strict=True))
+    return [row.model_copy(update={"pixels": versions[i]}) if versions.get(i) else row for i, row in enumerate(rows)]
+
+
+def _versions(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[int]:
+    storage = corpus_storage(params)
+    found = [_version(params, head) if head else None for head in _heads(storage, rows)]
+    rest = [i for i, version in enumerate(found) if version is None]
+    for i, data in zip(rest, _whole(params, storage, [rows[i] for i in rest]), strict=True):
+        found[i] = (_version(params, data) if data else None) or 0  # what cannot be read is the stages' business
+    return [version or 0 for version in found]
+
+
+def _version(params: CorpusParams, data: bytes) -> int | None:
+    """None where this much of the file does not tell."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and b"ICCP" not in data[:64]:
+        return 0  # its reader wants the whole file; a profile would stand first
+    header = probe(data, params.max_pixels_limit)
+    return None if isinstance(header, Problem) else header.pixels
+
+
+def _heads(storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
+    """The first bytes of each image; None where its header may stand elsewhere, or its bytes have no place of their own."""
+    heads: list[bytes | None] = [None] * len(rows)
+    places: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        if row.offset >= 0 and row.format not in _HAVE_LATE_HEADERS:
+            places[row.path].append(i)
+    for path, here in places.items():
+        ranges = [(rows[i].offset, rows[i].offset + min(rows[i].size, _HEAD_BYTES)) for i in here]
+        try:
+            parts = storage.read_ranges(path, ranges)
+        except FileNotFoundError:
+            continue
+        for i, part in zip(here, parts, strict=True):
+            heads[i] = part
+    return heads
+
+
+def _whole(params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
+    """All bytes of images of one shard."""
+    if not rows:
+        return []
+    readable = [row.model_copy(update={"status": "ok"}) for row in rows]  # those that were filtered too
+    return reader_of(FORMATS[format_of(rows[0].path).name]).read_bytes(params, storage, readable)

@@ -97,7 +97,9 @@ class ShardStats(Record):
     suffixes: dict[str, int] = Field(default_factory=dict, description="Images in the tar by the suffix of their member.")
     text: str | None = Field(None, description="Which caption the `.txt` members hold; null where there are none.")
     licences: dict[str, int] = Field(default_factory=dict, description="Images by the licence that the corpus names, `unnamed` among them.")
-    made_by: dict[str, int] = Field(default_factory=dict, description="Images by what a text of theirs came from: `long: kind model revision`.")
+    made_by: dict[str, int] = Field(
+        default_factory=dict, description="Images by what a text of theirs came from: `long: kind model revision`."
+    )
     holds_images: bool = Field(False, description="The Parquet file holds the images too.")
     tar: FileDigest
     parquet: FileDigest

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from schemas.dataset import (
-    EngineDescription,
     Manifest,
     PromptDescription,
     ShardEntry,

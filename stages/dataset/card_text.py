@@ -36,8 +36,11 @@ nothing leaks."""
 
 LAYOUT = """## Files
 
-- `NNNNN.tar`: WebDataset; for each image its source bytes, untouched, and `<key>.json`.
-- `NNNNN.parquet`: the same records as the json files, one row an image.
+- `NNNNN.tar`: WebDataset; for each image its source bytes, untouched, `<key>.json` and, where a text was asked for, `<key>.txt`.
+- `NNNNN.parquet`: the same records as the json files, one row an image, and whence the image (`source_url`, `licence`) and its texts
+  (`made_by`: engine, model, revision) came.
+- `coco/`, `finehard/`: the same for readers of these formats, where they were asked for.
+- `sizes.json`: images by tar. `croissant.json`: files and columns, as mlcommons.org/croissant has them.
 - `NNNNN_stats.json`: what became of the shard's images, with digests of its files.
 - `manifest.json`: engines, prompts and fingerprints that this is a function of, and all shards.
 
@@ -65,7 +68,9 @@ import pandas
 images = pandas.concat(map(pandas.read_parquet, sorted(glob.glob("[0-9]*.parquet"))), ignore_index=True)
 regions = images.explode("regions").dropna(subset="regions")
 expressions = regions.regions.str["short"]
-```"""
+```
+
+`datasets.load_dataset(FOLDER)` gives decoded images with typed records, streamed or not."""
 
 FINEHARD = """## FineHARD records
 

@@ -162,5 +162,3 @@ def test_open_clips_own_loader_yields_every_exported_image(folder: Path, tmp_pat
     if is_own:
         assert sorted(said["train"]) == sorted(expected)
         assert said["num_samples"] == len(expected)
-
-

@@ -1,8 +1,8 @@
 """What a training is told: a model, a data set, and the parameters of the two stages, whose defaults are FG-CLIP's. No I/O."""
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.rows import EditType
 
@@ -11,10 +11,17 @@ class TrainError(ValueError):
     """What a user gave cannot be trained or evaluated: one line that says what, where, and what to do."""
 
 
+Recipe = Literal["fgclip", "fgclip2"]
+# As FG-CLIP 2's code has them (its paper: 0.1 regional): the hard loss's parts are multiplied out, 0.5 x (0.6, 3.0, 0.4).
+_FGCLIP2_REGIONS = {"weight_regional": 0.2, "weight_tic": 0.1, "weight_hard": 1.5, "weight_hard_batch": 0.3, "weight_cmr": 0.2}
+
+
 class StageTraining(BaseModel):
     """One stage of the training. Defaults that differ between the stages are set below; `batch_size` is a process's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    recipes: ClassVar[dict[str, dict[str, Any]]] = {"fgclip": {}, "fgclip2": {"global_loss": "sigmoid"}}
+    recipe: Recipe = Field("fgclip", description="Whose losses and weights are the defaults: FG-CLIP's or FG-CLIP 2's. Keys override.")
     init: str | None = Field(
         None, description="Checkpoint to start from; null: stage 2 starts from stage 1's result where there is one, else from `model`."
     )
@@ -38,6 +45,10 @@ class StageTraining(BaseModel):
     weight_short: float = Field(1.0, ge=0, description="Of the global loss with short captions.")
     weight_regional: float = Field(0.0, ge=0, description="Of the loss of boxes with their expressions.")
     weight_hard: float = Field(0.0, ge=0, description="Of the loss of boxes with their expression and its negatives.")
+    weight_tic: float = Field(0.0, ge=0, description="Of the loss that pushes near region texts apart.")
+    weight_hard_batch: float = Field(0.0, ge=0, description="Of the contrast of boxes with all expressions and negatives of the batch.")
+    weight_cmr: float = Field(0.0, ge=0, description="Of the margin between a box's expression and its negatives.")
+    global_loss: Literal["softmax", "sigmoid"] = Field("softmax", description="How captions contrast: InfoNCE, or pairs with a bias.")
     mask_duplicates: bool = Field(
         True, description="Equal texts of a batch are no negatives of each other; false: they are, as in the published loss."
     )
@@ -49,6 +60,12 @@ class StageTraining(BaseModel):
     max_negatives: int = Field(10, ge=1, description="Negatives used of a box; of more, others are drawn in each epoch.")
     region_text: Literal["either", "short", "long"] = Field("either", description="A box's expression in the regional loss; either: drawn.")
     short_prefix: str = Field("a photo of ", description="Put before short captions, as the published trainer does.")
+    long_drop_first: float = Field(0.0, ge=0, le=1, description="Chance that a long caption loses its first sentence.")
+    long_subsample: float = Field(0.0, ge=0, le=1, description="Chance that half or more of a long caption's sentences are kept, drawn.")
+    long_shuffle: float = Field(0.0, ge=0, le=1, description="Chance that a long caption's sentences change their order.")
+    patch_budgets: tuple[int, ...] = Field(
+        (128, 256, 576, 784, 1024), min_length=1, description="NaFlex towers: patches of an image, one number drawn for each step."
+    )
     workers: int = Field(2, ge=0, description="Processes that read and decode ahead of the training process; 0: it does so itself.")
     shuffle_buffer: int = Field(2048, ge=1, description="Images that a reader may hold to mix what lies together in a shard.")
     keep_groups: bool = Field(True, description="Bring the images of a reciprocal group of negatives into one batch where they fit.")
@@ -56,6 +73,22 @@ class StageTraining(BaseModel):
     log_every: int = Field(10, ge=1, description="Steps between two lines and two points of the curves.")
     checkpoint_every: int = Field(1000, ge=1, description="Steps between two checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="Older ones are removed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_recipe(cls, content: Any) -> Any:
+        """What the recipe says where the user does not."""
+        if not isinstance(content, dict):
+            return content
+        return {**cls.recipes.get(str(content.get("recipe", "fgclip")), {}), **content}
+
+    @property
+    def reads_negatives(self) -> bool:
+        return bool(self.weight_hard or self.weight_hard_batch or self.weight_cmr)
+
+    @property
+    def reads_expressions(self) -> bool:
+        return bool(self.weight_regional or self.weight_tic)
 
 
 class Stage1(StageTraining):
@@ -65,6 +98,7 @@ class Stage1(StageTraining):
 class Stage2(StageTraining):
     """Long and short captions, regions and hard negatives. A tenth and a half are the published weights."""
 
+    recipes: ClassVar[dict[str, dict[str, Any]]] = {"fgclip": {}, "fgclip2": {"global_loss": "sigmoid", **_FGCLIP2_REGIONS}}
     batch_size: int = Field(512, ge=2, description="Images a process and step: the contrast is over all processes' images.")
     lr: float = Field(1e-6, gt=0)
     warmup_steps: int = Field(50, ge=0, description="Steps in which the rate rises from 0.")

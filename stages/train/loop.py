@@ -15,7 +15,6 @@ from stages.train.data.batch import Batch
 from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.data.stream import Source, batches, steps_per_epoch
-from stages.train.data.texts import TextPacker
 from stages.train.model.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint, save_model
 from stages.train.model.clip import load_model
 from stages.train.processes import average_gradients, current_gather, is_distributed, mean_over_processes
@@ -70,7 +69,7 @@ class Trainer:
         if params.gradient_checkpointing:
             self.model.checkpoint_blocks()
         dataset = ExportedDataset(job.dataset)
-        self.source = Source(dataset, SampleMaker(params, self.model.image_size), TextPacker(self.tokenizer, *self.model.num_positions))
+        self.source = Source(dataset, SampleMaker(params, self.model.image_size), self.model.packer(self.tokenizer))
         per_epoch = steps_per_epoch(dataset, params, self.gather.num_processes)
         self.num_steps = params.steps or max(1, round(per_epoch * params.epochs))
         self.optimiser = optimiser(self.model, params)

@@ -1,4 +1,4 @@
-"""The three losses of FG-CLIP on features of length 1. Knows no model and no batch.
+"""The global, regional and hard losses on features of length 1; region_losses.py has what FG-CLIP 2 adds. Knows no model, no batch.
 
 Axes: B rows of this process, G rows gathered over all processes, K boxes, H boxes with negatives, M their texts (positive first,
 padded), D features. A scale is what similarities are multiplied with. All is computed in fp32. A loss without a row is a zero that
@@ -77,11 +77,51 @@ def contrastive_loss(
     return torch.where(is_valid_B, loss_B, 0.0).sum() / num_valid * gather.num_processes
 
 
+def sigmoid_loss(
+    image_BD: torch.Tensor,
+    text_BD: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    is_valid_B: torch.Tensor | None = None,
+    text_key_B: torch.Tensor | None = None,
+    gather: Gather | None = None,
+) -> torch.Tensor:
+    """Pairwise sigmoid: -sum over an image's row of logsigmoid(z (scale * x.t + bias)), z = 1 for its own text and -1 for every other
+    text of all processes; the mean over rows.
+
+    The same share of a process, and the same meaning of `is_valid_B` and `text_key_B`, as in `contrastive_loss`: a text that is equal
+    to an image's own is neither its positive nor its negative.
+
+    Source: SigLIP (arXiv 2303.15343) section 3.2; FG-CLIP 2, whose code gathers the texts.
+    """
+    gather = gather or Alone()
+    num_rows, device = image_BD.shape[0], image_BD.device
+    is_valid_B = torch.ones(num_rows, dtype=torch.bool, device=device) if is_valid_B is None else is_valid_B
+    text_GD, is_valid_G = gather.features(text_BD.float()), gather.values(is_valid_B)
+    logits_BG = scale * image_BD.float() @ text_GD.T + bias
+    is_pair_BG = is_valid_B[:, None] & is_valid_G[None, :]
+    own_B = torch.arange(num_rows, device=device) + gather.rank * num_rows
+    is_own_BG = torch.zeros_like(is_pair_BG).scatter(1, own_B[:, None], torch.ones_like(own_B, dtype=torch.bool)[:, None])
+    if text_key_B is not None:
+        is_pair_BG = is_pair_BG & (is_own_BG | (text_key_B[:, None] != gather.values(text_key_B)[None, :]))
+    loss_BG = -F.logsigmoid(torch.where(is_own_BG, logits_BG, -logits_BG))
+    return torch.where(is_pair_BG, loss_BG, 0.0).sum() / is_valid_G.sum().clamp(min=1) * gather.num_processes
+
+
+def hard_similarities(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Scaled similarities of each box with its texts."""
+    return scale * torch.einsum("hd,hmd->hm", region_HD.float(), text_HMD.float())
+
+
 def hard_logits(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
     """Scaled similarities of each box with its texts, plus the log of the texts' weights: -inf where a text weighs 0."""
-    similarity_HM = torch.einsum("hd,hmd->hm", region_HD.float(), text_HMD.float())
+    return weighted_logits(hard_similarities(region_HD, text_HMD, scale), weight_HM)
+
+
+def weighted_logits(similarity_HM: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
+    """Similarities plus the log of the texts' weights: -inf where a text weighs 0."""
     # masked, not added: the gradient of 0 * inf is no number
-    return (scale * similarity_HM + weight_HM.clamp(min=1e-30).log()).masked_fill(weight_HM <= 0, float("-inf"))
+    return (similarity_HM + weight_HM.clamp(min=1e-30).log()).masked_fill(weight_HM <= 0, float("-inf"))
 
 
 def hard_loss(logits_HM: torch.Tensor) -> torch.Tensor:

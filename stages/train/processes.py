@@ -74,6 +74,8 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     bucket: list[torch.Tensor] = []
     size = 0
     for parameter in parameters:
+        if not parameter.requires_grad:
+            continue
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         bucket.append(parameter.grad)

@@ -5,7 +5,7 @@ import math
 import torch
 
 from stages.train.config import StageTraining
-from stages.train.model.clip import FgClip
+from stages.train.model.base import FgModel
 
 
 def lr_at(step: int, num_steps: int, params: StageTraining) -> float:
@@ -17,10 +17,11 @@ def lr_at(step: int, num_steps: int, params: StageTraining) -> float:
     return lowest + (params.lr - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
-def optimiser(model: FgClip, params: StageTraining) -> torch.optim.AdamW:
+def optimiser(model: FgModel, params: StageTraining) -> torch.optim.AdamW:
     """AdamW; biases, norms and scales (all that is no matrix) do not decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim >= 2]
+    others = [parameter for parameter in trained if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": params.weight_decay}, {"params": others, "weight_decay": 0.0}]
     is_fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
     return torch.optim.AdamW(groups, lr=params.lr, betas=(params.beta1, params.beta2), eps=params.eps, fused=is_fused)

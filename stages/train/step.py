@@ -4,27 +4,40 @@ Axes: B images, R boxes an image, K boxes with an expression, H boxes with negat
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
 from stages.train.config import StageTraining
 from stages.train.data.batch import NONE, TYPE_NAMES, Batch
 from stages.train.data.texts import PackedTexts
-from stages.train.losses import Gather, TypeFigures, by_type, contrastive_loss, hard_logits, hard_loss
-from stages.train.model.clip import FgClip
+from stages.train.losses import (
+    Gather,
+    TypeFigures,
+    by_type,
+    contrastive_loss,
+    hard_loss,
+    hard_similarities,
+    sigmoid_loss,
+    weighted_logits,
+)
+from stages.train.model.base import FgModel
+from stages.train.region_losses import MAX_MARGIN, batch_contrast_loss, margin_loss, next_margin, text_text_loss
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted sum, its terms unweighted, and the scores of the hard loss where it is on."""
+    """The weighted sum, its terms unweighted, the scores of the negatives where they are read, and what this process says of the next
+    margin."""
 
     total: torch.Tensor
     terms: dict[str, torch.Tensor]
     hard_logits_HM: torch.Tensor | None
     hard_type_HM: torch.Tensor
+    margin: torch.Tensor | None = None
 
     def values(self) -> dict[str, float]:
         return {"loss": float(self.total.detach()), **{f"loss_{name}": float(term.detach()) for name, term in self.terms.items()}}
@@ -37,46 +50,76 @@ class Losses:
 class TrainingStep:
     """Losses of a batch and their gradients, for one stage's parameters."""
 
-    def __init__(self, model: FgClip, params: StageTraining, gather: Gather) -> None:
+    def __init__(self, model: FgModel, params: StageTraining, gather: Gather) -> None:
         self.model, self.params, self.gather = model, params, gather
+        self.margin = 0.0  # of the margin loss; equal on all processes, part of a checkpoint
 
     def backward(self, batch: Batch) -> Losses:
         """Add the batch's gradients to the parameters'. With `chunks` the towers see parts of the batch, the losses all of it."""
         if self.params.chunks == 1:
             losses = self.losses(batch, *self.features(batch))
             losses.total.backward()
-            return losses
-        return self._backward_in_parts(batch)
+        else:
+            losses = self._backward_in_parts(batch)
+        if self.params.weight_cmr:
+            self._move_margin(losses.margin, batch.boxes_BR4.device)
+        return losses
 
     def features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (B, D), region (B, R, D) and text features (N, D) of a batch."""
-        no_text_ND = batch.boxes_BR4.new_zeros((0, self.model.long_projection.out_features))
+        no_text_ND = batch.boxes_BR4.new_zeros((0, self.model.width))
         text_ND = self._texts(batch.texts) if len(batch.texts) else no_text_ND
-        return *self._images(batch.pixels_BCHW, batch.boxes_BR4), text_ND
+        return *self._images(batch.pixels_BCHW, batch.boxes_BR4, batch.grid_B2), text_ND
 
     def losses(self, batch: Batch, image_BD: torch.Tensor, region_BRD: torch.Tensor, text_ND: torch.Tensor) -> Losses:
         """The stage's losses on features."""
-        params, terms, logits_HM = self.params, {}, None
+        params, logits_HM, margin = self.params, None, None
         scale, regional_scale, hard_scale = self.model.scales()
-        weights = {"long": params.weight_long, "short": params.weight_short}
-        for name, text_B in (("long", batch.long_B), ("short", batch.short_B)):
-            if weights[name]:
-                keys_B = self._keys(batch, text_B)
-                terms[name] = contrastive_loss(image_BD, _rows(text_ND, text_B), scale, text_B != NONE, keys_B, self.gather)
         region_D = region_BRD.flatten(0, 1)
-        if params.weight_regional:
-            weights["regional"] = params.weight_regional
-            box_KD, expression_KD = region_D[batch.box_K], _rows(text_ND, batch.expression_K)
-            keys_K = self._keys(batch, batch.expression_K)
-            terms["regional"] = contrastive_loss(box_KD, expression_KD, regional_scale, text_key_B=keys_K)
-        if params.weight_hard:
-            weights["hard"] = params.weight_hard
-            logits_HM = hard_logits(region_D[batch.hard_box_H], _rows(text_ND, batch.hard_text_HM), hard_scale, batch.hard_weight_HM)
-            terms["hard"] = hard_loss(logits_HM)
+        terms = self._global_terms(batch, image_BD, text_ND, scale)
+        if params.reads_expressions:
+            expression_KD = _rows(text_ND, batch.expression_K)
+            if params.weight_regional:
+                keys_K = self._keys(batch, batch.expression_K)
+                terms["regional"] = contrastive_loss(region_D[batch.box_K], expression_KD, regional_scale, text_key_B=keys_K)
+            if params.weight_tic:
+                terms["tic"] = text_text_loss(expression_KD)
+        if params.reads_negatives:
+            box_HD, text_HMD, weight_HM = region_D[batch.hard_box_H], _rows(text_ND, batch.hard_text_HM), batch.hard_weight_HM
+            similarity_HM = hard_similarities(box_HD, text_HMD, hard_scale)
+            logits_HM = weighted_logits(similarity_HM, weight_HM)
+            if params.weight_hard:
+                terms["hard"] = hard_loss(logits_HM)
+            if params.weight_hard_batch:
+                keys_HM = self._keys(batch, batch.hard_text_HM)
+                terms["hard_batch"] = batch_contrast_loss(box_HD, text_HMD, hard_scale, weight_HM, keys_HM)
+            if params.weight_cmr:
+                terms["cmr"] = margin_loss(similarity_HM, weight_HM, self.margin)
+                margin = next_margin(similarity_HM, weight_HM)
         # Each feature and scale takes part, with weight 0 where no loss reads it: every step has a graph on every process.
         idle = (image_BD.sum() + region_BRD.sum() + text_ND.sum()) * 0
-        total = sum((weights[name] * term for name, term in terms.items()), start=idle)
-        return Losses(total, terms, None if logits_HM is None else logits_HM.detach(), batch.hard_type_HM)
+        total = sum((getattr(params, f"weight_{name}") * term for name, term in terms.items()), start=idle)
+        return Losses(total, terms, None if logits_HM is None else logits_HM.detach(), batch.hard_type_HM, margin)
+
+    def _global_terms(self, batch: Batch, image_BD: torch.Tensor, text_ND: torch.Tensor, scale: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The contrast of images with long and with short captions."""
+        params, terms = self.params, {}
+        for name, text_B in (("long", batch.long_B), ("short", batch.short_B)):
+            if not getattr(params, f"weight_{name}"):
+                continue
+            rest = text_B != NONE, self._keys(batch, text_B), self.gather
+            if params.global_loss == "sigmoid":
+                bias = self.model.global_bias
+                assert bias is not None  # start_sigmoid gave it one
+                terms[name] = sigmoid_loss(image_BD, _rows(text_ND, text_B), scale, bias, *rest)
+            else:
+                terms[name] = contrastive_loss(image_BD, _rows(text_ND, text_B), scale, *rest)
+        return terms
+
+    def _move_margin(self, own: torch.Tensor | None, device: torch.device) -> None:
+        """The margin of the next step: the mean over the processes, of which each takes part in each step."""
+        mine = torch.full((1,), self.margin, device=device) if own is None else own.float().reshape(1)
+        self.margin = float(self.gather.values(mine).mean().clamp(0, MAX_MARGIN))
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[None]:
         if self.params.precision != "bf16":
@@ -89,9 +132,11 @@ class TrainingStep:
             return None
         return batch.text_key_N[index] if len(batch.texts) else torch.zeros_like(index)
 
-    def _images(self, pixels_BCHW: torch.Tensor, boxes_BR4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _images(
+        self, pixels_BCHW: torch.Tensor, boxes_BR4: torch.Tensor, grid_B2: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         with self.autocast(pixels_BCHW.device):
-            return self.model.encode_images(pixels_BCHW, boxes_BR4)
+            return self.model.encode_images(pixels_BCHW, boxes_BR4, grid_B2)
 
     def _texts(self, texts: PackedTexts) -> torch.Tensor:
         with self.autocast(texts.ids_PL.device):
@@ -102,9 +147,11 @@ class TrainingStep:
 
         Source: GradCache (arXiv 2101.06983). The gradients are those of the undivided batch.
         """
-        pixels, boxes = (tensor.tensor_split(self.params.chunks) for tensor in (batch.pixels_BCHW, batch.boxes_BR4))
-        images = [partial(self._images, *part) for part in zip(pixels, boxes, strict=True) if len(part[0])]
-        texts = [partial(self._texts, part) for part in batch.texts.parts(self.params.chunks)]
+        parts = [tensor.tensor_split(self.params.chunks) for tensor in (batch.pixels_BCHW, batch.boxes_BR4)]
+        grids = batch.grid_B2.tensor_split(self.params.chunks) if batch.grid_B2 is not None else [None] * len(parts[0])
+        images = [_Replayed(partial(self._images, *part)) for part in zip(*parts, grids, strict=True) if len(part[0])]
+        text_parts = batch.texts.parts(self.params.chunks)
+        texts = [_Replayed(partial(self._texts, part)) for part in text_parts]
         with torch.no_grad():
             seen = [encode() for encode in images]
             image_BD, region_BRD = (torch.cat(feature).requires_grad_() for feature in zip(*seen, strict=True))
@@ -114,10 +161,32 @@ class TrainingStep:
         sizes = [len(image) for image, _ in seen]
         for encode, *gradients in zip(images, _gradients(image_BD, sizes), _gradients(region_BRD, sizes), strict=True):
             _push(encode(), gradients)
-        lengths = [len(part) for part in batch.texts.parts(self.params.chunks)]
-        for encode_text, gradient in zip(texts, _gradients(text_ND, lengths), strict=True):
+        for encode_text, gradient in zip(texts, _gradients(text_ND, [len(part) for part in text_parts]), strict=True):
             _push([encode_text()], [gradient])
         return losses
+
+
+class _Replayed:
+    """An encoder that is called twice and draws the same random numbers (dropout) both times; what comes after draws on from the first."""
+
+    def __init__(self, encode: Callable[[], Any]) -> None:
+        self._encode = encode
+        self._states: tuple[torch.Tensor, list[torch.Tensor]] | None = None
+
+    def __call__(self) -> Any:
+        if self._states is None:
+            self._states = _random_states()
+            return self._encode()
+        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        with torch.random.fork_rng(devices):
+            torch.set_rng_state(self._states[0])
+            for device, state in zip(devices, self._states[1], strict=True):
+                torch.cuda.set_rng_state(state, device)
+            return self._encode()
+
+
+def _random_states() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
 
 def _gradients(feature: torch.Tensor, lengths: Sequence[int]) -> Sequence[torch.Tensor]:

@@ -148,3 +148,24 @@ def toys(num_images: int, num_shards: int = 1) -> list[list[ExportRecord]]:
     """Records of `num_images` toys in all, spread over the shards as evenly as it goes."""
     bounds = [num_images * shard // num_shards for shard in range(num_shards + 1)]
     return [[record(number, shard) for number in range(last - first)] for shard, (first, last) in enumerate(pairwise(bounds))]
+
+
+def save_tiny_siglip(folder: Path, is_naflex: bool = True, **config: Any) -> Path:
+    """The same tokenizer and widths as `save_tiny_clip`; NaFlex towers see patches of 8 px, the others squares of 32 px."""
+    import torch
+    from transformers import AutoTokenizer, Siglip2Config, Siglip2Model, SiglipConfig, SiglipModel
+
+    save_tiny_clip(folder)
+    size = len(AutoTokenizer.from_pretrained(folder))
+    (folder / "preprocessor_config.json").unlink(missing_ok=True)
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**tower, "vocab_size": size, "max_position_embeddings": 24, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+    torch.manual_seed(0)
+    if is_naflex:
+        model = Siglip2Model(Siglip2Config(text_config=text, vision_config={**tower, "num_patches": 16, "patch_size": 8}))
+    else:
+        model = SiglipModel(SiglipConfig(text_config=text, vision_config={**tower, "image_size": SIDE, "patch_size": 8}))
+    torch.nn.init.normal_(model.logit_scale, 2.0, 0.1)
+    torch.nn.init.normal_(model.logit_bias, -5.0, 0.1)
+    model.save_pretrained(folder)
+    return folder

@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 
 from schemas.rows import EditType
-from stages.train.data.texts import PackedTexts, TextPacker
+from stages.train.data.texts import LONG, SHORT, PackedTexts, TextPacker
 
 NONE = -1
 TYPE_NAMES: dict[int, str] = dict(enumerate(get_args(EditType)))
@@ -31,13 +31,15 @@ class SampleRegion:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as the step wants it. `pixels_CHW` is uint8. A sample that could not be read has no texts and no regions."""
+    """One image as the step wants it. `pixels_CHW` is uint8, a square or whole patches. One that could not be read has no texts and no
+    regions."""
 
     key: str
     pixels_CHW: torch.Tensor
     long: str | None = None
     short: str | None = None
     regions: tuple[SampleRegion, ...] = ()
+    is_readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,31 +59,42 @@ class Batch:
     hard_text_HM: torch.Tensor
     hard_weight_HM: torch.Tensor
     hard_type_HM: torch.Tensor
+    grid_B2: torch.Tensor | None = None  # rows and columns of patches; None where images are squares
+    num_unreadable: int = 0
+
+    @property
+    def num_cut(self) -> int:
+        """Distinct texts that had more tokens than positions."""
+        return int(self.texts.is_cut_N.sum())
 
     def to(self, device: torch.device) -> "Batch":
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, value in moved.items():
-            if name != "keys":
-                moved[name] = value.to(device) if isinstance(value, PackedTexts) else value.to(device, non_blocking=True)
+            if isinstance(value, PackedTexts):
+                moved[name] = value.to(device)
+            elif isinstance(value, torch.Tensor):
+                moved[name] = value.to(device, non_blocking=True)
         return Batch(**moved)
 
 
 class _Texts:
-    """Distinct texts in order of appearance."""
+    """Distinct texts in order of appearance, as the family's tokenizer wants them."""
 
-    def __init__(self) -> None:
-        self.numbers: dict[tuple[bool, str], int] = {}
+    def __init__(self, packer: TextPacker) -> None:
+        self._packer = packer
+        self.numbers: dict[tuple[int, str], int] = {}
 
-    def add(self, text: str | None, is_long: bool = False) -> int:
+    def add(self, text: str | None, kind: int = SHORT) -> int:
         if not text:
             return NONE
-        return self.numbers.setdefault((is_long, text), len(self.numbers))
+        return self.numbers.setdefault((kind, self._packer.normal(text)), len(self.numbers))
 
 
-def collate(samples: Sequence[Sample], packer: TextPacker) -> Batch:
-    """The batch of these samples. Texts that several of them share are encoded once."""
-    texts = _Texts()
-    long = [texts.add(sample.long, is_long=True) for sample in samples]
+def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | None = None) -> Batch:
+    """The batch of these samples. Texts that several of them share are encoded once. With a `patch_size`, images of any shape are cut
+    into patches (B, T, P), padded to the largest."""
+    texts, of_box = _Texts(packer), packer.box_kind
+    long = [texts.add(sample.long, LONG) for sample in samples]
     short = [texts.add(sample.short) for sample in samples]
     num_boxes = max((len(sample.regions) for sample in samples), default=0)
     boxes_BR4 = torch.zeros((len(samples), num_boxes, 4))
@@ -92,20 +105,23 @@ def collate(samples: Sequence[Sample], packer: TextPacker) -> Batch:
             boxes_BR4[image, number] = torch.tensor(region.xyxy)
             if region.expression:
                 boxes.append(image * num_boxes + number)
-                expressions.append(texts.add(region.expression))
+                expressions.append(texts.add(region.expression, of_box))
             if region.positive and region.negatives:
                 hard_boxes.append(image * num_boxes + number)
-                negatives = [(texts.add(text), weight, _TYPE_NUMBERS[kind]) for text, kind, weight in region.negatives]
-                hard.append([(texts.add(region.positive), 1.0, NONE), *negatives])
+                negatives = [(texts.add(text, of_box), weight, _TYPE_NUMBERS[kind]) for text, kind, weight in region.negatives]
+                hard.append([(texts.add(region.positive, of_box), 1.0, NONE), *negatives])
     packed, places = packer.pack(list(texts.numbers))
     place_N = torch.tensor([*places, NONE], dtype=torch.long)  # the last one answers for NONE
     text_key_N = torch.zeros(len(places), dtype=torch.long)
     text_key_N[place_N[:-1]] = torch.tensor([_text_key(text) for _, text in texts.numbers], dtype=torch.long)
     width = max((len(row) for row in hard), default=1)
     padded = [row + [(NONE, 0.0, NONE)] * (width - len(row)) for row in hard]
+    pixels, grid_B2 = stacked(samples, patch_size)
     return Batch(
         keys=tuple(sample.key for sample in samples),
-        pixels_BCHW=torch.stack([sample.pixels_CHW for sample in samples]),
+        pixels_BCHW=pixels,
+        grid_B2=grid_B2,
+        num_unreadable=sum(not sample.is_readable for sample in samples),
         boxes_BR4=boxes_BR4,
         texts=packed,
         text_key_N=text_key_N,
@@ -118,6 +134,24 @@ def collate(samples: Sequence[Sample], packer: TextPacker) -> Batch:
         hard_weight_HM=_column(padded, 1, torch.float32, width),
         hard_type_HM=_column(padded, 2, torch.long, width),
     )
+
+
+def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Pixels of the samples as one tensor; as patches with their grids where a patch's side is given."""
+    if patch_size is None:
+        return torch.stack([sample.pixels_CHW for sample in samples]), None
+    cut = [_patches(sample.pixels_CHW, patch_size) for sample in samples]
+    pixels_BTP = torch.zeros((len(cut), max(len(one) for one in cut), cut[0].shape[1]), dtype=torch.uint8)
+    for number, one in enumerate(cut):
+        pixels_BTP[number, : len(one)] = one
+    sides = [[side // patch_size for side in sample.pixels_CHW.shape[1:]] for sample in samples]
+    return pixels_BTP, torch.tensor(sides, dtype=torch.long)
+
+
+def _patches(pixels_CHW: torch.Tensor, size: int) -> torch.Tensor:
+    """(T, P): patches row by row; in a patch pixel by pixel, of each all channels."""
+    cut: torch.Tensor = pixels_CHW.unflatten(1, (-1, size)).unflatten(3, (-1, size))
+    return cut.permute(1, 3, 2, 4, 0).flatten(2).flatten(0, 1)
 
 
 def _column(rows: Sequence[Sequence[tuple[int, float, int]]], number: int, dtype: torch.dtype, width: int) -> torch.Tensor:

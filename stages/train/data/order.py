@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.train.config import TrainError
 
+ORDER_VERSION = 2  # raised where the same settings give another order: an older checkpoint then goes on in another one
 Place = tuple[int, int]  # number of the shard in the manifest, index of the image in it
 
 
@@ -45,19 +46,24 @@ def batches_per_epoch(num_images: int, num_readers: int, batch_size: int) -> int
 def epoch_order(shard_sizes: Sequence[int], reader: Reader, batch_size: int, seed: int, epoch: int, shuffle_buffer: int) -> list[Place]:
     """The places that a reader reads in an epoch, whole batches, in the order in which it gives them out.
 
-    All shards are laid end to end in an order drawn for the epoch; each reader takes an equal contiguous part (a shard may be cut
-    between two) and mixes it as with a buffer of `shuffle_buffer` images, so that it holds no more than those.
+    All images are laid in a circle, shard after shard in an order drawn for the epoch, and cut at a drawn place; each reader takes an
+    equal contiguous part (a shard may be cut between two) and mixes it as with a buffer of `shuffle_buffer` images, so that it holds
+    no more than those. What is left of each part, less than a batch, lies elsewhere in each epoch.
     """
     total = sum(shard_sizes)
     num_images = batches_per_epoch(total, reader.num_readers, batch_size) * batch_size
-    shards = np.random.default_rng([seed, epoch]).permutation(len(shard_sizes))
-    first = reader.number * (total // reader.num_readers)
-    places, at = [], 0
-    for shard in shards:
-        size = shard_sizes[shard]
-        low, high = max(first - at, 0), min(first + num_images - at, size)
-        places += [(int(shard), index) for index in range(low, high)]
-        at += size
+    drawn = np.random.default_rng([seed, epoch])
+    shards, cut = drawn.permutation(len(shard_sizes)), int(drawn.integers(total))
+    first = (cut + reader.number * (total // reader.num_readers)) % total
+    spans = [(first, min(first + num_images, total)), (0, max(0, first + num_images - total))]
+    places: list[Place] = []
+    for begin, end in spans:
+        at = 0
+        for shard in shards:
+            size = shard_sizes[shard]
+            low, high = max(begin - at, 0), min(end - at, size)
+            places += [(int(shard), index) for index in range(low, high)]
+            at += size
     return _mixed(places, shuffle_buffer, np.random.default_rng([seed, epoch, reader.rank, reader.worker]))
 
 

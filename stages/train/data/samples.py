@@ -1,9 +1,11 @@
 """An exported image as a sample: pixels of the model's size, texts, usable boxes, weighted negatives. Knows no model and no files."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -16,45 +18,71 @@ from stages.train.config import StageTraining
 from stages.train.data.batch import Sample, SampleRegion
 
 _UNREADABLE = (*BAD_FILE, Image.DecompressionBombError)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[\u3002\uff01\uff1f])\s*(?=\S)")
 
 
 @dataclass(frozen=True)
 class SampleMaker:
     """Turns images and records into samples as a stage's parameters say. Draws depend on (seed, epoch, key) alone.
 
-    `hardest_first` (evaluation): all of a box's negatives, those of the fewest edits first and there each type in turn.
+    `hardest_first` (evaluation): all of a box's negatives, those of the fewest edits first and there each type in turn. With a
+    `patch_size` an image keeps its shape: its sides are whole patches, as many as fit into a budget.
     """
 
     params: StageTraining
     image_size: int
     hardest_first: bool = False
+    patch_size: int | None = None
+    resample: int = Image.Resampling.BICUBIC
 
-    def sample(self, content: bytes, record: ExportRecord, epoch: int) -> Sample:
+    @property
+    def own_budget(self) -> int:
+        """Patches of the square that the positions were made for."""
+        return (self.image_size // (self.patch_size or self.image_size)) ** 2
+
+    def sample(self, content: bytes, record: ExportRecord, epoch: int, budget: int | None = None) -> Sample:
         """The sample; without texts and regions where the image cannot be read, so that a batch keeps its size."""
-        pixels_CHW = self.pixels(content)
+        pixels_CHW = self.pixels(content, budget)
         if pixels_CHW is None:
-            return Sample(record.key, torch.zeros((3, self.image_size, self.image_size), dtype=torch.uint8))
+            return self.unreadable(record.key)
         rng = np.random.default_rng([self.params.seed, epoch, *record.key.encode()])
         params = self.params
         short = _clean(record.short) or _clean(record.alt)
         return Sample(
             key=record.key,
             pixels_CHW=pixels_CHW,
-            long=_clean(record.long) if params.weight_long else None,
+            long=self._long(record, epoch) if params.weight_long else None,
             short=params.short_prefix + _without(short, params.short_prefix) if short and params.weight_short else None,
-            regions=self._regions(record, rng) if params.weight_regional or params.weight_hard else (),
+            regions=self._regions(record, rng) if params.reads_expressions or params.reads_negatives else (),
         )
 
-    def pixels(self, content: bytes) -> torch.Tensor | None:
-        """The upright image as a square (3, S, S) of uint8; None where Pillow cannot read it."""
+    def unreadable(self, key: str) -> Sample:
+        side = self.patch_size or self.image_size
+        return Sample(key, torch.zeros((3, side, side), dtype=torch.uint8), is_readable=False)
+
+    def pixels(self, content: bytes, budget: int | None = None) -> torch.Tensor | None:
+        """The upright image (3, H, W) of uint8, a square or of whole patches; None where Pillow cannot read it."""
         try:
             with Image.open(io.BytesIO(content)) as image:
                 assert isinstance(image, ImageFile.ImageFile), "what is opened is a file"
                 upright = shown(image, content)
-            square = upright.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
+            resized = upright.resize(self._size(*upright.size, budget or self.own_budget), Image.Resampling(self.resample))
         except _UNREADABLE:
             return None
-        return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+    def _size(self, width: int, height: int, budget: int) -> tuple[int, int]:
+        if self.patch_size is None:
+            return self.image_size, self.image_size
+        columns, rows = patch_grid(width, height, budget)
+        return columns * self.patch_size, rows * self.patch_size
+
+    def _long(self, record: ExportRecord, epoch: int) -> str | None:
+        text, params = _clean(record.long), self.params
+        if text is None or not (params.long_drop_first or params.long_subsample or params.long_shuffle):
+            return text
+        rng = np.random.default_rng([params.seed, epoch, *record.key.encode(), *b"long"])
+        return varied(text, params.long_drop_first, params.long_subsample, params.long_shuffle, rng)
 
     def _regions(self, record: ExportRecord, rng: np.random.Generator) -> tuple[SampleRegion, ...]:
         """At most `max_boxes`: those with negatives first, then as exported (best score first)."""
@@ -69,8 +97,8 @@ class SampleMaker:
         drawn = rng.random() < 0.5
         choice = self.params.region_text
         expression = positive if choice == "short" or (choice == "either" and drawn) else long
-        negatives = self._negatives(region, positive, rng) if self.params.weight_hard else ()
-        return SampleRegion(region.bbox, expression if self.params.weight_regional else None, positive, negatives)
+        negatives = self._negatives(region, positive, rng) if self.params.reads_negatives else ()
+        return SampleRegion(region.bbox, expression if self.params.reads_expressions else None, positive, negatives)
 
     def _negatives(self, region: ExportRegion, positive: str, rng: np.random.Generator) -> tuple[tuple[str, str, float], ...]:
         """Distinct texts that weigh something; of more than `max_negatives` as many are drawn, reciprocal ones before all others."""
@@ -86,6 +114,34 @@ class SampleMaker:
             rank = rng.permutation(len(found)) + np.array([0 if text in is_mined else len(found) for text, _, _ in found])
             found = [found[number] for number in sorted(np.argsort(rank)[: self.params.max_negatives].tolist())]
         return tuple(found)
+
+
+def patch_grid(width: int, height: int, budget: int) -> tuple[int, int]:
+    """Columns and rows of patches of an image that keeps its shape: as large as at most `budget` patches allow, at least one.
+
+    Sides are rounded up to whole patches, so that the largest scale is one at which a side is exactly some patches long.
+    """
+    best = Fraction(0), 1, 1
+    for count in range(1, budget + 1):
+        for long, other, is_wide in ((width, height, True), (height, width, False)):
+            rest = max(1, -(-other * count // long))
+            if rest * count <= budget:
+                best = max(best, (Fraction(count, long), *((count, rest) if is_wide else (rest, count))))
+    return best[1], best[2]
+
+
+def varied(text: str, drop_first: float, subsample: float, shuffle: float, rng: np.random.Generator) -> str:
+    """A long caption by sentences: with these chances without its first, as a drawn part of at least half, and in another order."""
+    sentences = _SENTENCE_END.split(text)
+    drop, part, mix = rng.random(3) < (drop_first, subsample, shuffle)
+    if drop and len(sentences) > 1:
+        sentences = sentences[1:]
+    if part and len(sentences) > 1:
+        count = int(rng.integers(-(-len(sentences) // 2), len(sentences)))
+        sentences = [sentences[number] for number in sorted(rng.permutation(len(sentences))[:count].tolist())]
+    if mix:
+        sentences = [sentences[number] for number in rng.permutation(len(sentences)).tolist()]
+    return " ".join(sentences)
 
 
 def _hardest_first(negatives: Sequence[Negative]) -> list[Negative]:

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 
+# Kinds of texts: short captions, long ones (positions of the stretched table), and what is said of a box.
+SHORT, LONG, BOX = 0, 1, 2
 _ROW_MULTIPLE = 8
 
 
@@ -21,8 +24,9 @@ class PackedTexts:
     ids_PL: torch.Tensor
     positions_PL: torch.Tensor  # counted in the joint table: the short one, and the long one behind it
     segments_PL: torch.Tensor  # which text of the row a token belongs to; -1: padding
-    ends_N: torch.Tensor  # place of each text's end token in the flattened rows, ascending
-    is_long_N: torch.Tensor
+    ends_N: torch.Tensor  # place of each text's last token in the flattened rows, ascending
+    kind_N: torch.Tensor
+    is_cut_N: torch.Tensor  # whether it had more tokens than positions
 
     def __len__(self) -> int:
         return int(self.ends_N.shape[0])
@@ -39,61 +43,102 @@ class PackedTexts:
             is_in_N = (self.ends_N >= first * length) & (self.ends_N < last * length)
             if first < last:
                 rows = slice(first, last)
+                tokens = self.ids_PL[rows], self.positions_PL[rows], self.segments_PL[rows]
                 ends_N = self.ends_N[is_in_N] - first * length
-                parts.append(
-                    PackedTexts(self.ids_PL[rows], self.positions_PL[rows], self.segments_PL[rows], ends_N, self.is_long_N[is_in_N])
-                )
+                parts.append(PackedTexts(*tokens, ends_N, self.kind_N[is_in_N], self.is_cut_N[is_in_N]))
         return parts
 
 
 class TextPacker:
-    """Tokens of short texts (positions of the original table) and of long ones (positions of the stretched table)."""
+    """Tokens of short texts (positions of the original table) and of long ones (positions of the stretched table), as CLIP reads them:
+    up to their end token. A box's text is a short text."""
+
+    box_kind = SHORT
 
     def __init__(self, tokenizer: Any, num_short_positions: int, num_long_positions: int) -> None:
         self._tokenizer = tokenizer
-        self._limits = {False: num_short_positions, True: num_long_positions}
+        self._limits = {SHORT: num_short_positions, LONG: num_long_positions, BOX: num_short_positions}
         self._end = tokenizer.eos_token_id
 
-    def pack(self, texts: Sequence[tuple[bool, str]]) -> tuple[PackedTexts, list[int]]:
-        """(is long, text) packed, and where each of the given texts went: indices into the packed order."""
-        tokens = self._encode(texts)
-        rows, length = _rows([len(ids) for ids in tokens])
-        ids_PL = torch.full((len(rows), length), self._end, dtype=torch.long)
-        positions_PL = torch.zeros((len(rows), length), dtype=torch.long)
-        segments_PL = torch.full((len(rows), length), -1, dtype=torch.long)
-        ends: list[int] = []
+    def normal(self, text: str) -> str:
+        """The text as the family's tokenizer wants it."""
+        return text
+
+    def pack(self, texts: Sequence[tuple[int, str]]) -> tuple[PackedTexts, list[int]]:
+        """(kind, text) packed, and where each of the given texts went: indices into the packed order."""
+        tokens, is_cut = self._encode(texts)
+        lengths = [len(ids) for ids in tokens]
+        rows, length = _rows(lengths)
+        order = [number for members in rows for number in members]
+        counts = np.array([lengths[number] for number in order], np.int64)
+        begins = np.array(_begins(rows, lengths, length), np.int64)
+        ids_F = np.full(len(rows) * length, self._end, np.int64)
+        positions_F, segments_F = np.zeros_like(ids_F), np.full_like(ids_F, -1)
+        within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        where = np.repeat(begins, counts) + within
+        shift = np.array([self._limits[SHORT] if texts[number][0] == LONG else 0 for number in order], np.int64)
+        segment = np.array([turn for members in rows for turn in range(len(members))], np.int64)
+        ids_F[where] = np.fromiter(itertools.chain.from_iterable(tokens[number] for number in order), np.int64, len(where))
+        positions_F[where] = within + np.repeat(shift, counts)
+        segments_F[where] = np.repeat(segment, counts)
         places = [0] * len(texts)
-        for row, members in enumerate(rows):
-            at = 0
-            for segment, number in enumerate(members):
-                ids = tokens[number]
-                first = self._limits[False] if texts[number][0] else 0
-                span = slice(at, at + len(ids))
-                ids_PL[row, span] = torch.tensor(ids)
-                positions_PL[row, span] = torch.arange(first, first + len(ids))
-                segments_PL[row, span] = segment
-                at += len(ids)
-                places[number] = len(ends)
-                ends.append(row * length + at - 1)
-        order = sorted(range(len(texts)), key=places.__getitem__)
-        is_long_N = torch.tensor([texts[number][0] for number in order], dtype=torch.bool)
-        return PackedTexts(ids_PL, positions_PL, segments_PL, torch.tensor(ends, dtype=torch.long), is_long_N), places
+        for place, number in enumerate(order):
+            places[number] = place
+        ids_PL, positions_PL, segments_PL = (torch.from_numpy(one.reshape(len(rows), length)) for one in (ids_F, positions_F, segments_F))
+        kind_N = torch.tensor([int(texts[number][0]) for number in order], dtype=torch.long)
+        is_cut_N = torch.tensor([is_cut[number] for number in order], dtype=torch.bool)
+        return PackedTexts(ids_PL, positions_PL, segments_PL, torch.from_numpy(begins + counts - 1), kind_N, is_cut_N), places
 
-    def _encode(self, texts: Sequence[tuple[bool, str]]) -> list[list[int]]:
-        """Token ids of each text, the first end token last: what stands behind it is never seen by the model."""
-        encoded: list[list[int]] = [[] for _ in texts]
-        for is_long, limit in self._limits.items():
-            numbers = [number for number, (long, _) in enumerate(texts) if long == is_long]
-            if numbers:
-                found = self._tokenizer([texts[number][1] for number in numbers], truncation=True, max_length=limit)["input_ids"]
-                for number, ids in zip(numbers, found, strict=True):
-                    encoded[number] = self._ended(ids, limit)
-        return encoded
+    def _encode(self, texts: Sequence[tuple[int, str]]) -> tuple[list[list[int]], list[bool]]:
+        """Token ids of each text, and whether it was cut."""
+        if not texts:
+            return [], []
+        found = self._tokenizer([self.normal(text) for _, text in texts], **self._settings)["input_ids"]
+        encoded, is_cut = [], []
+        for (kind, text), ids in zip(texts, found, strict=True):
+            limit = self._limits[kind]
+            is_over = len(ids) > limit
+            encoded.append(self._fitted(self._cut(text, limit) if is_over else ids, limit))
+            is_cut.append(is_over)
+        return encoded, is_cut
 
-    def _ended(self, ids: list[int], limit: int) -> list[int]:
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"truncation": False, "verbose": False, "return_attention_mask": False}
+
+    def _cut(self, text: str, limit: int) -> list[int]:
+        ids: list[int] = self._tokenizer([self.normal(text)], truncation=True, max_length=limit)["input_ids"][0]
+        return ids
+
+    def _fitted(self, ids: list[int], limit: int) -> list[int]:
+        """The first end token last: what stands behind it is never seen by the model."""
         if self._end in ids:
             return ids[: ids.index(self._end) + 1]
         return [*ids[: limit - 1], self._end]
+
+
+class PaddedPacker(TextPacker):
+    """Texts as SigLIP reads them: in lower case, padded to all positions of their kind, the padding seen and the last token read."""
+
+    box_kind = BOX
+
+    def normal(self, text: str) -> str:
+        return text.lower()
+
+    def _fitted(self, ids: list[int], limit: int) -> list[int]:
+        padding = [self._tokenizer.pad_token_id] * (limit - len(ids))
+        return [*padding, *ids] if self._tokenizer.padding_side == "left" else [*ids, *padding]
+
+
+def _begins(rows: Sequence[Sequence[int]], lengths: Sequence[int], length: int) -> list[int]:
+    """Place of each text's first token in the flattened rows."""
+    begins = []
+    for row, members in enumerate(rows):
+        at = row * length
+        for number in members:
+            begins.append(at)
+            at += lengths[number]
+    return begins
 
 
 def _rows(lengths: Sequence[int]) -> tuple[list[list[int]], int]:

@@ -47,7 +47,7 @@ def hard_negative_top1(encoder: Encoder, regions: Sequence[SeenRegion], region_N
     items: dict[str | None, list[tuple[bool, bool, int]]] = {}
     for feature_D, region in zip(feature_ND, (regions[number] for number in kept), strict=True):
         negatives = region.negatives[:_NUM_NEGATIVES]
-        text_KD = encoder.texts([region.positive, *(text for text, _ in negatives)])
+        text_KD = encoder.texts([region.positive, *(text for text, _ in negatives)], of_box=True)
         for kind in (None, *dict.fromkeys(kind for _, kind in negatives)):
             rows = [0, *(number + 1 for number, (_, other) in enumerate(negatives) if kind in (None, other))]
             hits = first_wins(feature_D, text_KD[rows]), first_wins(mean_D, text_KD[rows])
@@ -80,7 +80,7 @@ def _region_top1(encoder: Encoder, seen: Seen) -> dict[str, Any]:
     common = [text for text, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
     place = {text: number for number, text in enumerate(common)}
     own = [place[region.positive] for region in seen.regions]
-    candidate_KD, feature_ND = encoder.texts(common), np.stack(seen.region_ND)
+    candidate_KD, feature_ND = encoder.texts(common, of_box=True), np.stack(seen.region_ND)
     mean_ND = np.repeat(feature_ND.mean(0, keepdims=True), len(feature_ND), 0)
     hits, blind = (_wins_among_common(features, candidate_KD, own) for features in (feature_ND, mean_ND))
     figures = choice_figures(hits, blind, [region.image for region in seen.regions])

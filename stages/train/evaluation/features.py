@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from schemas.dataset import ExportRecord
+from stages.train.data.batch import Sample, stacked
 from stages.train.data.samples import SampleMaker
-from stages.train.data.texts import TextPacker
+from stages.train.data.texts import LONG, SHORT
 from stages.train.evaluation.scores import Floats
-from stages.train.model.clip import FgClip
+from stages.train.model.base import FgModel
 
 Thing = TypeVar("Thing")
 Box = tuple[float, float, float, float]
@@ -43,32 +44,37 @@ class Seen:
 class Encoder:
     """A model that is only read."""
 
-    def __init__(self, model: FgClip, tokenizer: Any, device: str = "cpu", batch_size: int = 64) -> None:
+    def __init__(self, model: FgModel, tokenizer: Any, device: str = "cpu", batch_size: int = 64) -> None:
         self.model = model.to(device).eval()
-        self.packer = TextPacker(tokenizer, *model.num_positions)
+        self.packer = model.packer(tokenizer)
         self.device, self.batch_size = torch.device(device), batch_size
-        self._texts: dict[tuple[bool, str], Floats] = {}
+        self._texts: dict[tuple[int, str], Floats] = {}
 
     @torch.inference_mode()
-    def images(self, pixels: Sequence[torch.Tensor], boxes: Sequence[Sequence[Box]]) -> tuple[Floats, list[Floats]]:
+    def images(self, pixels: Sequence[torch.Tensor], boxes: Sequence[Sequence[Box]] | None = None) -> tuple[Floats, list[Floats]]:
         """Features of the images (N, D), and of the boxes of each (its boxes, D)."""
+        boxes = boxes or [()] * len(pixels)
         width = max((len(some) for some in boxes), default=0)
         boxes_NR4 = torch.zeros((len(pixels), width, 4))
         for number, some in enumerate(boxes):
             boxes_NR4[number, : len(some)] = torch.tensor(some, dtype=torch.float32).reshape(-1, 4)
-        image_ND, region_NRD = self.model.encode_images(torch.stack(list(pixels)).to(self.device), boxes_NR4.to(self.device))
+        stack, grid_N2 = stacked([Sample("", one) for one in pixels], self.model.patch_size)
+        image_ND, region_NRD = self.model.encode_images(
+            stack.to(self.device), boxes_NR4.to(self.device), None if grid_N2 is None else grid_N2.to(self.device)
+        )
         found: Floats = image_ND.cpu().numpy()
         return found, [region_NRD[number, : len(some)].cpu().numpy() for number, some in enumerate(boxes)]
 
     @torch.inference_mode()
-    def texts(self, texts: Sequence[str], is_long: bool = False) -> Floats:
+    def texts(self, texts: Sequence[str], is_long: bool = False, of_box: bool = False) -> Floats:
         """Features of the texts (N, D). A text that was asked for before has the very same feature."""
-        new = list(dict.fromkeys(text for text in texts if (is_long, text) not in self._texts))
+        kind = self.packer.box_kind if of_box else LONG if is_long else SHORT
+        new = list(dict.fromkeys(text for text in texts if (kind, text) not in self._texts))
         for some in _portions(new, self.batch_size * 4):
-            packed, places = self.packer.pack([(is_long, text) for text in some])
+            packed, places = self.packer.pack([(kind, text) for text in some])
             feature_ND = self.model.encode_texts(packed.to(self.device))[places].cpu().numpy()
-            self._texts.update({(is_long, text): feature for text, feature in zip(some, feature_ND, strict=True)})
-        return np.stack([self._texts[is_long, text] for text in texts])
+            self._texts.update({(kind, text): feature for text, feature in zip(some, feature_ND, strict=True)})
+        return np.stack([self._texts[kind, text] for text in texts])
 
     def see(self, images: Iterable[tuple[bytes, ExportRecord]], maker: SampleMaker) -> Seen:
         """The image tower's view of exported images, as the maker reads them."""

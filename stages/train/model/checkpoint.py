@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from stages.train.config import TrainError
-from stages.train.model.clip import FgClip
+from stages.train.model.base import FgModel
 
 _STATE_FILE = "state.pt"
 _NAME = re.compile(r"step-(\d{8})")
@@ -26,7 +26,7 @@ class Progress:
     shape: Mapping[str, Any]
 
 
-def save_model(model: FgClip, tokenizer: Any, folder: Path) -> None:
+def save_model(model: FgModel, tokenizer: Any, folder: Path) -> None:
     """A folder with the model and its tokenizer, there whole or not at all; one that was there is replaced."""
     with _Unfinished(folder) as unfinished:
         model.save(unfinished)
@@ -35,7 +35,7 @@ def save_model(model: FgClip, tokenizer: Any, folder: Path) -> None:
 
 def save_checkpoint(
     folder: Path,
-    model: FgClip,
+    model: FgModel,
     tokenizer: Any,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
@@ -60,7 +60,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_checkpoint(path: Path, model: FgClip, optimiser: torch.optim.Optimizer, shape: Mapping[str, Any], rank: int) -> int:
+def load_checkpoint(path: Path, model: FgModel, optimiser: torch.optim.Optimizer, shape: Mapping[str, Any], rank: int) -> int:
     """Put the state back, this process's random numbers among it; returns the next step.
 
     Raises: TrainError where the training has another shape (processes, readers, batch, seed, data set), whose order would differ.

@@ -80,7 +80,7 @@ def test_long_texts_have_positions_and_a_projection_of_their_own(model: FgClip, 
 
 def test_the_dense_map_is_the_last_block_without_mixing(model: FgClip) -> None:
     """Patch by patch: with one token alone, attention is its own value, so each patch is a sequence of length 1."""
-    hidden = model._image_tokens(pixels())
+    hidden = model.image_tokens(pixels())
     last, vision = model.clip.vision_model.encoder.layers[-1], model.clip.vision_model
     alone = last(hidden[:, 1:].reshape(-1, 1, hidden.shape[-1]), None).reshape(3, 4, 4, -1)
     expected = model.clip.visual_projection(vision.post_layernorm(alone))

@@ -58,7 +58,7 @@ def test_parts_hold_the_same_texts_in_order(packer: TextPacker) -> None:
     for num_parts in (1, 3, 100):
         parts = packed.parts(num_parts)
         assert torch.cat([part.ids_PL.flatten()[part.ends_N] for part in parts]).eq(3).all()
-        assert torch.cat([part.is_long_N for part in parts]).equal(packed.is_long_N)
+        assert torch.cat([part.kind_N for part in parts]).equal(packed.kind_N)
         assert torch.cat([part.ids_PL for part in parts]).equal(packed.ids_PL)
 
 

@@ -1,0 +1,196 @@
+"""What every model of the trainer has: towers of transformers, long texts, regions, scales, and how it is written. Knows no losses.
+
+Axes: B images, T image tokens, E width of a tower, D features; R boxes an image (padded); N texts, P rows of packed texts, L tokens a row.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stages.train.data.texts import BOX, LONG, PackedTexts, TextPacker
+
+KEPT_POSITIONS, STRETCH = 20, 4
+MAX_SCALE = 100.0
+# What a model that never saw a sigmoid loss starts with. Source: SigLIP (arXiv 2303.15343) section 3.2.
+SIGMOID_SCALE, SIGMOID_BIAS = 10.0, -10.0
+EXTRA_FILE = "fgclip.safetensors"
+PIXELS_FILE = "preprocessor_config.json"
+
+
+class FgModel(nn.Module):
+    """Towers, a stretched position table for long texts, and the scales of the global, the regional and the hard loss.
+
+    Source: FG-CLIP (arXiv 2505.05071) sections 3.1 to 3.3; Long-CLIP (arXiv 2403.15378) section 3.2 for the positions.
+    """
+
+    tower_name: ClassVar[str]  # the attribute that holds transformers' model
+    is_causal: ClassVar[bool]
+    long_positions: nn.Embedding
+    regional_scale: nn.Parameter
+    hard_scale: nn.Parameter
+    _mean_C11: torch.Tensor
+    _std_C11: torch.Tensor
+
+    def add_common_parts(self, pixels: Mapping[str, Any], scale: torch.Tensor) -> None:
+        """Positions and scales as copies of the towers' own, and the pixel statistics of preprocessor_config.json."""
+        short_LE = self.towers.text_model.embeddings.position_embedding.weight.detach()
+        self.long_positions = nn.Embedding.from_pretrained(stretched(short_LE), freeze=False)
+        self.regional_scale = nn.Parameter(scale.detach().clone().reshape(()))
+        self.hard_scale = nn.Parameter(scale.detach().clone().reshape(()))
+        self.resample = int(pixels["resample"])
+        for name in ("mean", "std"):
+            self.register_buffer(f"_{name}_C11", torch.tensor(pixels[f"image_{name}"]).view(-1, 1, 1) * 255, persistent=False)
+
+    @property
+    def towers(self) -> Any:
+        return getattr(self, self.tower_name)
+
+    @property
+    def width(self) -> int:
+        """Length of a feature."""
+        raise NotImplementedError
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of a side of the square that images are resized to."""
+        return int(self.towers.config.vision_config.image_size)
+
+    @property
+    def patch_size(self) -> int | None:
+        """Pixels of a patch's side where images keep their shape and are given as patches; None: they are squares."""
+        return None
+
+    @property
+    def num_positions(self) -> tuple[int, int]:
+        """Tokens that a short and a long text may have."""
+        return self.towers.text_model.embeddings.position_embedding.num_embeddings, self.long_positions.num_embeddings
+
+    @property
+    def global_bias(self) -> torch.Tensor | None:
+        """Of the sigmoid loss; None where the model has none."""
+        raise NotImplementedError
+
+    def packer(self, tokenizer: Any) -> TextPacker:
+        raise NotImplementedError
+
+    def start_sigmoid(self) -> None:
+        """Give a model without a bias what a sigmoid loss starts with."""
+
+    def encode_images(
+        self, pixels: torch.Tensor, boxes_BR4: torch.Tensor | None = None, grid_B2: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image features (B, D) and region features (B, R, D), of length 1. Pixels are 0..255, boxes shares of the image.
+
+        A box without area has the feature 0. Images without a box have no dense map computed.
+        """
+        hidden_BTE = self.image_tokens(pixels, grid_B2)
+        image_BD = F.normalize(self.image_features(hidden_BTE, grid_B2).float(), dim=-1)
+        if boxes_BR4 is None or boxes_BR4.shape[1] == 0:
+            return image_BD, image_BD.new_zeros((image_BD.shape[0], 0, image_BD.shape[1]))
+        shown = ((boxes_BR4[..., 2:] > boxes_BR4[..., :2]).all(-1).any(1)).nonzero()[:, 0]
+        grid_S2 = None if grid_B2 is None else grid_B2[shown]
+        region_SRD = self.region_features(hidden_BTE[shown], boxes_BR4[shown].float(), grid_S2)
+        region_BRD = image_BD.new_zeros((*boxes_BR4.shape[:2], image_BD.shape[1]))
+        return image_BD, region_BRD.index_copy(0, shown, F.normalize(region_SRD.float(), dim=-1))
+
+    def image_tokens(self, pixels: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def image_features(self, hidden_BTE: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def region_features(self, hidden_BTE: torch.Tensor, boxes_BR4: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def project_texts(self, ends_NE: torch.Tensor, kind_N: torch.Tensor) -> torch.Tensor:
+        """Features (N, D) of the texts' last tokens, each through the projection of its kind."""
+        raise NotImplementedError
+
+    def encode_texts(self, texts: PackedTexts) -> torch.Tensor:
+        """Text features (N, D), of length 1, in the packed order. One call for texts of all kinds."""
+        text = self.towers.text_model
+        table_LE = torch.cat([text.embeddings.position_embedding.weight, self.long_positions.weight])
+        hidden_PLE = text.embeddings.token_embedding(texts.ids_PL) + F.embedding(texts.positions_PL, table_LE)
+        mask_P1LL = self.as_mask(attention_mask(texts.segments_PL, self.is_causal), hidden_PLE.dtype)
+        for layer in text.encoder.layers:
+            hidden_PLE = layer(hidden_PLE, mask_P1LL)
+        ends_NE = text.final_layer_norm(hidden_PLE.flatten(0, 1)[texts.ends_N])
+        return F.normalize(self.project_texts(ends_NE, texts.kind_N).float(), dim=-1)
+
+    def as_mask(self, is_seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The mask as the checkpoint's attention takes it: eager attention adds what it is given."""
+        if self.towers.config._attn_implementation != "eager":  # noqa: SLF001  # transformers has no public name for it
+            return is_seen
+        return torch.zeros_like(is_seen, dtype=dtype).masked_fill(~is_seen, torch.finfo(dtype).min)
+
+    def scales(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Global, regional and hard scale: what similarities are multiplied with, at most 100."""
+        return clamped(self.towers.logit_scale), clamped(self.regional_scale), clamped(self.hard_scale)
+
+    @torch.no_grad()
+    def clamp_scales(self) -> None:
+        """Bring the scales back to at most 100. To be called after each step, else a scale above has no gradient any more."""
+        for scale in (self.towers.logit_scale, self.regional_scale, self.hard_scale):
+            scale.clamp_(max=math.log(MAX_SCALE))
+
+    def checkpoint_blocks(self) -> None:
+        """Recompute the towers' blocks in the backward pass instead of keeping what is inside them."""
+        self.towers.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that transformers loads for short texts and `load_model` loads whole."""
+        from safetensors.torch import save_file
+
+        self.towers.save_pretrained(folder)
+        prefix = f"{self.tower_name}."
+        extra = {name: value.contiguous() for name, value in self.state_dict().items() if not name.startswith(prefix)}
+        save_file(extra, folder / EXTRA_FILE)
+        (folder / PIXELS_FILE).write_text(json.dumps(self.pixel_settings(), indent=1) + "\n", encoding="utf-8")
+
+    def pixel_settings(self) -> dict[str, Any]:
+        """What preprocessor_config.json says, so that transformers' processor gives the pixels that were trained on."""
+        return {
+            "size": {"height": self.image_size, "width": self.image_size},
+            "resample": self.resample,
+            "image_mean": [value / 255 for value in self._mean_C11.flatten().tolist()],
+            "image_std": [value / 255 for value in self._std_C11.flatten().tolist()],
+        }
+
+
+def stretched(short_LE: torch.Tensor) -> torch.Tensor:
+    """A position table with the first 20 rows kept and four rows for each of the others: 77 -> 248, 64 -> 196.
+
+    Between two old rows the new ones lie evenly; behind the last old row they go on as between the last two.
+    """
+    kept = min(KEPT_POSITIONS, short_LE.shape[0])
+    rest_LE = short_LE[kept:]
+    if rest_LE.shape[0] < 2:
+        return short_LE.clone()
+    steps_LE = torch.cat([rest_LE[1:] - rest_LE[:-1], (rest_LE[-1:] - rest_LE[-2:-1])])
+    shares_S = torch.arange(STRETCH, dtype=short_LE.dtype, device=short_LE.device) / STRETCH
+    between_LSE = rest_LE[:, None] + shares_S[None, :, None] * steps_LE[:, None]
+    return torch.cat([short_LE[:kept], between_LSE.flatten(0, 1)])
+
+
+def attention_mask(segments_PL: torch.Tensor, is_causal: bool = True) -> torch.Tensor:
+    """(P, 1, L, L), true where a token may look: at itself and its own text, if causal at what comes before it. Padding sees itself."""
+    length = segments_PL.shape[1]
+    is_same_PLL = segments_PL[:, :, None] == segments_PL[:, None, :]
+    if is_causal:
+        is_same_PLL = is_same_PLL & torch.ones((length, length), dtype=torch.bool, device=segments_PL.device).tril()
+    return is_same_PLL[:, None]
+
+
+def by_kind(kind_N: torch.Tensor, short_ND: torch.Tensor, long_ND: torch.Tensor, box_ND: torch.Tensor) -> torch.Tensor:
+    """Each text's row out of the three."""
+    return torch.where((kind_N == LONG)[:, None], long_ND, torch.where((kind_N == BOX)[:, None], box_ND, short_ND))
+
+
+def clamped(log_scale: torch.Tensor) -> torch.Tensor:
+    return log_scale.exp().clamp(max=MAX_SCALE).reshape(())

@@ -1,6 +1,7 @@
 """One row an image and stage: what each stage writes. Children (regions, negatives) are nested lists in that row."""
 
-from typing import Literal
+from collections import Counter
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +37,12 @@ class Row(Record):
     status: Status = "ok"
     reason: str | None = Field(None, description="Why the status is not ok; a word from docs/formats.md.")
     detail: str | None = Field(None, description="The error's own message, shortened.")
+    has_children: ClassVar[bool] = False
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Children (regions, values) that got no answer for a reason that passes, by reason. The row may be ok for all that."""
+        return Counter()
 
 
 class GivableRow(Row):
@@ -72,7 +79,8 @@ class CorpusRow(Row):
     url: str | None = Field(None, description="Where the image was found, as its sidecar or column `url` says.")
     licence: str | None = Field(None, description="Its licence, as its sidecar or column `license` or `licence` says.")
     duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
-    phash: str | None = Field(None, description="Perceptual hash, 64 bits in hexadecimal; null where no list of benchmarks asks for it.")
+    near_duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the image that stays and that it resembles.")
+    phash: str | None = Field(None, description="Perceptual hash, 64 bits in hexadecimal; null where no rule of the corpus asks for it.")
     pixels: int = Field(0, description="Version of how its pixels are made; 0 where they are what 0.1.0 made of them.")
     unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
     version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
@@ -183,6 +191,11 @@ class RegionCaption(Record):
 class RegionCaptionRow(GivableRow):
     regions: list[RegionCaption] = Field(default_factory=list)
     usage: Usage = Usage()
+    has_children: ClassVar[bool] = True
+
+    @property
+    def lost(self) -> Counter[str]:
+        return Counter(region.reason for region in self.regions if region.reason in PASSING)
 
 
 class Edit(Record):
@@ -202,7 +215,7 @@ class Negative(Record):
     edits: list[Edit] = Field(description="Spans refer to the positive; applied from the right.")
     type: EditType = Field(description="The first edit's type.")
     level: int = Field(1, description="How many slots are changed, 1 to 3; a swap counts as one.")
-    source: Literal["written", "geometry", "reciprocal", "given"] = "written"
+    source: Literal["written", "geometry", "reciprocal", "exchanged", "given"] = "written"
     verdict: Verdict = "unverified"
 
 
@@ -216,7 +229,9 @@ class RegionNegatives(Record):
     num_proposed: int = 0
     rejects: dict[str, int] = Field(default_factory=dict, description="Proposals refused, by rule.")
     group: str | None = Field(
-        None, description="Reciprocal negatives: names the k texts that are each once the positive with the k-1 others as negatives."
+        None,
+        description="Reciprocal negatives: names the k texts that are each once the positive with the k-1 others as negatives. "
+        "Exchanged ones: names the k values that are each true of one region and put in its value's place at the k-1 others.",
     )
 
 
@@ -225,12 +240,24 @@ class HardNegativeRow(GivableRow):
 
     regions: list[RegionNegatives] = Field(default_factory=list)
     usage: Usage = Usage()
+    has_children: ClassVar[bool] = True
+
+    @property
+    def lost(self) -> Counter[str]:
+        return Counter(reason for region in self.regions for reason in region.rejects if reason in PASSING)
 
 
 class MineRow(Row):
     """Reciprocal candidates: real expressions of other regions of the block with the same head noun."""
 
     regions: list[RegionNegatives] = Field(default_factory=list, description="Those that are in a group.")
+    rejects: dict[str, int] = Field(default_factory=dict, description="Captioned regions that are in none, by reason: no_slot, lone.")
+
+
+class ExchangeRow(Row):
+    """Candidates whose new values are those of other regions of the block, of the same head noun or of one of its kind."""
+
+    regions: list[RegionNegatives] = Field(default_factory=list, description="One for each value of a region that is in a group.")
     rejects: dict[str, int] = Field(default_factory=dict, description="Captioned regions that are in none, by reason: no_slot, lone.")
 
 
@@ -251,6 +278,11 @@ class VerifyRow(Row):
     facts: list[Fact] = Field(default_factory=list)
     regions: list[RegionNegatives] = Field(default_factory=list)
     usage: Usage = Usage()
+    has_children: ClassVar[bool] = True
+
+    @property
+    def lost(self) -> Counter[str]:
+        return Counter(answer for fact in self.facts for answer in fact.answers if answer in PASSING)
 
 
 class BlindFigures(Record):

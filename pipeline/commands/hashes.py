@@ -16,7 +16,7 @@ def write_hashes(path: str, out: Path) -> tuple[dict[str, Any], str]:
     params = CorpusParams(path=path, benchmark_hashes=str(out))
     lines, num_unreadable = [], 0
     for shard in discover(params):
-        for row in read_members(params, shard, set()):
+        for row in read_members(params, shard, set()).rows:
             num_unreadable += row.phash is None
             if row.phash is not None:
                 lines.append(f"{row.phash} {' '.join(row.key.split())}")

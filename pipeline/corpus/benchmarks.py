@@ -90,5 +90,7 @@ def _library() -> Any:
     try:
         import imagehash
     except ImportError as error:
-        raise CorpusError("corpus.benchmark_hashes needs the package imagehash; pip install 'fgdata[benchmarks]'") from error
+        raise CorpusError(
+            "corpus.benchmark_hashes and corpus.near_duplicates need the package imagehash; pip install 'fgdata[benchmarks]'"
+        ) from error
     return imagehash

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.corpus.formats.base import ShardFile
+from pipeline.corpus.formats.base import Read, ShardFile
 from pipeline.corpus.formats.table import FORMATS
 from pipeline.corpus.members import read_members, unique_keys
 from pipeline.corpus.params import CorpusParams, digest
+from schemas.names import original, storable
 from schemas.rows import CorpusRow
 
 
@@ -26,10 +27,8 @@ class Unit:
     rows_digest: str
 
 
-def index_shard(
-    params: CorpusParams, shard: ShardFile, known: list[CorpusRow] | None = None, *, reads_all: bool = False
-) -> list[CorpusRow]:
-    """The rows of a shard in unit order: each image's place, digest, upright size, alt text, or why it failed.
+def index_shard(params: CorpusParams, shard: ShardFile, known: list[CorpusRow] | None = None, *, reads_all: bool = False) -> Read:
+    """The rows of a shard in unit order, and what else is in it: each image's place, digest, upright size, alt text, or why it failed.
 
     `known` is its earlier index. Members keep their units. A folder's file that has not changed is not read again, unless
     `reads_all`; one that has is read and stays in its unit, one that vanished leaves its unit smaller, new ones form new
@@ -37,21 +36,21 @@ def index_shard(
     """
     earlier = known or []
     kept = [] if reads_all else unchanged(shard, earlier)
-    fresh = read_members(params, shard, {row.path for row in kept})
-    rows = kept + list(unique_keys(fresh, {row.key for row in kept}))
+    found = read_members(params, shard, {_path(row) for row in kept})
+    rows = kept + list(unique_keys(found.rows, {row.key for row in kept}))
     unit_of = {_place(row): row.unit for row in earlier}
     order = {_place(row): number for number, row in enumerate(earlier)}
     old = [row.model_copy(update={"unit": unit_of[_place(row)]}) for row in rows if _place(row) in unit_of]
     new = [row for row in rows if _place(row) not in unit_of]
     first = max(unit_of.values(), default=-1) + 1
     cut = [row.model_copy(update={"unit": first + number // params.unit_size}) for number, row in enumerate(new)]
-    return sorted(old, key=lambda row: order[_place(row)]) + cut
+    return Read(sorted(old, key=lambda row: order[_place(row)]) + cut, found.members)
 
 
 def unchanged(shard: ShardFile, known: Sequence[CorpusRow]) -> list[CorpusRow]:
     """The known rows of a shard's files that are as they were; none of a shard that is one file, which is read whole."""
     versions = {file.path: file.version for file in shard.files}
-    return [row for row in known if versions.get(row.path) == row.version and row.reason != "duplicate_key"]
+    return [row for row in known if versions.get(_path(row)) == row.version and row.reason != "duplicate_key"]
 
 
 def staying(shard: ShardFile, known: Sequence[CorpusRow]) -> list[CorpusRow]:
@@ -69,7 +68,7 @@ def cut_units(shard: ShardFile, number: int, rows: Sequence[CorpusRow]) -> list[
             members = [[row.key, row.sha256 or row.version] for row in part]
             identity: list[object] = [shard.location, members]
         else:
-            identity = [shard.location, shard.version, [row.key for row in part]]
+            identity = [shard.location, shard.name_version, [row.key for row in part]]
         units.append(Unit(digest(identity), shard.shard_id, number, start, end - start, _rows_digest(part)))
     return units
 
@@ -84,5 +83,11 @@ def _seen(row: CorpusRow) -> list[object]:
     return [*seen, row.pixels] if row.pixels else seen
 
 
-def _place(row: CorpusRow) -> tuple[str, int, int]:
-    return row.path, row.offset, row.row
+def _place(row: CorpusRow) -> tuple[str, int, int, str]:
+    """What tells a shard's rows apart; the member too, because a link lies where its target does."""
+    return _path(row), row.offset, row.row, row.member
+
+
+def _path(row: CorpusRow) -> str:
+    """As a listing writes it now: earlier versions wrote control characters of names as they are."""
+    return storable(original(row.path))

@@ -3,19 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.corpus.formats.base import ShardFile, reader_of
+from pipeline.corpus.formats.base import Read, ShardFile, reader_of
 from pipeline.corpus.formats.table import FORMATS, format_of
+from pipeline.corpus.listed.account import Members
 from pipeline.corpus.params import CorpusParams, corpus_storage
 from schemas.rows import CorpusRow
 
 
-def read_members(params: CorpusParams, shard: ShardFile, skip: set[str]) -> list[CorpusRow]:
-    """A row for every image of the shard in its own order, units not yet cut; files of a folder whose path is in `skip` are not read.
+def read_members(params: CorpusParams, shard: ShardFile, skip: set[str]) -> Read:
+    """A row for every image of the shard in its own order, units not yet cut, and what else is there.
+
+    Files of a folder whose path is in `skip` are not read.
 
     Raises: CorpusError where a Parquet shard has no image column. A broken image or a cut tar is a row, never an error.
     """
     wanted = replace(shard, files=tuple(file for file in shard.files if file.path not in skip))
-    return reader_of(FORMATS[shard.format]).read_members(params, corpus_storage(params), wanted)
+    found = reader_of(FORMATS[shard.format]).read_members(params, corpus_storage(params), wanted)
+    return found if isinstance(found, Read) else Read(found, Members(len(found)))
 
 
 def unique_keys(rows: list[CorpusRow], taken: set[str]) -> Iterator[CorpusRow]:

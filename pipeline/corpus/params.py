@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.corpus.formats.table import CHOICES, FORMATS
+from pipeline.corpus.listed.places import locate
 from pipeline.storage import Storage
 
 BLOCK_IMAGES = 50_000
@@ -50,11 +51,12 @@ class CorpusParams(BaseModel):
         description="Images in a block at most: whole shards that the stages mine and balance look at together. Recorded in "
         "`blocks/<n>.json` and hashed into nothing: it holds for blocks that are sealed from now on.",
     )
-    folder_shards: int = Field(
-        8,
+    folder_shards: int | None = Field(
+        None,
         ge=1,
         le=9999,
-        description="Into how many shards the files of a folder are grouped, by digest of their name. Changing it makes new units.",
+        description="Into how many shards the files of a folder are grouped, by digest of their name. null: one for about 4,000 images "
+        "when the folder is first indexed, and then that number for ever. Changing it makes new units.",
     )
     image_column: str | None = Field(
         None, description="Parquet column of the encoded bytes, or of structs with a field `bytes`; null: found by name."
@@ -77,6 +79,18 @@ class CorpusParams(BaseModel):
         "that the index holds; units in which no image's status changes are left alone.",
     )
     benchmark_max_distance: int = Field(4, ge=0, le=64, description="Bits of 64 that may differ where an image resembles one of the list.")
+    near_duplicates: Literal["keep", "filter"] = Field(
+        "keep",
+        description="filter: an image whose perceptual hash is near that of one that came before and stays is filtered (`near_duplicate`). "
+        "Indexing decodes every image then; so setting it reads an indexed corpus once more.",
+    )
+    near_duplicate_distance: int = Field(3, ge=0, le=3, description="Bits of 64 that may differ between near-duplicates.")
+    min_side_px: int | None = Field(None, ge=1, description="Images whose shorter side has fewer pixels are filtered (`too_small`).")
+    max_aspect_ratio: float | None = Field(
+        None, ge=1, description="Images whose longer side is more than so many times the shorter are filtered (`too_elongated`)."
+    )
+    min_megapixels: float | None = Field(None, gt=0, description="Images with fewer million pixels are filtered (`too_few_pixels`).")
+    max_megapixels: float | None = Field(None, gt=0, description="Images with more million pixels are filtered (`too_many_pixels`).")
     max_pixels_limit: int = Field(
         178_956_970,
         ge=1,
@@ -86,7 +100,12 @@ class CorpusParams(BaseModel):
 
     def reading_digest(self) -> str:
         """Digest of the parameters that decide what an index says of a shard; where it changed, the shard is read again."""
-        return self._reading(with_hashes=self.benchmark_hashes is not None)
+        return self._reading(with_hashes=self.needs_hashes)
+
+    @property
+    def needs_hashes(self) -> bool:
+        """Whether indexing takes a perceptual hash of each image."""
+        return self.benchmark_hashes is not None or self.near_duplicates == "filter"
 
     def is_reading(self, reading: str) -> bool:
         """Whether an index of this reading says all that is asked for; perceptual hashes may be there that nothing asks for."""
@@ -132,4 +151,4 @@ def expand_braces(pattern: str) -> list[str]:
 
 def corpus_storage(params: CorpusParams) -> Storage:
     """The storage whose paths are the locations that the index holds."""
-    return Storage(split_path(params.path)[0])
+    return Storage(locate(params.path).folder)

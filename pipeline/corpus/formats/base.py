@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.corpus.formats.table import FORMATS, Format
-from pipeline.corpus.listing import Listing
+from pipeline.corpus.listed.account import Members
+from pipeline.corpus.listed.listing import Listing
 from pipeline.corpus.params import CorpusParams, digest
 from pipeline.storage import Entry, Storage
 from schemas.rows import CorpusRow
@@ -24,18 +25,27 @@ class FolderFile:
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One shard as listed. `location` is relative to the corpus root; a group of files has a made-up one, and `files`."""
+    """One shard as listed. `location` is relative to the corpus root; a group of files has a made-up one, and `files`.
+
+    `born` is the version under which a file was indexed whose times alone have changed since: it goes on by that name.
+    """
 
     format: str
     location: str
     version: str
     size_bytes: int = 0
     files: tuple[FolderFile, ...] = ()
+    born: str = ""
+
+    @property
+    def name_version(self) -> str:
+        """The version that names the shard and its units."""
+        return self.born or self.version
 
     @property
     def shard_id(self) -> str:
         """Of location and version; of the location alone where the format grows."""
-        return digest([self.location, "" if FORMATS[self.format].grows else self.version])
+        return digest([self.location, "" if FORMATS[self.format].grows else self.name_version])
 
 
 def each_file(corpus_format: Format, _params: CorpusParams, listing: Listing) -> list[ShardFile]:
@@ -48,12 +58,20 @@ def each_file(corpus_format: Format, _params: CorpusParams, listing: Listing) ->
 
 
 @dataclass(frozen=True)
+class Read:
+    """The images of one shard as rows, and what else is in it."""
+
+    rows: list[CorpusRow]
+    members: Members
+
+
+@dataclass(frozen=True)
 class Reader:
     """The functions of one format."""
 
     # A row for each image of the shard, in its order; units are not cut and keys not yet made unique. A broken image or a cut
-    # file is a row; a shard that no image can be sought in is a CorpusError.
-    read_members: Callable[[CorpusParams, Storage, ShardFile], list[CorpusRow]]
+    # file is a row; a shard that no image can be sought in is a CorpusError. Rows alone: there is nothing else in the shard.
+    read_members: Callable[[CorpusParams, Storage, ShardFile], list[CorpusRow] | Read]
     # The source bytes of rows of one shard (where the format grows, of any), in order; None where there are none to be had.
     read_bytes: Callable[[CorpusParams, Storage, Sequence[CorpusRow]], list[bytes | None]]
     list_shards: Callable[[Format, CorpusParams, Listing], list[ShardFile]] = each_file

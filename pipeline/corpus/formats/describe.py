@@ -62,7 +62,7 @@ def described(params: CorpusParams, place: CorpusRow, data: bytes) -> CorpusRow:
     sha256 = hashlib.sha256(data).hexdigest()
     if isinstance(header, Problem):
         return failed(place.model_copy(update={"sha256": sha256}), reason=header.reason, detail=header.detail)
-    phash = None if params.benchmark_hashes is None else hash_bytes(data, params.max_pixels_limit)
+    phash = hash_bytes(data, params.max_pixels_limit) if params.needs_hashes else None
     size = {"width": header.width, "height": header.height, "pixels": header.pixels}
     return place.model_copy(update={**size, "sha256": sha256, "format": header.format, "phash": phash})
 

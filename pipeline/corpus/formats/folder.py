@@ -1,6 +1,7 @@
 """Image files of a folder with their sidecars: shards are groups by digest of the key, which a new file does not move."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -8,14 +9,16 @@ from pathlib import PurePosixPath
 from pipeline.corpus.formats.base import FolderFile, Reader, ShardFile
 from pipeline.corpus.formats.describe import MAX_SIDECAR_BYTES, Sidecars, described, failed, too_long
 from pipeline.corpus.formats.table import Format
-from pipeline.corpus.listing import Listing
+from pipeline.corpus.listed.listing import Listing
 from pipeline.corpus.names import SIDECAR_SUFFIXES, suffix_of
 from pipeline.corpus.params import CorpusParams, digest
 from pipeline.corpus.pixels import MAX_FILE_BYTES
 from pipeline.storage import Entry, Storage
 from schemas.rows import CorpusRow
 
+MAX_SHARDS = 9999
 _FILES_AT_ONCE = 32
+_IMAGES_IN_SHARD = 4000  # on average: 2,667 to 6,000 from 2,000 images on, so that nearly all units are full
 
 
 def list_shards(corpus_format: Format, params: CorpusParams, listing: Listing) -> list[ShardFile]:
@@ -25,17 +28,24 @@ def list_shards(corpus_format: Format, params: CorpusParams, listing: Listing) -
         if suffix_of(entry.path) in SIDECAR_SUFFIXES:
             sidecars[_key(entry)].append(entry)
     groups: dict[int, list[FolderFile]] = defaultdict(list)
-    for entry in sorted(listing.chosen, key=lambda entry: entry.path):
-        if corpus_format.owns(entry.path):
-            key = _key(entry)
-            beside = sidecars.get(key, [])
-            version = digest([entry.version, *(item.version for item in beside)])
-            number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16) % params.folder_shards
-            groups[number].append(FolderFile(key, entry.path, entry.size_bytes, version, tuple(item.path for item in beside)))
+    images = sorted((entry for entry in listing.chosen if corpus_format.owns(entry.path)), key=lambda entry: entry.path)
+    width = params.folder_shards or min(MAX_SHARDS, max(1, round(len(images) / _IMAGES_IN_SHARD)))
+    for entry in images:
+        key = _key(entry)
+        beside = sidecars.get(key, [])
+        version = digest([entry.version, *(item.version for item in beside)])
+        number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16) % width
+        groups[number].append(FolderFile(key, entry.path, entry.size_bytes, version, tuple(item.path for item in beside)))
     return [
-        ShardFile(corpus_format.name, f"folder-{number:04d}-of-{params.folder_shards:04d}", _version(files), 0, tuple(files))
+        ShardFile(corpus_format.name, f"folder-{number:04d}-of-{width:04d}", _version(files), 0, tuple(files))
         for number, files in sorted(groups.items())
     ]
+
+
+def num_shards_of(location: str) -> int | None:
+    """Of how many shards a location that `list_shards` made is one; None: it made it not."""
+    found = re.fullmatch(r"folder-\d{4}-of-(\d{4})", location)
+    return int(found[1]) if found else None
 
 
 def _key(entry: Entry) -> str:

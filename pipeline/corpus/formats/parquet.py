@@ -12,6 +12,7 @@ from pipeline.corpus.formats.describe import LICENCE_NAMES, URL_NAMES, described
 from pipeline.corpus.params import CorpusError, CorpusParams
 from pipeline.corpus.pixels import MAX_FILE_BYTES
 from pipeline.storage import Entry, Storage
+from schemas.names import storable
 from schemas.rows import CorpusRow
 
 _IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "img")
@@ -53,9 +54,42 @@ def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> li
         state = [name for name in table.schema_arrow.names if name in _STATE_COLUMNS or name.lower() in (*URL_NAMES, *LICENCE_NAMES)]
         wanted = [name for name in {columns.image, columns.key, columns.alt, *state} if name is not None]
         rows: list[CorpusRow] = []
-        for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
-            rows += [_row(params, shard, columns, record, len(rows) + place) for place, record in enumerate(batch.to_pylist())]
+        try:
+            for group in range(table.num_row_groups):  # one by one: a batch over several would be lost with the worst of them
+                for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group], columns=wanted):
+                    rows += [_row(params, shard, columns, record, len(rows) + place) for place, record in enumerate(_records(batch))]
+        except (pa.ArrowException, OSError) as error:
+            if not _is_of_file(error):
+                raise
+            total = table.metadata.num_rows
+            detail = f"rows {len(rows)} to {total - 1} of {total} are not indexed: {' '.join(str(error).split())}"
+            place = rest_of(shard, 0).model_copy(update={"offset": -1, "row": len(rows)})
+            rows.append(failed(place, reason="unreadable_shard", detail=detail[:200]))
         return rows
+
+
+def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch; a text that is no UTF-8, which Arrow does not check, holds its bytes as Python's file names do."""
+    try:
+        found: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = {name: _lenient(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+        found = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return found
+
+
+def _lenient(column: pa.Array) -> list[Any]:
+    if pa.types.is_struct(column.type):
+        return [{"bytes": data} for data in column.field("bytes").to_pylist()]
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return list(column.to_pylist())
+    kind = pa.binary() if pa.types.is_string(column.type) else pa.large_binary()
+    return [None if data is None else data.decode("utf-8", "surrogateescape") for data in column.view(kind).to_pylist()]
+
+
+def _is_of_file(error: Exception) -> bool:
+    """Whether what the file holds is at fault. Arrow says so with an OSError too, which has no number as those of disks have."""
+    return not isinstance(error, OSError) or (type(error) is OSError and error.errno is None)
 
 
 def _row(params: CorpusParams, shard: ShardFile, columns: _Columns, record: dict[str, Any], number: int) -> CorpusRow:
@@ -63,7 +97,7 @@ def _row(params: CorpusParams, shard: ShardFile, columns: _Columns, record: dict
     key = record[columns.key] if columns.key is not None else None
     alt = record[columns.alt] if columns.alt is not None else None
     place = CorpusRow(
-        key=f"{number:09d}" if key is None else str(key),
+        key=f"{number:09d}" if key is None else storable(str(key)),
         path=shard.location,
         offset=-1,
         size=len(data or b""),

@@ -8,6 +8,7 @@ from pipeline.corpus.formats.describe import failed, source_of
 from pipeline.corpus.lines import read_lines
 from pipeline.corpus.params import CorpusParams
 from pipeline.storage import Storage
+from schemas.names import storable
 from schemas.rows import TEXT_FORMAT, CorpusRow
 
 
@@ -28,7 +29,7 @@ def _row(params: CorpusParams, shard: ShardFile, line: bytes, number: int) -> Co
     if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
         return failed(place, reason="unreadable", detail=f"the line has no '{name}'")
     alt, width, height = (record.get(field) for field in (params.alt_field, "width", "height"))
-    given = {"key": str(key), "alt": alt if isinstance(alt, str) and alt.strip() else None, **source_of(record)}
+    given = {"key": storable(str(key)), "alt": alt if isinstance(alt, str) and alt.strip() else None, **source_of(record)}
     has_size = all(isinstance(side, int) and side > 0 for side in (width, height))
     return place.model_copy(update={**given, "width": width, "height": height} if has_size else given)
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 from pipeline.corpus.formats.table import Format
-from pipeline.corpus.listing import Listing
+from pipeline.corpus.listed.listing import Listing
 from pipeline.corpus.params import CorpusParams
 
 _log = logging.getLogger(__name__)
@@ -15,6 +15,12 @@ def finished_shards(listing: Listing) -> set[str]:
     """What has its `NNNNN_stats.json`: the paths before it. Empty where img2dataset has finished nothing, or did not write this."""
     found = (re.fullmatch(r"((?:.*/)?\d+)_stats\.json", entry.path) for entry in listing.files)
     return {match[1] for match in found if match}
+
+
+def is_own(path: str, finished: set[str]) -> bool:
+    """Whether a file is img2dataset's own table or statistics of a finished shard, and no shard itself."""
+    stem, _, end = path.rpartition("_stats.json")
+    return (stem in finished and not end) or (path.endswith(".parquet") and path.removesuffix(".parquet") in finished)
 
 
 def only_finished(params: CorpusParams, corpus_format: Format, listing: Listing, finished: set[str]) -> Listing:

@@ -1,0 +1,1 @@
+"""What lies under corpus.path: where that is, what is there, and how it is counted."""

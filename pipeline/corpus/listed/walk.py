@@ -1,0 +1,115 @@
+"""One look at everything below the corpus' root, links followed. Knows no format, and opens no file."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.corpus.params import CorpusError
+from pipeline.storage import Entry, Storage, timed_version
+from schemas.names import storable
+
+Identity = tuple[int, int]
+_SCRATCH = frozenset(("_tmp", "_temporary", "__MACOSX", "lost+found"))
+
+
+def is_scratch(path: str) -> bool:
+    """Whether a path is hidden, or lies in a folder that other tools keep for themselves."""
+    return any(part.startswith(".") or part in _SCRATCH for part in path.split("/"))
+
+
+@dataclass
+class Seen:
+    """The files below a root; and by reason the paths of what is there and is no file that could be read."""
+
+    files: list[Entry] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+
+
+def look(storage: Storage, *, deep: bool = True) -> Seen:
+    """What lies below the root now, by path; nothing where there is no such root. `deep=False`: of its own files alone.
+
+    Links to files and folders are followed, wherever they lead. A folder is listed once, without a link where it can be reached so; a link
+    that leads to it again, or to a folder that holds the root, is named `link_again`.
+
+    Raises: CorpusError where a folder may not be read.
+    """
+    root = storage.local_root
+    if root is None:
+        return Seen(storage.walk() if deep else storage.files())
+    seen = Seen()
+    if root.is_dir():
+        _LocalWalk(root, seen).run(deep=deep)
+    seen.files.sort(key=lambda entry: entry.path)
+    seen.unread.sort()
+    return seen
+
+
+class _LocalWalk:
+    """A walk with `os.scandir`; links to folders wait until all that needs no link is listed."""
+
+    def __init__(self, root: Path, seen: Seen) -> None:
+        self.root, self.seen = root, seen
+        whole = root.resolve()
+        self.listed = {_identity(folder.stat()) for folder in (whole, *whole.parents)}
+        self.waiting: list[tuple[str, str]] = []
+
+    def run(self, *, deep: bool) -> None:
+        """List everything; links to folders in order of their paths, those that they lead to last."""
+        self._folder(str(self.root), "", deep=deep)
+        while self.waiting:
+            links, self.waiting = sorted(self.waiting), []
+            for path, inner in links:
+                if self._is_new(Path(path).stat()):
+                    self._folder(path, inner, deep=True)
+                else:
+                    self.seen.unread.append((storable(inner), "link_again"))
+
+    def _is_new(self, found: os.stat_result) -> bool:
+        identity = _identity(found)
+        is_new = identity not in self.listed
+        self.listed.add(identity)
+        return is_new
+
+    def _folder(self, folder: str, inner: str, *, deep: bool) -> None:
+        waiting = [(folder, inner)]
+        while waiting:
+            path, below = waiting.pop()
+            for entry in self._entries(path, below):
+                name = f"{below}/{entry.name}" if below else entry.name
+                if self._is_folder(entry, name) and deep:
+                    if entry.is_symlink():
+                        self.waiting.append((entry.path, name))
+                    elif self._is_new(entry.stat(follow_symlinks=False)):
+                        waiting.append((entry.path, name))
+
+    def _entries(self, folder: str, inner: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as found:
+                yield from found
+        except PermissionError as error:
+            if not is_scratch(inner):
+                where = storable(folder)
+                raise CorpusError(f"{where}: this folder may not be read: give rights to it, or move it out of corpus.path") from error
+            self.seen.unread.append((storable(inner), "hidden"))
+        except FileNotFoundError:
+            return
+
+    def _is_folder(self, entry: os.DirEntry[str], name: str) -> bool:
+        """Whether it is one; files are entered here, and what is neither is named."""
+        try:
+            found = entry.stat()
+        except OSError:
+            reason = "dangling_link" if entry.is_symlink() else "gone"
+            self.seen.unread.append((storable(name), reason))
+            return False
+        if stat.S_ISREG(found.st_mode):
+            self.seen.files.append(Entry(storable(name), found.st_size, timed_version(found.st_size, found.st_mtime)))
+        elif not stat.S_ISDIR(found.st_mode):
+            self.seen.unread.append((storable(name), "no_file"))
+        return stat.S_ISDIR(found.st_mode)
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino

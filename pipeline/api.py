@@ -14,7 +14,8 @@ from pipeline.config.graph import Node, build_graph
 from pipeline.config.model import Config, ConfigError, Placement
 from pipeline.config.read import load_config
 from pipeline.config.registry import STAGES
-from pipeline.corpus.update import MapShards, thread_map, update_index
+from pipeline.corpus.listed.account import Account
+from pipeline.corpus.update import MapShards, thread_map, update_corpus
 from pipeline.given.matching import Matched, match_given
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
@@ -42,15 +43,15 @@ class Job:
         Raises: CorpusError where there is no corpus; StorageError where the workdir cannot be written.
         """
         try:
-            units = update_index(self.config.corpus, self.ledger.workdir, map_shards)
+            found = update_corpus(self.config.corpus, self.ledger.workdir, map_shards)
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise StorageError(f"{error.filename or self.config.workdir} cannot be read or written: {error.strerror}") from error
         given = {
-            node.name: match_given(node.name, self.config.given[node.name], units, self.ledger.workdir)
+            node.name: match_given(node.name, self.config.given[node.name], found.units, self.ledger.workdir)
             for node in self.graph
             if node.name in self.config.given
         }
-        return State(self.graph, units, self.ledger, given, self.config.corpus.block_images)
+        return State(self.graph, found.units, self.ledger, given, self.config.corpus.block_images, found.account)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Outcome:
     run_id: str | None
     logs: str | None
     given: Sequence[Matched] = ()
+    account: Account = Account()
 
 
 def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = False) -> Job:
@@ -154,7 +156,7 @@ def _refuse(failed: list[Check]) -> None:
 def _outcome(state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None) -> Outcome:
     num_failed = sum(stage.images.get("failed", 0) for stage in count_statuses(state))
     num_images = sum(item.num_images for item in state.items(state.graph[0].name))
-    return Outcome(figures, num_images, num_failed, time.monotonic() - started, run_id, logs, list(state.given.values()))
+    return Outcome(figures, num_images, num_failed, time.monotonic() - started, run_id, logs, list(state.given.values()), state.account)
 
 
 def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:

@@ -71,10 +71,12 @@ def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> No
     from pipeline.ledger.why import plan_of
 
     with _user_errors(f"fgdata plan {config}"):
-        state = open_job(config, until).state()
+        job = open_job(config, until)
+        state = job.state()
         plans, given = plan_of(state), list(state.given.values())
         content = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
-        _say(as_json, content, "\n".join([*(matched.line() for matched in given), _plan_table(plans)]))
+        content |= {**state.account.as_json(), "unit_size": job.config.corpus.unit_size}
+        _say(as_json, content, "\n".join([*state.account.lines(), *(matched.line() for matched in given), _plan_table(plans)]))
 
 
 @app.command()
@@ -126,7 +128,8 @@ def status(config: ConfigPath, as_json: AsJson = False) -> None:
             counts = ", ".join(f"{count} {name}" for name, count in stage["images"].items())
             reasons = ", ".join(f"{name} {count}" for name, count in stage["reasons"].items())
             lines.append(f"  {stage['name']:<15} {counts}{f'  ({reasons})' if reasons else ''}")
-        _say(as_json, {"images_in": images_in, "stages": stages}, "\n".join(lines))
+        content = {"images_in": images_in, "stages": stages, "corpus": state.account.as_json(), "left_out": state.account.counts()}
+        _say(as_json, content, "\n".join([*state.account.lines(), *lines]))
 
 
 @app.command()
@@ -281,6 +284,7 @@ def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None
         "given": [matched.as_json() for matched in outcome.given],
         "images": outcome.num_images,
         "failed": outcome.num_failed,
+        "left_out": outcome.account.counts(),
         "seconds": round(outcome.seconds, 3),
         "stages": {name: figures.as_json() for name, figures in outcome.figures.items()},
     }
@@ -291,7 +295,7 @@ def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None
 
 
 def _outcome_line(outcome: "Outcome") -> str:
-    given = [matched.line() for matched in outcome.given]
+    given = [*outcome.account.lines()[1:], *(matched.line() for matched in outcome.given)]
     if outcome.run_id is None:
         return "\n".join([*given, f"nothing to be done: all stages hold all {outcome.num_images} images"])
     lines = [

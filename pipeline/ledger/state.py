@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pipeline.config.graph import Node
 from pipeline.corpus.index import Unit
+from pipeline.corpus.listed.account import Account
 from pipeline.corpus.params import BLOCK_IMAGES
 from pipeline.given.matching import NOTHING, Matched
 from pipeline.ledger.blocks import Blocks
@@ -37,11 +38,13 @@ class State:
         ledger: Ledger,
         given: Mapping[str, Matched] | None = None,
         block_images: int = BLOCK_IMAGES,
+        account: Account | None = None,
     ) -> None:
         self.graph = list(graph)
         self.nodes = {node.name: node for node in graph}
         self.ledger = ledger
         self.given = given or {}
+        self.account = account or Account()
         has_blocks = any(node.scope == "block" for node in graph)
         self._items = Items(units, Blocks(ledger.workdir, units, block_images) if has_blocks else None)
         self._listed = {

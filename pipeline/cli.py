@@ -74,7 +74,7 @@ def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> No
         job = open_job(config, until)
         state = job.state()
         plans, given = plan_of(state), list(state.given.values())
-        content = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
+        content: dict[str, Any] = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
         content |= {**state.account.as_json(), "unit_size": job.config.corpus.unit_size}
         _say(as_json, content, "\n".join([*state.account.lines(), *(matched.line() for matched in given), _plan_table(plans)]))
 

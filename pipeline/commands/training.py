@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel
 
+from pipeline.config.apart import check_apart
 from pipeline.config.model import ConfigError
 from pipeline.config.read import validated
+from pipeline.config.text import expanded, read_yaml
 from stages.train.config import Stage1, Stage2, TrainConfig, TrainError, TrainPlacement
 
 if TYPE_CHECKING:
@@ -31,30 +32,25 @@ def load_train_config(path: Path) -> TrainConfig:
 
     Raises: ConfigError with one line for whatever is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; docs/training.md shows one") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    written = read_yaml(path, "docs/training.md shows one")
+    content = written.content
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold the keys {', '.join(TrainConfig.model_fields)}")
     try:
         blocks = {name: validated(model, content[name] or {}, name) for name, model in _BLOCKS.items() if name in content}
         config = validated(TrainConfig, {**content, **blocks}, "")
+        return _located(config, path.absolute().parent)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    folder = path.absolute().parent
-    local = folder / Path(config.model).expanduser()
-    if "://" in config.out:
-        raise ConfigError(f"{path}: out is '{config.out}': checkpoints need a folder that all processes mount")
-    return config.model_copy(
-        update={
-            "model": str(local.resolve()) if local.is_dir() else config.model,
-            "dataset": _located(folder, config.dataset),
-            "out": _located(folder, config.out),
-        }
-    )
+        raise ConfigError(f"{path}{written.where(str(error))}: {error}") from error
+
+
+def _located(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The configuration with absolute places, which are apart."""
+    model, dataset, out = (expanded(getattr(config, name), folder, name) for name in ("model", "dataset", "out"))
+    if "://" in out:
+        raise ConfigError(f"out is '{out}': checkpoints need a folder that all processes mount")
+    check_apart({"dataset": dataset}, {"out": out})
+    return config.model_copy(update={"model": model if Path(model).is_dir() else config.model, "dataset": dataset, "out": out})
 
 
 def train(path: Path, stage: int, watch: "Callable[[Report], None] | None" = None) -> Path:
@@ -227,10 +223,6 @@ def _need_torch() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-
-
-def _located(folder: Path, place: str) -> str:
-    return place if "://" in place else str((folder / Path(place).expanduser()).resolve())
 
 
 def _line(name: str, value: float | None, low: float | None, high: float | None, blind: float | None) -> str:

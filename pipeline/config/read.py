@@ -2,16 +2,16 @@
 
 import dataclasses
 import difflib
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from pipeline.config.apart import check_apart, places_read, places_written
 from pipeline.config.model import Config, ConfigError, ExportTo, Placement
 from pipeline.config.registry import PROMPT_FOLDERS, ROLES, STAGES, is_carried, model_path
+from pipeline.config.text import expanded, read_yaml
 from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import GivenParams
 from pipeline.given.tables import TABLES
@@ -30,18 +30,13 @@ def load_config(path: Path, *, allow_unverified: bool = False) -> Config:
 
     Raises: ConfigError with one line for whatever is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; `fgdata init` writes one") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
+    written = read_yaml(path, "`fgdata init` writes one")
+    if not isinstance(written.content, dict):
         raise ConfigError(f"{path}: must hold the blocks {', '.join(_BLOCKS)}")
     try:
-        return _Reader(path, content, allow_unverified).config()
+        return _Reader(path, written.content, allow_unverified).config()
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}{written.where(str(error))}: {error}") from error
 
 
 class _Reader:
@@ -58,17 +53,18 @@ class _Reader:
                 raise ConfigError(f"the block {block} is missing")
         engines = self._engines()
         export = self.content.get("export")
-        export_to = self._located(validated(ExportTo, export, "export").to) if export else None
+        export_to = self._located(validated(ExportTo, export, "export").to, "export.to") if export else None
         written = self._stages()
         given = self._given(written)
         computed = [name for name in written if name not in given or given[name].missing == "compute"]
         around = Surroundings(written, computed, engines, self._domain(), self.allow_unverified, export_to)
         stages = {name: STAGES[name].resolved(params, around) for name, params in written.items()}
         _check_together(stages, dataclasses.replace(around, stages=stages))
-        return Config(
+        workdir, corpus = self._located(self.content["workdir"], "workdir"), self._corpus()
+        config = Config(
             path=self.path.absolute(),
-            workdir=self._located(str(self.content["workdir"])),
-            corpus=self._corpus(),
+            workdir=workdir,
+            corpus=corpus,
             engines=engines,
             stages=stages,
             placement=self._placement(),
@@ -76,15 +72,21 @@ class _Reader:
             prompts_dir=self._prompts_dir(),
             given=given,
         )
+        check_apart(places_read(config), places_written(config))
+        return config
 
     def _prompts_dir(self) -> Path | None:
         named = self.content.get("prompts_dir")
-        return PROMPT_FOLDERS.get(named) or Path(self._located(named)) if named else None
+        if not named:
+            return None
+        if isinstance(named, str) and named in PROMPT_FOLDERS:
+            return PROMPT_FOLDERS[named]
+        return Path(self._located(named, "prompts_dir"))
 
     def _corpus(self) -> CorpusParams:
         corpus = validated(CorpusParams, self.content["corpus"], "corpus")
-        hashes = corpus.benchmark_hashes and self._located(corpus.benchmark_hashes)
-        return corpus.model_copy(update={"path": self._located(corpus.path), "benchmark_hashes": hashes})
+        hashes = corpus.benchmark_hashes and self._located(corpus.benchmark_hashes, "corpus.benchmark_hashes")
+        return corpus.model_copy(update={"path": self._located(corpus.path, "corpus.path"), "benchmark_hashes": hashes})
 
     def _engines(self) -> dict[str, Spec]:
         blocks = _mapping(self.content.get("engines") or {}, "engines")
@@ -105,7 +107,7 @@ class _Reader:
             if not Path(model_path(spec.model)).is_dir():
                 raise ConfigError(f"{where}.model is '{spec.model}', which is no checkpoint of the demo")
             return spec
-        local = self._located(spec.model)
+        local = self._located(spec.model, f"{where}.model")
         if Path(local).is_dir():
             return spec.model_copy(update={"model": local})
         if spec.model.startswith((".", "/", "~")) or spec.model.count("/") != 1:
@@ -127,11 +129,11 @@ class _Reader:
         block = self.content.get("domain")
         if not isinstance(block, str):
             return validated(Domain, _mapping(block or {}, "domain"), "domain")
-        path = Path(self._located(block))
+        path = Path(self._located(block, "domain"))
         try:
-            return validated(Domain, _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)), str(path))
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            raise ConfigError(f"domain: {path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+            return validated(Domain, _mapping(read_yaml(path, "correct the block domain").content, str(path)), str(path))
+        except ConfigError as error:
+            raise ConfigError(f"domain: {error}") from error
 
     def _given(self, stages: Mapping[str, StageParams]) -> dict[str, GivenParams]:
         blocks = _mapping(self.content.get("given") or {}, "given")
@@ -147,7 +149,7 @@ class _Reader:
         problem = given.misfit(name)
         if problem is not None:
             raise ConfigError(f"{where}.{problem}")
-        return given.model_copy(update={"path": self._located(given.path)})
+        return given.model_copy(update={"path": self._located(given.path, f"{where}.path")})
 
     def _placement(self) -> Placement:
         block = dict(_mapping(self.content.get("placement") or {}, "placement"))
@@ -156,9 +158,8 @@ class _Reader:
         read = {name: validated(Resources, fields, f"placement.stages.{name}") for name, fields in resources.items()}
         return validated(Placement, block, "placement").model_copy(update={"stages": read})
 
-    def _located(self, place: str) -> str:
-        place = os.path.expandvars(place)
-        return place if "://" in place else str((self.folder / Path(place).expanduser()).resolve())
+    def _located(self, place: str, where: str) -> str:
+        return expanded(place, self.folder, where)
 
 
 def _check_together(stages: Mapping[str, StageParams], around: Surroundings) -> None:

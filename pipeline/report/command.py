@@ -4,12 +4,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.apart import check_apart, places_read, places_written
+from pipeline.config.read import load_config
 from pipeline.report.build import write_report
 
 
 def report(config: Path, against: Path | None, out: Path, num_samples: int, max_images: int) -> tuple[dict[str, Any], str]:
     """Write the report; returns its record, and what to say."""
     configs = [config] if against is None else [config, against]
+    for each in map(load_config, configs):
+        check_apart({**places_read(each), **places_written(each)}, {"--out": str(out.absolute())})
     record = write_report(configs, out, num_samples, max_images, datetime.now().astimezone())
     lines = [f"wrote {out / 'index.html'}"]
     for run in record["runs"]:

@@ -1,0 +1,134 @@
+"""Inputs and outputs never meet: no place that is written lies in, around or at one that is read, nor at another that is written."""
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.config.model import Config, ConfigError
+from pipeline.corpus.params import expand_braces
+
+_MAGIC = re.compile(r"[*?\[]")
+_LOCAL = ("file", "local")
+_ONE_STORE = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder or file, and what of it is meant: the parts of a pattern below it; none where all of it is. `store`: "" if local."""
+
+    store: str
+    parts: tuple[str, ...]
+    pattern: tuple[str, ...] = ()
+
+
+def check_apart(read: Mapping[str, str], written: Mapping[str, str]) -> None:
+    """Compare absolute paths or URLs, by the names that messages call them. Links and mounts are looked through.
+
+    Raises: ConfigError with the first two that meet.
+    """
+    names = list(written)
+    for position, name in enumerate(names):
+        others = {**read, **{other: written[other] for other in names[:position]}}
+        for other, place in others.items():
+            relation = _relation(written[name], place)
+            if relation is not None:
+                meets = f"{name} is {written[name]}, {relation} {other}, {place}"
+                raise ConfigError(f"{meets}: what is written needs a folder of its own, beside what is read")
+
+
+def places_read(config: Config) -> dict[str, str]:
+    """What a run reads, by the names of the configuration's keys."""
+    return {"corpus.path": config.corpus.path, **{f"given.{name}.path": given.path for name, given in config.given.items()}}
+
+
+def places_written(config: Config) -> dict[str, str]:
+    """What a run writes."""
+    return {"workdir": config.workdir, **({"export.to": config.export_to} if config.export_to else {})}
+
+
+def _relation(written: str, other: str) -> str | None:
+    """How a place that is written stands to another one; None where they are apart."""
+    found = None
+    for out in _places(written, may_be_pattern=False):
+        for place in _places(other, may_be_pattern=True):
+            for each in (place, *_linked(place)):
+                found = found or _meets(out, each)
+    return found
+
+
+def _meets(out: _Place, other: _Place) -> str | None:
+    if out.store != other.store:
+        return None
+    if (below := _below(out, other)) is not None:
+        if not other.pattern:
+            return "inside" if below else "the same as"
+        return "inside" if _may_hold(other.pattern, below) else None
+    return "around" if _below(other, out) is not None else None
+
+
+def _may_hold(pattern: tuple[str, ...], below: tuple[str, ...]) -> bool:
+    """Whether a file that the pattern names could lie in this folder, both relative to one root."""
+    for position, part in enumerate(pattern):
+        if part == "**" or position == len(below):
+            return True
+        if not fnmatch.fnmatchcase(below[position], part):
+            return False
+    return False
+
+
+def _below(inner: _Place, outer: _Place) -> tuple[str, ...] | None:
+    """The parts of a place below another one that holds it; None where it does not."""
+    size = len(outer.parts)
+    if inner.parts[:size] == outer.parts:
+        return inner.parts[size:]
+    if inner.store or (root := _identity(outer.parts)) is None:
+        return None
+    for end in range(len(inner.parts), 0, -1):  # a mount, or a file system that ignores case
+        if _identity(inner.parts[:end]) == root:
+            return inner.parts[end:]
+    return None
+
+
+def _identity(parts: tuple[str, ...]) -> tuple[int, int] | None:
+    try:
+        found = Path(*parts).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _places(path: str, *, may_be_pattern: bool) -> list[_Place]:
+    protocol, mark, rest = path.partition("://")
+    if mark and protocol not in _LOCAL:
+        store = _ONE_STORE.get(protocol, protocol)
+        items = expand_braces(rest) if may_be_pattern else [rest]
+        found = [_split(store, tuple(part for part in item.split("/") if part)) for item in items]
+        return found if may_be_pattern else [_Place(store, place.parts + place.pattern) for place in found]
+    local = rest if mark else path
+    if not may_be_pattern or Path(local).exists() or not re.search(r"[*?\[{]", local):
+        return [_Place("", Path(local).resolve().parts)]
+    split = [_split("", PurePosixPath(item).parts) for item in expand_braces(local)]
+    return [_Place("", Path(*place.parts).resolve().parts, place.pattern) for place in split]
+
+
+def _split(store: str, parts: tuple[str, ...]) -> _Place:
+    first = next((number for number, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+    return _Place(store, parts[:first], parts[first:])
+
+
+def _linked(place: _Place) -> Iterator[_Place]:
+    """Where links directly below a local folder lead."""
+    if place.store or not place.parts:
+        return
+    try:
+        with os.scandir(Path(*place.parts)) as entries:
+            links = [entry.path for entry in entries if entry.is_symlink()]
+    except OSError:
+        return
+    targets = {Path(link).resolve() for link in links}
+    folders = {target for target in targets if target.is_dir()}
+    yield from (_Place("", folder.parts) for folder in folders)
+    yield from (_Place("", folder.parts, ("*",)) for folder in {target.parent for target in targets - folders})

@@ -7,22 +7,18 @@ Words and values only; knows no edit, no image, no engine.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
-from schemas.rows import ATTRIBUTE_TYPES
-from stages.words.lexicon import TYPES_OF_VALUE
+from stages.words.lexicon import TINTS, TYPES_OF_VALUE
 from stages.words.nouns import singular
 from stages.words.related_words import AXES, CANONICAL, MIXING, OPPOSED, RELATED, SHADED
+from stages.words.values import Value as Value
+from stages.words.values import values_in as values_in  # where it was before
 
-
-class Value(NamedTuple):
-    """A value and what it is a value of: an attribute type, `object`, or another edit type."""
-
-    type: str
-    value: str
-
-
-_SHADES = {"light": "light", "pale": "light", "soft": "light", "pastel": "light", "dark": "dark", "deep": "dark"}
+_SHADES = {
+    **dict.fromkeys(("light", "pale", "soft", "pastel", "lighter", "paler"), "light"),
+    **dict.fromkeys(("dark", "deep", "darker", "deeper"), "dark"),
+}
+_TINTS = TINTS - TYPES_OF_VALUE["colour"] - set(_SHADES)  # "hot" of hot pink, "sky" of sky blue
 # Bare shades and what they are plainly not.
 _NEVER = {
     "dark": frozenset("white cream beige yellow pink peach".split()),
@@ -30,7 +26,6 @@ _NEVER = {
 }
 _OF_MANY_SCALES = ("size", "state")  # a value that no list knows is of another scale than those that are known
 _FILLERS = frozenset("very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color".split())
-_WORD = re.compile(r"[^\W\d_][\w'-]*")
 
 
 @lru_cache(maxsize=1 << 17)
@@ -87,19 +82,6 @@ def is_listed(kind: str, value: str) -> bool:
 def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
     """The values of `other` that are false of a thing of which `own` is all that is known: those that `own` rules out."""
     return [one for one in other if is_ruled_out(one.type, one.value, own)]
-
-
-@lru_cache(maxsize=16384)
-def values_in(text: str) -> tuple[Value, ...]:
-    """The attribute values that a text states, in order, with their shade: "a dark red wooden box" has two."""
-    words = [match.group().lower() for match in _WORD.finditer(text)]
-    found = []
-    for i, word in enumerate(words):
-        shade = words[i - 1] if i and words[i - 1] in _SHADES else ""
-        for kind in ATTRIBUTE_TYPES:
-            if word in TYPES_OF_VALUE[kind]:
-                found.append(Value(kind, f"{shade} {word}" if shade and kind == "colour" else word))
-    return tuple(dict.fromkeys(found))
 
 
 def neighbours(kind: str, value: str, among: Iterable[str]) -> list[str]:
@@ -167,8 +149,10 @@ def _are_near_colours(a: str, b: str) -> bool:
 def _shaded(colour: str) -> tuple[str, str]:
     """("dark", "red") of "deep red"; the shade is empty where none is said."""
     words = colour.split()
+    rest = [word for word in words if word not in _SHADES]
+    if not rest:
+        return "", _SHADES[words[-1]]
     shade = next((_SHADES[word] for word in words[:-1] if word in _SHADES), "")
-    rest = [word for word in words if word not in _SHADES] or [_SHADES[words[-1]]]
     return shade, _canonical("colour", " ".join(rest))
 
 
@@ -189,16 +173,17 @@ def _parts(value: str) -> tuple[str, ...]:
     parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
     cleaned = []
     for part in (mixed for one in parts for mixed in _mixed(one)):
-        words = [re.sub(r"[-_](?:colou?red|patterned)$", "", word) for word in part.split()]
+        words = [re.sub(r"[-_](?:colou?red|toned|tinted|patterned)$", "", word) for word in part.split()]
         words = [word for word in words if word not in _FILLERS and word not in ("a", "an", "the")] or words
         cleaned.append(" ".join(words))
     return tuple(part for part in cleaned if part)
 
 
 def _mixed(value: str) -> list[str]:
-    """The colours that a hyphen joins: "blue-green" is near both."""
-    shade, _, colours = value.rpartition(" ")
-    parts = colours.split("-")
-    if len(parts) == 1 or colours in CANONICAL["colour"] or not all(is_listed("colour", part) for part in parts):
+    """The colours that one value joins: "blue-green" and "lime green" are near both; "sky blue" is a blue."""
+    words = [word for word in re.split(r"[ -]", value) if word not in _TINTS]
+    shades = [word for word in words if word in _SHADES]
+    colours = [word for word in words if word not in _SHADES]
+    if value in CANONICAL["colour"] or not colours or not all(is_listed("colour", word) for word in colours):
         return [value]
-    return [f"{shade} {part}".strip() for part in parts]
+    return [" ".join((*shades[:1], colour)) for colour in colours]

@@ -18,8 +18,8 @@ _STOPS = frozenset(
     "gets keeps sees makes has hosts hugs tells seen set clad written slung strewn spread spun hung bent drawn woven laid overlaid "
     "inlaid torn worn built broken eaten hidden emphasize exhibit extend contribute provide create suggest depict reveal reach boast "
     "reflect become seem remain resemble beneath atop beyond underneath amidst amid throughout except among until per aboard nor via "
-    "alongside plus past due since without further otherwise away well upward upwards downward downwards forward outward inward "
-    "skyward together almost somewhat even perhaps ahead however apart aloft rather backwards backward now already again overhead "
+    "alongside plus past due since without further otherwise away well upward upwards downward downwards forward outward inward about "
+    "go skyward together almost somewhat even perhaps ahead however apart aloft rather backwards backward now already again overhead "
     "instead enough still inside outside ago visible present available adjacent similar different reminiscent typical ready capable "
     "perpendicular diagonally else such darker lighter larger smaller bigger taller shorter thicker thinner wider higher longer "
     "closer brighter bolder".split()
@@ -66,15 +66,17 @@ def _phrase_at(text: str, words: Sequence[_Word], first: int) -> int | None:
     word = words[first]
     if word.is_determiner:
         last = _end_of(text, words, first, first)
-        is_singular = word.text in _SINGULAR_DETERMINERS and last == first + 1 and is_plural(words[last].text)
-        return last if last > first and not (is_singular and word.text == "that") else None
+        before = words[first - 1] if first else None
+        is_relative = word.text == "that" and before is not None and before.end + 1 == word.start and not before.is_stop
+        return last if last > first and not is_relative else None
     if word.is_stop or word.text == "no":
         return None
     last = _end_of(text, words, first, first)
     if types_of(word.text) and last > first and not types_of(words[last].text) and not looks_like_adjective(words[last].text):
         return last
     opened = first > 0 and words[first - 1].text in _OPENERS and not text[words[first - 1].end : word.start].strip()
-    return last if opened and is_plural(words[last].text) and last - first < 3 else None
+    follows = last + 1 < len(words) and words[last + 1].is_determiner and words[last + 1].start == words[last].end + 1
+    return last if opened and is_plural(words[last].text) and last - first < 3 and not follows else None
 
 
 def _end_of(text: str, words: Sequence[_Word], first: int, start: int) -> int:
@@ -135,7 +137,8 @@ def _is_loose(words: Sequence[_Word], last: int) -> bool:
         return True
     if looks_like_participle(word):
         return True
-    follows = last + 1 < len(words) and words[last + 1].is_determiner and words[last + 1].start == words[last].end + 1
+    after = words[last + 1] if last + 1 < len(words) else None
+    follows = after is not None and after.is_determiner and after.text != "that" and after.start == words[last].end + 1
     return follows and is_plural(word) and not _is_adjective(before.text)
 
 

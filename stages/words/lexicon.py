@@ -1,24 +1,22 @@
 """Closed lists of words: what a chunker stops at, what is no region, and which values belong to which attribute type."""
 
 DETERMINERS = frozenset(
-    "a an the this that these those some several many few both each every another his her its their my your our "
-    "one two three four five six seven eight nine ten eleven twelve".split()
+    "a an the this that these those some several many few both each every another his her its their my your our one two three four "
+    "five six seven eight nine ten eleven twelve".split()
 )
 PRONOUNS = frozenset(
     "it he she they we you i him her them us this that these those who which what itself himself herself themselves".split()
 )
 # Where a noun phrase ends when nothing parses it: prepositions, conjunctions, auxiliaries, verbs that captions use.
 BOUNDARIES = frozenset(
-    "of in on at by with from to into onto over under above below behind beside besides between near next against along "
-    "across around through inside outside within without toward towards upon off out up down for as than like during "
-    "and or but while where when who which that whose because although though if so then there here "
-    "is are was were be been being am has have had having do does did can could will would may might must shall should "
-    "stand stands standing stood sit sits sitting sat lie lies lying lay hang hangs hanging hold holds holding held "
-    "wear wears wearing worn rest rests resting rested lean leans leaning face faces facing fill fills filled "
-    "look looks looking walk walks walking run runs running show shows showing shown show appear appears appearing "
-    "cover covers covered surround surrounds surrounded feature features featuring include includes including "
-    "contain contains containing make makes making made take takes taking give gives giving cast casts casting "
-    "not very also just only quite too both".split()
+    "of in on at by with from to into onto over under above below behind beside besides between near next against along across around "
+    "through inside outside within without toward towards upon off out up down for as than like during and or but while where when "
+    "who which that whose because although though if so then there here is are was were be been being am has have had having do does "
+    "did can could will would may might must shall should stand stands standing stood sit sits sitting sat lie lies lying lay hang "
+    "hangs hanging hold holds holding held wear wears wearing worn rest rests resting rested lean leans leaning face faces facing "
+    "fill fills filled look looks looking walk walks walking run runs running show shows showing shown appear appears appearing cover "
+    "covers covered surround surrounds surrounded feature features featuring include includes including contain contains containing "
+    "make makes making made take takes taking give gives giving cast casts casting not very also just only quite too both".split()
 )
 NUMBERS = {
     word: number for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)
@@ -26,23 +24,43 @@ NUMBERS = {
 SEVERAL = frozenset("several some many few various numerous multiple these those".split())
 
 _COLOURS = (
-    "red orange yellow green blue purple pink brown black white grey gray beige tan cream golden gold silver bronze maroon "
-    "navy teal turquoise cyan magenta violet lavender olive khaki crimson scarlet burgundy ivory charcoal "
-    "indigo fuchsia off-white greyish reddish bluish greenish brownish yellowish pinkish purplish"
+    "red orange yellow green blue purple pink brown black white grey gray beige tan cream golden gold silver bronze maroon navy teal "
+    "turquoise cyan magenta violet lavender olive khaki crimson scarlet burgundy ivory charcoal indigo fuchsia off-white greyish "
+    "grayish reddish bluish greenish brownish yellowish pinkish purplish orangish blackish whitish silvery creamy amber aqua azure "
+    "cerulean chocolate copper coral lilac lime mauve mint mustard peach plum rose rust salmon sand wine ebony auburn blonde blond "
+    "multicolored multi-colored multicoloured dark light pale darker lighter paler"
 )
 _MATERIALS = (
-    "wooden wood metal metallic plastic glass ceramic leather fabric cloth cotton wool woolen woollen silk denim paper "
-    "cardboard stone marble concrete brick rubber rattan wicker velvet suede steel iron brass copper aluminium aluminum "
-    "porcelain clay straw bamboo vinyl foam fur crochet linen canvas granite"
+    "wooden wood metal metallic plastic plastics glass glassy ceramic ceramics leather fabric fabrics textile cloth cotton wool "
+    "woolen woollen silk denim paper cardboard stone marble concrete brick rubber rattan wicker velvet suede steel stainless iron "
+    "brass bronze copper tin chrome aluminium aluminum porcelain china clay terracotta straw reed bamboo cork plywood vinyl foam "
+    "acrylic nylon polyester silicone satin lace felt mesh fur furry crochet crocheted knit knitted linen canvas granite slate "
+    "plaster stucco crystal asphalt cement cobblestone gravel dirt hardwood oak mahogany pine sandstone limestone tile wire silvery"
 )
 _PATTERNS = (
-    "plain striped stripy stripey spotted dotted checkered checked plaid floral patterned printed polka-dotted zigzag solid speckled woven "
-    "perforated studded textured logo camouflage gingham tartan"
+    "plain striped stripy stripey stripe stripes spotted spots dotted dots checkered chequered checked check checkerboard plaid "
+    "floral flowered flowery patterned unpatterned pattern printed print polka-dotted polka-dot zigzag chevron solid solid-colored "
+    "uniform speckled mottled marbled woven perforated holed studded textured quilted ribbed corrugated embroidered logo lettered "
+    "lettering letters text camouflage gingham tartan paisley tiled paneled panelled mosaic geometric tie-dye tie-dyed"
 )
-_SIZES = "small medium large big tiny huge little tall short long wide narrow thick thin miniature giant medium-sized"
-_TRANSPARENCIES = "transparent translucent opaque clear see-through frosted"
-_STATES = "open closed wet dry broken intact empty full clean dirty new old rusty folded unfolded lit unlit ripe unripe cut whole"
-_SHAPES = "round square rectangular oval triangular circular curved flat cylindrical spherical star-shaped heart-shaped pointed"
+_SIZES = (
+    "small medium large big tiny huge little tall short long wide narrow thick thin miniature mini giant medium-sized mid-sized "
+    "enormous massive oversized petite skinny slender slim vast broad deep shallow low smaller larger bigger longer shorter taller "
+    "wider narrower thicker thinner smallest largest biggest longest shortest tallest widest"
+)
+_TRANSPARENCIES = "transparent translucent opaque clear see-through frosted semi-transparent"
+_STATES = (
+    "open opened closed shut ajar wet dry dried broken intact cracked damaged ruined empty unfilled full filled clean spotless dirty "
+    "soiled stained muddy dusty new old older aged ancient young younger elderly rusty rusted worn weathered faded folded unfolded "
+    "crumpled wrinkled lit unlit illuminated ripe unripe cut sliced chopped halved peeled whole raw cooked fried roasted grilled dead "
+    "leafless lush blooming melted frozen snowy sunny cloudy overcast crowded parked abandoned stacked raised lowered outstretched "
+    "bare bald smooth rough glossy shiny polished matte fluffy paved unpaved"
+)
+_SHAPES = (
+    "round rounded circular square squared rectangular rectangle oval elliptical triangular triangle curved flat cylindrical tubular "
+    "spherical ball-shaped oblong star-shaped heart-shaped pointed pointy hexagonal octagonal conical domed arched angular curly wavy "
+    "straight bent slanted sloped sloping jagged spiky serrated scalloped crescent twisted coiled elongated"
+)
 
 TYPES_OF_VALUE: dict[str, frozenset[str]] = {
     "colour": frozenset(_COLOURS.split()),
@@ -53,13 +71,31 @@ TYPES_OF_VALUE: dict[str, frozenset[str]] = {
     "state": frozenset(_STATES.split()),
     "shape": frozenset(_SHAPES.split()),
 }
+# Values of several words that no part stands for: steel need not be stainless, a lime is no green.
+VALUES_OF_WORDS: dict[str, str] = {
+    **dict.fromkeys(("stainless steel", "wrought iron", "cast iron", "terra cotta", "faux fur", "faux leather"), "material"),
+    **dict.fromkeys(("polka dot", "tie dye", "animal print", "leopard print"), "pattern"),
+    **dict.fromkeys(("see through",), "transparency"),
+}
+# Words before a colour that make it another: "navy blue", "hot pink". The two are one value.
+TINTS = frozenset(
+    "navy sky royal baby powder midnight steel ocean electric cobalt forest lime olive mint army hunter emerald sea jade hot neon "
+    "dusty burnt rose blood brick ruby cherry wine jet pitch snow pearl slate charcoal ash lemon canary mustard golden sandy "
+    "chocolate pale light dark deep soft pastel".split()
+)
 
-# Values that are things too: a glass, two oranges.
+# Values that are things too, whatever stands before them: a glass, two oranges. Alone they are values: of glass.
 THINGS_TOO = frozenset(
-    "glass orange brick iron canvas stone straw logo rose print fur paper rock log peach plum olive lime coral mustard".split()
+    "glass orange brick iron canvas stone straw logo rose print fur paper crystal tile text letter lettering stripe dot spot check "
+    "pattern triangle rectangle square mosaic crescent felt lace".split()
+)
+# Things that are values before another noun alone: a chocolate brown door, a gravel path.
+THINGS_ALONE_TOO = frozenset(
+    "amber chocolate coral lilac lime mint mustard olive peach plum salmon sand wine rust reed wire mesh pine oak gravel dirt asphalt "
+    "cement cobblestone plaster stucco sandstone limestone knit plain light lush cork foam clay".split()
 )
 # Words of matter that are no nouns: "the wooden" is nothing.
-ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen".split())
+ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())
 COMMON_VALUES: dict[str, tuple[str, ...]] = {
     "colour": tuple("red yellow green blue purple white black brown orange pink".split()),
     "material": tuple("wooden metal plastic glass leather fabric stone ceramic".split()),
@@ -72,8 +108,28 @@ COMMON_VALUES: dict[str, tuple[str, ...]] = {
 
 
 def types_of(value: str) -> frozenset[str]:
-    """The attribute types that know this value; empty where none does. The last word of a compound decides ("dark red")."""
-    words = value.lower().split()
+    """The attribute types that know this value; empty where none does. The last word of a compound decides ("dark red").
+
+    A hyphen joins colours ("reddish-brown", "light-grey"); what ends in -shaped is a shape, "cream-coloured" a colour.
+    """
+    value = value.lower()
+    words = value.split()
     if not words:
         return frozenset()
-    return frozenset(name for name, values in TYPES_OF_VALUE.items() if words[-1] in values or value.lower() in values)
+    if value in VALUES_OF_WORDS:
+        return frozenset({VALUES_OF_WORDS[value]})
+    listed = frozenset(name for name, values in TYPES_OF_VALUE.items() if words[-1] in values or value in values)
+    return listed or _types_of_hyphenated(words[-1])
+
+
+def _types_of_hyphenated(word: str) -> frozenset[str]:
+    *first, last = word.split("-")
+    colours = TYPES_OF_VALUE["colour"]
+    if not first:
+        return frozenset()
+    if last == "shaped":
+        return frozenset({"shape"})
+    if last in ("colored", "coloured", "toned", "tinted"):
+        return frozenset({"colour"}) if all(part in colours | TINTS for part in first) else frozenset()
+    is_colour = last in colours and all(part in colours | TINTS | {"and", "bright", "medium"} for part in first)
+    return frozenset({"colour"}) if is_colour else frozenset()

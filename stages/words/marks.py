@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from stages.words.domain import Domain
-from stages.words.lexicon import ADJECTIVES_ONLY, DETERMINERS, PRONOUNS, THINGS_TOO
+from stages.words.lexicon import ADJECTIVES_ONLY, DETERMINERS, PRONOUNS, THINGS_ALONE_TOO, THINGS_TOO
 from stages.words.nouns import is_plural
 from stages.words.unboxed import (
     ANAPHORIC,
@@ -113,7 +113,7 @@ def _around(text: str, span: Named) -> str | None:
     if first not in DEFINITE and _LIKENED.search(before):
         return "likened"
     is_name = all(word[0].isupper() for word in WORD.findall(said)) and _NAMED.search(before) is not None
-    return "name" if is_name and first not in DETERMINERS and not is_plural(words_in(said)[-1]) else None
+    return "name" if is_name and first not in DETERMINERS else None
 
 
 def _of_words(text: str, span: Named, words: Sequence[str], content: Sequence[str], domain: Domain) -> str | None:
@@ -134,13 +134,13 @@ def _of_words(text: str, span: Named, words: Sequence[str], content: Sequence[st
         return "no_noun"
     if head in _ONLY_BEFORE_OF:
         return "abstract" if of or words in (["a", head], [last]) else None
-    alone = head in NOTHING_IF_ALONE and words == [head]
+    alone = (head in NOTHING_IF_ALONE and words == [head]) or list(words[-2:]) == ["eye", "level"]
     return "abstract" if alone or is_abstract(head) else None
 
 
 def _is_scene(text: str, span: Named, words: Sequence[str], modifiers: Sequence[str], domain: Domain) -> bool:
     head = span.head
-    if head in SCENE_NOUNS or (head in WHOLE_IF_BARE and list(words) == ["the", head]):
+    if head in SCENE_NOUNS or head.rpartition("-")[2] in SCENE_NOUNS or (head in WHOLE_IF_BARE and list(words) == ["the", head]):
         return True
     is_placed = all(word in POSITION_WORDS or word in PLACE_NOUNS for word in modifiers)
     if is_placed and (head in PLACE_NOUNS or words[-1] in POSITION_WORDS):
@@ -157,13 +157,14 @@ def _is_part(text: str, span: Named, words: Sequence[str]) -> bool:
 def _is_value(words: Sequence[str], head: str, domain: Domain) -> bool:
     """Whether the last word says how something is. Plurals ("papers"), and matter with an article ("the fur"), are things."""
     types = domain.types_of(head) | domain.types_of(words[-1])
-    if not types:
+    if not types or head in THINGS_ALONE_TOO:
         return False
     if is_plural(words[-1]) and (head in THINGS_TOO or "material" in types):
         return False
     if head in THINGS_TOO:
         return len(words) == 1
-    return not ("material" in types and head not in ADJECTIVES_ONLY and words[0] in DEFINITE)
+    is_described = words[0] in DEFINITE or (words[0] in DETERMINERS and len(words) > 2)
+    return not ("material" in types and head not in ADJECTIVES_ONLY and is_described)
 
 
 def _goes_on(text: str, last: Named, span: Named) -> bool:

@@ -20,7 +20,9 @@ _SYNONYMS: dict[str, str] = {
         purple purplish
         pink pinkish rose
         white whitish
-        black blackish
+        black blackish ebony
+        blonde blond
+        azure cerulean
         orange orangish
         crimson scarlet
     """,
@@ -30,6 +32,7 @@ _SYNONYMS: dict[str, str] = {
         fabric cloth textile fabrics
         wool woolen woollen
         aluminium aluminum
+        plaster stucco
         glass glassy crystal
         gold golden
         silver silvery
@@ -40,9 +43,11 @@ _SYNONYMS: dict[str, str] = {
         crochet crocheted knit knitted
     """,
     "pattern": """
+        tie-dyed tie-dye
         striped stripy stripey stripes stripe
-        spotted dotted dots spots polka-dotted polka-dot speckled
-        checkered checked chequered check
+        spotted dotted dot dots spot spots polka-dotted polka-dot speckled
+        checkered checked chequered check checkerboard
+        paneled panelled
         plain solid solid-colored unpatterned uniform
         floral flowered flowery
         zigzag chevron
@@ -55,8 +60,15 @@ _SYNONYMS: dict[str, str] = {
         translucent frosted semi-transparent
     """,
     "size": """
-        large big huge giant enormous massive oversized
-        small little tiny miniature mini
+        large big huge giant enormous massive oversized vast larger bigger largest biggest
+        small little tiny miniature mini petite smaller smallest
+        tall taller tallest
+        long longer longest
+        short shorter shortest
+        wide broad wider widest
+        narrow narrower
+        thick thicker
+        thin slender slim skinny thinner
         medium medium-sized mid-sized
     """,
     "state": """
@@ -64,16 +76,24 @@ _SYNONYMS: dict[str, str] = {
         empty unfilled
         full filled
         clean spotless
-        dirty stained muddy soiled
-        old aged worn
+        dirty stained muddy soiled dusty
+        old aged worn older ancient elderly
         lit illuminated
         closed shut
-        open opened
+        open opened ajar
         whole intact
-        cut sliced
+        cut sliced chopped halved
+        rusty rusted
+        faded weathered
+        shiny glossy polished
+        cloudy overcast
+        crumpled wrinkled
+        young younger
     """,
     "shape": """
         round circular rounded
+        pointed pointy spiky
+        slanted sloped sloping
         square squared
         rectangular oblong rectangle
         spherical ball-shaped
@@ -151,18 +171,25 @@ _NEIGHBOURS: dict[str, str] = {
         maroon crimson purple plum
         coral salmon peach
         bronze copper silver
+        blonde yellow gold tan beige cream brown sand amber
+        auburn red brown maroon rust
     """,
     "material": """
-        metal steel iron aluminium brass copper bronze tin chrome gold silver stainless
+        metal steel iron aluminium brass copper bronze tin chrome gold silver stainless wire mesh
+        tile ceramic stone marble porcelain glass brick slate clay terracotta granite
+        dirt gravel clay sand stone
+        asphalt gravel cement concrete stone
+        cement concrete plaster
+        hardwood oak mahogany pine
         steel iron aluminium tin chrome
         brass bronze copper gold
-        fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace
+        fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace satin
         wool crochet felt fur cotton
-        stone marble granite concrete brick slate clay ceramic
+        stone marble granite concrete brick slate clay ceramic cement cobblestone gravel sandstone limestone plaster
         ceramic porcelain clay terracotta china
         straw rattan bamboo wood reed
         rattan bamboo wood
-        wood bamboo cork plywood
+        wood bamboo cork plywood hardwood oak mahogany pine
         leather suede vinyl
         plastic vinyl rubber foam acrylic nylon polyester silicone
         rubber foam vinyl silicone
@@ -177,6 +204,7 @@ _NEIGHBOURS: dict[str, str] = {
         plaid gingham tartan striped
         printed floral text logo camouflage zigzag plaid checkered striped spotted
         text logo
+        floral paisley
         spotted perforated
         striped zigzag
     """,
@@ -191,7 +219,10 @@ _NEIGHBOURS: dict[str, str] = {
         full whole
     """,
     "shape": """
-        round oval spherical cylindrical curved
+        round oval spherical cylindrical curved domed conical crescent
+        curved arched wavy bent domed crescent twisted coiled curly
+        curly wavy coiled twisted
+        jagged serrated pointed angular scalloped
         square rectangular
         spherical cylindrical
         oval curved
@@ -262,6 +293,8 @@ _SCALES: dict[str, str] = {
         short
         wide narrow
         thick thin
+        deep shallow
+        low
     """,
     "state": """
         open closed
@@ -273,25 +306,41 @@ _SCALES: dict[str, str] = {
         rusty
         folded unfolded
         lit unlit
+        shiny matte
+        smooth rough
+        raw cooked
+        raised lowered
+        leafless lush
         ripe unripe
         cut
     """,
     "shape": """
-        round square rectangular oval triangular spherical cylindrical star-shaped heart-shaped
+        round square rectangular oval triangular spherical cylindrical star-shaped heart-shaped hexagonal octagonal conical crescent
         flat
         pointed
-        curved
+        straight curved wavy curly bent twisted coiled
+        arched
+        domed
+        angular
+        slanted
+        jagged
+        serrated
+        scalloped
+        elongated
     """,
 }
 # Short opposes both tall and long; a cut thing is not whole.
 _OPPOSED: dict[str, tuple[tuple[str, str], ...]] = {
-    "size": (("tall", "short"), ("long", "short")),
+    "size": (("tall", "short"), ("long", "short"), ("tall", "low")),
     "state": (("cut", "whole"), ("rusty", "clean")),
     "shape": (("flat", "spherical"),),
 }
 # Patterns that go with any other.
 MIXING: dict[str, frozenset[str]] = {
-    "pattern": frozenset("woven perforated textured studded logo text printed quilted ribbed".split()),
+    "pattern": frozenset(
+        "woven perforated textured studded corrugated tiled paneled mottled marbled mosaic geometric tie-dyed logo "
+        "text printed quilted ribbed".split()
+    ),
 }
 # What a shade of a colour is also called.
 SHADED: dict[str, tuple[str, ...]] = {

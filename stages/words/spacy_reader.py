@@ -49,13 +49,19 @@ def _runs(doc: Any, chunk: Any) -> Iterator[tuple[int, int]]:
     first = chunk.start
     places = [i for i in range(chunk.start, chunk.root.i) if doc[i].text == "," and i > first and doc[i - 1].lower_ in _PLACES]
     first = places[-1] + 1 if places else first  # "the left, two mugs"
-    for i in range(first, chunk.root.i + 1):
-        if doc[i].lower_ == "of" and i > first:
+    for i in range(first + 1, chunk.root.i):
+        is_next = doc[i].lower_ in ("and", "or") and doc[i - 1].pos_ in _NOUNS and _begins_anew(doc[i + 1])
+        if doc[i].lower_ == "of" or is_next:
             yield first, i - 1
             first = i + 1
     # "the box's vintage appeal", "the statue's left": what is seen is the owner
     head, owners = singular(chunk.root.lemma_), [i for i in range(first + 1, chunk.root.i) if doc[i].tag_ == "POS"]
     yield first, owners[-1] - 1 if owners and (is_abstract(head) or head in PLACE_NOUNS) else chunk.root.i
+
+
+def _begins_anew(token: Any) -> bool:
+    """Whether a phrase of its own follows an "and": "a brown back and dark red legs", but not "a pink and white dress"."""
+    return token.pos_ in ("ADJ", "DET", "NUM") and token.i + 1 < len(token.doc) and not types_of(token.doc[token.i - 2].lower_)
 
 
 def _overlooked(doc: Any) -> Iterator[Named]:
@@ -66,7 +72,7 @@ def _overlooked(doc: Any) -> Iterator[Named]:
         for span in chunks(doc.text, sentence.start_char, sentence.end_char):
             first = by_start.get(span.start)
             inside = [token for token in doc[first:] if token.idx < span.end] if first is not None else []
-            is_noun = bool(inside) and (inside[-1].pos_ in _NOUNS or inside[-1].dep_ in ("pobj", "dobj", "nsubj", "compound"))
+            is_noun = bool(inside) and not looks_like_adjective(inside[-1].lower_) and inside[0].pos_ in ("DET", "PRON", "NUM")
             if is_noun and taken.isdisjoint(token.i for token in inside):
                 yield span
 

@@ -16,8 +16,9 @@ VIEWERS = frozenset("viewer observer beholder".split())
 # Nouns of a place in it, or of a thing: "the top" is one, "a red top" the other.
 PLACE_NOUNS = frozenset(
     "center centre middle top bottom left right side corner edge front back rear rest area part end portion half third quarter "
-    "quadrant one-third two-third two-thirds three-quarters fourth fifth perimeter periphery midpoint midst forefront inside outside "
-    "position location place spot direction apex margin boundary region extremity vicinity remainder majority upper lower".split()
+    "quadrant one-third two-third three-fourths three-fourth one-fourth one-half one-quarter two-thirds three-quarters fourth fifth "
+    "perimeter periphery midpoint midst forefront inside outside position location place spot direction apex margin boundary region "
+    "extremity vicinity remainder majority upper lower".split()
 )
 POSITION_WORDS = frozenset(
     "top bottom left right center centre middle upper lower central mid front back rear far near nearer farther very extreme opposite "
@@ -53,8 +54,8 @@ SUBSTANCES = frozenset("paint ink cement chrome plaster stucco plywood varnish l
 ANAPHORIC = frozenset("object item thing element one other all something anything everything nothing someone everyone none such".split())
 # Nothing in themselves where they stand alone ("on display", "in motion"); things with an article or a word before them.
 NOTHING_IF_ALONE = frozenset(
-    "display flight bloom use work play sport art traffic parking land nature sentinel service order place line step practice gold "
-    "silver life construction production turn bay rest store stock duty call watch sale fire concert guard demand foot hand mid-air".split()
+    "display flight bloom use work play sport art traffic parking nature sentinel service order place line step practice gold silver "
+    "life construction production turn bay rest store stock duty call watch sale fire concert guard demand foot hand mid-air".split()
 )
 # Properties, acts, times, ideas, languages: the commonest of captions.
 ABSTRACT_NOUNS = frozenset(

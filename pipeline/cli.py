@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -183,45 +183,43 @@ def hashes(
 @app.command()
 def retry(
     config: ConfigPath,
-    only: Annotated[str, typer.Option("--only", help="Which rows: failed.")] = "failed",
+    only: Annotated[str, typer.Option("--only", help="Which rows: failed (lost regions and values too) or quarantined.")] = "failed",
     stage: Annotated[str | None, typer.Option("--stage", help="Of this stage alone.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="With this reason alone.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for failed rows to be run again by the next run; what was ok is kept."""
+    """Ask for failed rows, and for children that got no answer, to be run again by the next run; what was ok is kept."""
     from pipeline.api import open_job
-    from pipeline.commands.upkeep import ask_retries
+    from pipeline.commands.upkeep import Retried, ask_retries
     from pipeline.config.model import ConfigError
 
     with _user_errors(f"fgdata retry {config}"):
-        if only != "failed":
-            raise ConfigError(f"--only {only}: failed is what can be retried")
+        if only not in get_args(Retried):
+            raise ConfigError(f"--only {only}: {' or '.join(get_args(Retried))} is what can be retried")
         job = open_job(config)
         if stage is not None and stage not in job.config.stages:
             raise ConfigError(f"--stage {stage}: the stages are {', '.join(job.config.stages)}")
-        asked = ask_retries(job.state(), stage, reason)
+        asked = ask_retries(job.state(), stage, reason, cast("Retried", only))
         total = sum(asked.values())
         _say(
             as_json,
             {"units": asked},
-            f"{total} units asked for again; `fgdata run {config}` runs them" if total else "nothing failed that matches",
+            f"{total} units asked for again; `fgdata run {config}` runs them" if total else f"no {only} row matches",
         )
 
 
 @app.command()
 def gc(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False) -> None:
-    """Remove tables that this configuration's current state does not use: other versions, other inputs."""
+    """Remove tables that this configuration's current state does not use: other versions, other inputs; and old temporary files."""
     from pipeline.api import open_job
     from pipeline.commands.upkeep import superseded
 
     with _user_errors(f"fgdata gc {config}"):
-        state = open_job(config).state()
-        paths = superseded(state)
-        if paths and not yes and not typer.confirm(f"remove {len(paths)} superseded files below {state.ledger.workdir.root}?", err=True):
-            paths = []
-        for path in paths:
-            state.ledger.workdir.delete(path)
-        _say(as_json, {"removed": paths}, f"removed {len(paths)} files")
+        job = open_job(config)
+        removal = superseded(job.state(), job.config.export_to)
+        if removal.stale and (yes or typer.confirm(removal.question(), err=True)):
+            removal.carry_out()
+        _say(as_json, removal.as_json(), removal.line())
 
 
 @app.command()
@@ -325,6 +323,7 @@ def _user_errors(command: str) -> Iterator[None]:
     from pipeline.run.gate import GateError
     from pipeline.run.pool import PoolError
     from pipeline.storage import remote_errors
+    from pipeline.storage_errors import in_one_line
 
     try:
         yield
@@ -337,9 +336,7 @@ def _user_errors(command: str) -> Iterator[None]:
         typer.echo(f"fgdata: {error}", err=True)
         raise typer.Exit(2) from error
     except remote_errors() as error:
-        typer.echo(
-            f"fgdata: {type(error).__name__}: {' '.join(str(error).split())}; check the location, its rights and its credentials", err=True
-        )
+        typer.echo(f"fgdata: {in_one_line(error)}", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; what is committed is kept. Resume with: {command}", err=True)

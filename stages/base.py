@@ -30,12 +30,14 @@ class Image:
     """One image of a unit as a stage sees it: its row of the corpus, and the rows of the stages it reads.
 
     `pixels` is upright RGB at full size, None where the stage asked for none; `problem` says why there are none though it did.
+    `previous` is the stage's own row of before a retry, where only the children that it lost are to be asked about again.
     """
 
     corpus: CorpusRow
     pixels: PillowImage.Image | None = None
     upstream: Mapping[type[Row], Row] = field(default_factory=dict)
     problem: Row | None = None
+    previous: Row | None = None
 
     @property
     def key(self) -> str:
@@ -68,6 +70,10 @@ class Image:
         row = self.upstream.get(row_type)
         assert row is None or isinstance(row, row_type)
         return row
+
+    def before(self, row_type: type[AnyRow]) -> AnyRow | None:
+        """The row of before a retry whose children that are not lost stay as they are; None: all is asked."""
+        return self.previous if isinstance(self.previous, row_type) else None
 
     @property
     def rgb(self) -> PillowImage.Image:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from schemas.boxes import Box, share_inside
-from schemas.rows import Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
+from schemas.rows import PASSING, Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
@@ -87,7 +87,9 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         return Focus(self.params.crop_scale, self.params.crop_min_side_px, self.params.shown_side_px)
 
     def _asked(self, position: int, image: Image) -> list[_Asked]:
-        regions = image.row(SelectRow).regions
+        regions, before = image.row(SelectRow).regions, image.before(RegionCaptionRow)
+        if before is not None:
+            return [_Asked(position, one.region, regions[one.region]) for one in before.regions if one.reason in PASSING]
         large = [i for i, region in enumerate(regions) if not self._is_too_small(image, region)]
         return [_Asked(position, i, regions[i]) for i in large[: self.params.max_regions]]
 
@@ -130,17 +132,19 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
                 one.caption = one.caption.model_copy(update={"swapped": said, "leaked": swapped.look == own.look})
 
     def _row(self, image: Image, asked: dict[int, _Asked]) -> RegionCaptionRow:
-        regions = []
+        regions, before = [], image.before(RegionCaptionRow)
         for i, region in enumerate(image.row(SelectRow).regions):
-            caption = asked[i].caption if i in asked else None
+            caption = asked[i].caption if i in asked else before.regions[i] if before else None
             bare = RegionCaption(
                 region=i, xyxy=region.xyxy, head=region.head, reason="too_small" if self._is_too_small(image, region) else "surplus"
             )
             regions.append(caption or bare)
-        usage = total_usage([part for one in asked.values() if one.outcome for part in (one.outcome.usage, one.probe_usage)])
-        errors = [one.outcome.error for one in asked.values() if one.outcome]
-        if errors and all(errors):
-            return RegionCaptionRow(key=image.key, status="failed", reason=errors[0], regions=regions, usage=usage)
+        outcomes = [one.outcome for one in asked.values() if one.outcome]
+        spent = [part for one in asked.values() if one.outcome for part in (one.outcome.usage, one.probe_usage)]
+        usage = total_usage([before.usage, *spent] if before else spent)
+        if before is None and outcomes and all(outcome.error for outcome in outcomes):
+            reason, detail = outcomes[0].error, outcomes[0].detail
+            return RegionCaptionRow(key=image.key, status="failed", reason=reason, detail=detail, regions=regions, usage=usage)
         return RegionCaptionRow(key=image.key, regions=_with_uniqueness(regions), usage=usage)
 
 

@@ -1,5 +1,6 @@
 """verify: a judge looks at each region and answers, once for each value that any candidate claims of it. Drops nothing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from schemas.rows import (
     CAPTION,
+    PASSING,
     Fact,
     Negative,
     RegionCaptionRow,
@@ -63,7 +65,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
     name = "verify"
     version = 1
     reads = ("region_caption", "hard_negative")
-    may_read = ("select", "mine")  # select is not there where phrases alone were given
+    may_read = ("select", "mine", "exchange")  # select is not there where phrases alone were given
     needs_pixels = True
     generator_roles = ("judge",)
 
@@ -77,12 +79,12 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         questions: list[Request] = []
         for i, case in enumerate(cases):
             crops: dict[int, PillowImage.Image] = {}
-            for claim in case.claims:
+            for claim in (claim for claim in case.claims if claim not in case.known):
                 pair = self._questions(case, claim, crops, attempt)
                 questions += pair
                 asked += [(i, claim)] * len(pair)
         outcomes = await ask(self.context.generators["judge"], questions, _parse, self.params.attempts)
-        said: list[dict[Claim, list[Outcome[str]]]] = [{} for _ in cases]
+        said: list[dict[Claim, list[Outcome[str]]]] = [dict(case.known) for case in cases]
         for (i, claim), outcome in zip(asked, outcomes, strict=True):
             said[i].setdefault(claim, []).append(outcome)
         return [case.row(answers) for case, answers in zip(cases, said, strict=True)]
@@ -138,17 +140,21 @@ class _Case:
         alleged = [c for charged in self.charges for charges in charged for charge in charges or () for c in (charge.own, *charge.others)]
         # A region's questions stand together: its crop's tokens are then found in the engine's cache.
         self.claims = sorted({*self.positive_claims, *alleged})
+        self.before = image.before(VerifyRow)
+        self.known = _answered(self.claims, self.before.facts) if self.before else {}
 
     def row(self, said: Mapping[Claim, Sequence[Outcome[str]]]) -> VerifyRow:
         """The row that these answers make; without any, every verdict that the boxes did not settle is unverified."""
         facts = [self._fact(claim, said[claim]) for claim in self.claims if claim in said]
         verdicts = {claim: fact.verdict for claim, fact in zip([c for c in self.claims if c in said], facts, strict=True)}
         outcomes = [outcome for answers in said.values() for outcome in answers]
-        usage = total_usage([outcome.usage for outcome in outcomes]) if outcomes else Usage()
+        spent = [*([self.before.usage] if self.before else []), *(outcome.usage for outcome in outcomes)]
+        usage = total_usage(spent) if spent else Usage()
         groups = [self._judged(i, verdicts) for i in range(len(self.groups))]
+        common = {"key": self.image.key, "facts": facts, "regions": groups, "usage": usage}
         if outcomes and all(outcome.error for outcome in outcomes):
-            return VerifyRow(key=self.image.key, status="failed", reason=outcomes[0].error, regions=groups, facts=facts, usage=usage)
-        return VerifyRow(key=self.image.key, facts=facts, regions=groups, usage=usage)
+            return VerifyRow(**common, status="failed", reason=outcomes[0].error, detail=outcomes[0].detail)
+        return VerifyRow(**common)
 
     def _fact(self, claim: Claim, outcomes: Sequence[Outcome[str]]) -> Fact:
         answers = [outcome.value or outcome.error or "invalid_output" for outcome in outcomes]
@@ -172,6 +178,18 @@ class _Case:
 def _is_settled(negative: Negative) -> bool:
     """What the boxes refute, and what was judged before it was given, is asked of nobody."""
     return negative.verdict != "unverified"
+
+
+def _answered(claims: Sequence[Claim], facts: Sequence[Fact]) -> dict[Claim, list[Outcome[str]]]:
+    """What the judge has said before a retry, but for questions that got no answer for a reason that passes."""
+    by_name = {(fact.region, fact.type, fact.value): fact for fact in facts if not PASSING & {*fact.answers}}
+    names = Counter((claim.region, claim.type, claim.value) for claim in claims)
+    known = ((claim, by_name.get((claim.region, claim.type, claim.value))) for claim in claims)
+    return {
+        claim: [Outcome(answer, None, None, None, Usage()) for answer in fact.answers]
+        for claim, fact in known
+        if fact is not None and names[claim.region, claim.type, claim.value] == 1
+    }
 
 
 def _parse(content: dict[str, Any]) -> str:

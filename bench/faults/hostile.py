@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 import socket
 import socketserver
 import struct
@@ -15,6 +16,9 @@ from typing import Any
 
 from PIL import Image
 
+from pipeline.config.registry import DEMO_PROMPTS
+from prompts.example import Example
+from prompts.loader import load_prompt
 from stages.engines.base import Decoding, Request
 from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
 
@@ -99,6 +103,11 @@ def _cut(connection: socket.socket, good: bytes) -> None:
     connection.sendall(_reply(good[: len(good) // 2], length=len(good)))
 
 
+_TASKS = (
+    (r"Describe the image\.", "caption"),
+    (r"Describe the (?P<noun>.+)\. \[", "region_caption"),
+    (r"Edit: (?P<phrase>.+)", "hard_negative"),
+)
 _DEEP = b"[" * 100_000
 _HTML = b"<!doctype html><html><body><h1>Sign in to the network</h1></body></html>"
 _ODD_USAGE = {"prompt_tokens": "many", "completion_tokens": 10**30}
@@ -225,14 +234,9 @@ def question_of(asked: Mapping[str, Any]) -> str:
 def _completion(asked: Mapping[str, Any], question: str) -> dict[str, Any]:
     schema = asked.get("response_format", {}).get("json_schema", {}).get("schema")
     decoding = Decoding(asked["max_tokens"], asked["temperature"])
-    request = Request(
-        question,
-        images=(Image.new("RGB", (8, 8)),),
-        image_ids=(question[-14:],),
-        answer_schema=schema,
-        decoding=decoding,
-        seed=asked["seed"],
-    )
+    example, told = _example_of(question)
+    images, ids = (Image.new("RGB", (8, 8)),), (question[-14:],)
+    request = Request(question, None, images, ids, schema, decoding, asked["seed"], example, told)
     answer = RehearsalGenerator(RehearsalSpec(kind="rehearsal")).answer(request)
     message = {"role": "assistant", "content": answer.text}
     usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}
@@ -241,3 +245,12 @@ def _completion(asked: Mapping[str, Any], question: str) -> dict[str, Any]:
         "choices": [{"index": 0, "finish_reason": answer.finish_reason, "message": message}],
         "usage": usage,
     }
+
+
+def _example_of(question: str) -> tuple[Example | None, dict[str, str]]:
+    """What a rehearsal of the demo's prompts answers such a question with, and what it was told."""
+    for pattern, task in _TASKS:
+        match = re.match(pattern, question)
+        if match:
+            return load_prompt(task, "demo", DEMO_PROMPTS).example, match.groupdict()
+    return None, {}

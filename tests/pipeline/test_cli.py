@@ -216,7 +216,7 @@ class TestJson:
     def test_retry_and_gc_on_an_empty_ledger_find_nothing(self, tmp_path: Path) -> None:
         config = write_job(tmp_path)
         assert set(_answer("retry", config)["units"].values()) == {0}
-        assert _answer("gc", config, "--yes") == {"removed": []}
+        assert _answer("gc", config, "--yes") == {"removed": [], "bytes": 0, "spared": []}
 
     def test_init_says_what_it_wrote(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "mine.yaml"
@@ -263,7 +263,7 @@ class TestRuns:
         config.write_text(config.read_text().replace("prompt: demo", "prompt: v1"))
         _answer("run", config)
         refused = CliRunner().invoke(app, ["gc", str(config)], input="n\n")
-        assert (refused.exit_code, refused.stdout.splitlines()[-1]) == (0, "removed 0 files")
+        assert (refused.exit_code, refused.stdout.splitlines()[-1]) == (0, "removed 0 files, 0 bytes")
         removed = _answer("gc", config, "--yes")["removed"]
         assert sorted({path.split("/")[0] for path in removed}) == ["caption", "export"]
         assert not [path for path in removed if (tmp_path / "work" / path).exists()]

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from schemas.rows import Row
+from schemas.text import storable
 
 _SCALARS: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -20,8 +21,12 @@ def arrow_schema(row_type: type[BaseModel]) -> pa.Schema:
 
 
 def to_table(rows: Sequence[Row], row_type: type[Row]) -> pa.Table:
-    """Rows as one table, in order."""
-    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=arrow_schema(row_type))
+    """Rows as one table, in order. A text that UTF-8 cannot hold is written with escapes: it costs nobody its unit."""
+    records, schema = [row.model_dump() for row in rows], arrow_schema(row_type)
+    try:
+        return pa.Table.from_pylist(records, schema=schema)
+    except UnicodeEncodeError:
+        return pa.Table.from_pylist([storable(record) for record in records], schema=schema)
 
 
 def from_table(table: pa.Table, row_type: type[AnyRow]) -> list[AnyRow]:

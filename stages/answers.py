@@ -12,6 +12,7 @@ from PIL import Image
 
 from prompts.loader import Prompt
 from schemas.rows import PASSING, Usage
+from schemas.text import unfit_in
 from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request
 
 T = TypeVar("T")
@@ -95,6 +96,9 @@ def _judge(request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T
     if error is None:
         try:
             content = json.loads(answer.text)
+            unfit = unfit_in(content)
+            if unfit is not None:
+                raise ValueError(f"{unfit}, which no text may hold")
             _validator(json.dumps(dict(request.answer_schema or {}), sort_keys=True)).validate(content)
             value = parse(content)
         except (ValueError, RecursionError, jsonschema.ValidationError) as problem:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from stages.answers import Outcome, ask
 from stages.engines.base import Answer, Request
 
@@ -65,3 +67,14 @@ def test_a_bad_request_is_not_asked_again() -> None:
     generator = Scripted(bad=[Answer(error="context_window", detail="too long")])
     assert _ask(generator)["bad"].error == "context_window"
     assert len(generator.asked) == 1
+
+
+@pytest.mark.parametrize("odd", [r"\ud83d", r"\u0000", r"\u0007", r"\udce9"])
+def test_an_answer_that_no_text_may_hold_is_asked_again(odd: str) -> None:
+    generator = Scripted(odd=[_said(f'{{"n": 1, "why": "{odd}"}}'), _said('{"n": 2, "why": "a line\\nand a tab\\t"}')])
+    outcome = _ask(generator)["odd"]
+    assert (outcome.value, outcome.usage.rungs) == (2, ["invalid_output", "asked_again"])
+    last = _ask(Scripted(odd=[_said(f'{{"n": 1, "{odd}": "x"}}')]), attempts=1)["odd"]
+    assert last.error == "invalid_output"
+    assert "which no text may hold" in (last.detail or "")
+    (last.detail or "").encode("utf-8")

@@ -11,6 +11,7 @@ from pipeline.corpus.formats.base import ShardFile
 from pipeline.corpus.params import CorpusParams
 from pipeline.corpus.pixels import MAX_FILE_BYTES, Problem, probe
 from schemas.rows import CorpusRow
+from schemas.text import cleaned
 
 MAX_SIDECAR_BYTES = 2**20
 URL_NAMES, LICENCE_NAMES = ("url", "source_url"), ("license", "licence")  # as img2dataset and others call them, in whatever case
@@ -30,14 +31,17 @@ class Sidecars:
         try:
             content = data.decode("utf-8-sig")
             text = content.strip() if suffix == "txt" else json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.broken[key] = f".{suffix} sidecar: {error}"[:200]
         if isinstance(text, dict):
             self.sources[key] = source_of(text)
             text = text.get(self.alt_field)
         rank = 0 if suffix == "json" else 1
-        if isinstance(text, str) and text and (key not in self.alts or rank < self.alts[key][0]):
-            self.alts[key] = (rank, text)
+        alt, left_out = alt_of(text)
+        if left_out is not None:
+            self.broken[key] = f".{suffix} sidecar: {left_out}"
+        if alt is not None and (key not in self.alts or rank < self.alts[key][0]):
+            self.alts[key] = (rank, alt)
 
     def joined(self, row: CorpusRow) -> CorpusRow:
         """The row with its alt text, and whence it came."""
@@ -46,12 +50,24 @@ class Sidecars:
         return row.model_copy(update={"alt": alt[1] if alt else None, "detail": detail, **self.sources.get(row.key, {})})
 
 
+def alt_of(value: object) -> tuple[str | None, str | None]:
+    """An alt text as it can be stored, null where there is none; and what was left out of it."""
+    if not isinstance(value, str) or not value:
+        return None, None
+    text, left_out = cleaned(value)
+    return text or None, left_out
+
+
 def source_of(record: Mapping[str, object]) -> dict[str, str | None]:
     """`url` and `licence` of an image, as a sidecar, a row or a line names them; null where it does not."""
     by_lower = {str(name).lower(): value for name, value in reversed([*record.items()])}
     found = {}
     for field_name, names in (("url", URL_NAMES), ("licence", LICENCE_NAMES)):
-        texts = (str(value).strip() for name in names if isinstance(value := by_lower.get(name), str | int) and not isinstance(value, bool))
+        texts = (
+            cleaned(str(value))[0].strip()
+            for name in names
+            if isinstance(value := by_lower.get(name), str | int) and not isinstance(value, bool)
+        )
         found[field_name] = next((text for text in texts if text), None)
     return found
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.formats.base import Reader, ShardFile
-from pipeline.corpus.formats.describe import LICENCE_NAMES, URL_NAMES, described, failed, rest_of, source_of, too_long
+from pipeline.corpus.formats.describe import LICENCE_NAMES, URL_NAMES, alt_of, described, failed, rest_of, source_of, too_long
 from pipeline.corpus.params import CorpusError, CorpusParams
 from pipeline.corpus.pixels import MAX_FILE_BYTES
 from pipeline.storage import Entry, Storage
@@ -95,14 +95,15 @@ def _is_of_file(error: Exception) -> bool:
 def _row(params: CorpusParams, shard: ShardFile, columns: _Columns, record: dict[str, Any], number: int) -> CorpusRow:
     data = _image_bytes(record[columns.image])
     key = record[columns.key] if columns.key is not None else None
-    alt = record[columns.alt] if columns.alt is not None else None
+    alt, left_out = alt_of(record[columns.alt] if columns.alt is not None else None)
     place = CorpusRow(
         key=f"{number:09d}" if key is None else storable(str(key)),
         path=shard.location,
         offset=-1,
         size=len(data or b""),
         row=number,
-        alt=alt if isinstance(alt, str) and alt else None,
+        alt=alt,
+        detail=left_out,
     ).model_copy(update=source_of(record))
     if data is None and record.get("status", "success") != "success":
         detail = f"{record['status']}: {record.get('error_message')}"[:200]

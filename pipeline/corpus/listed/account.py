@@ -17,7 +17,7 @@ REASONS = {
     "gone": "gone before they were read",
     "no_image": "no image",
     "lone_sidecar": "with no image beside it",
-    "other_field": "fields of a sample beside its image",
+    "other_field": "fields of a sample, none its image",
     "other_format": "of another format than the corpus",
     "metadata": "of img2dataset's own",
     "unfinished": "still being written",
@@ -41,9 +41,7 @@ class LeftOut:
 
 def left_out(places: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
     """Paths with their reasons, counted by reason and ending; the commonest first."""
-    return added_up(
-        LeftOut(reason, (ending_of(path) or "without suffix") if reason in _WITH_ENDING else "", 1, path) for path, reason in places
-    )
+    return added_up(LeftOut(reason, _ending(path, reason), 1, path) for path, reason in places)
 
 
 def added_up(parts: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
@@ -57,6 +55,13 @@ def added_up(parts: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
         count = part.count + (before.count if before else 0)
         found[place] = LeftOut(*place, count, before.example if before else part.example)
     return tuple(sorted(found.values(), key=lambda each: (-each.count, each.reason, each.ending)))
+
+
+def _ending(path: str, reason: str) -> str:
+    if reason not in _WITH_ENDING:
+        return ""
+    field = path.rpartition("/")[2].partition(".")[2].lower()
+    return f".{field}" if reason == "other_field" and len(field) <= 32 else ending_of(path) or "without suffix"
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ THINGS_TOO = frozenset(
 )
 # Things that are values before another noun alone: a chocolate brown door, a gravel path.
 THINGS_ALONE_TOO = frozenset(
-    "amber chocolate coral lilac lime mint mustard olive peach plum salmon sand wine rust reed wire mesh pine oak gravel dirt asphalt "
-    "cement cobblestone plaster stucco sandstone limestone knit plain light lush cork foam clay".split()
+    "text letter lettering logo print pattern amber chocolate coral lilac lime mint mustard olive peach plum salmon sand wine rust "
+    "reed wire mesh pine oak gravel dirt asphalt cement cobblestone plaster stucco sandstone limestone knit plain light lush cork "
+    "foam clay".split()
 )
 # Words of matter that are no nouns: "the wooden" is nothing.
 ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())

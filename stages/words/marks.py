@@ -14,6 +14,7 @@ from stages.words.nouns import is_plural
 from stages.words.unboxed import (
     ANAPHORIC,
     BACKDROPS,
+    FRACTIONS,
     LAMPS,
     LIGHTS,
     NOTHING_IF_ALONE,
@@ -53,6 +54,9 @@ _PLACED = re.compile(
 _NAMED = re.compile(r"\b(?:in|at|from|near|of|to|by|for|and|or|over|as)\s*$|,\s*$", re.IGNORECASE)
 _JOINED = re.compile(r"\s*,?\s*(?:and|or|nor|and/or)\s+(?:any\s+|other\s+)*", re.IGNORECASE)
 _OF = re.compile(r"\s+of\s+(\w+)", re.IGNORECASE)
+
+
+_HOW_MUCH = POSITION_WORDS | {"only", "just", "visible", "good"}
 
 
 class Named(NamedTuple):
@@ -120,7 +124,7 @@ def _of_words(text: str, span: Named, words: Sequence[str], content: Sequence[st
     head, modifiers = span.head, content[:-1]
     last = words[-1]
     of = _OF.match(text, span.end)
-    if head in ANAPHORIC and all(word in ANAPHORIC or word in POSITION_WORDS for word in modifiers):
+    if head == "one" or (head in ANAPHORIC and all(word in ANAPHORIC or word in POSITION_WORDS for word in modifiers)):
         return "pronoun"
     if head in VIEWERS:
         return "viewer"
@@ -134,13 +138,17 @@ def _of_words(text: str, span: Named, words: Sequence[str], content: Sequence[st
         return "no_noun"
     if head in _ONLY_BEFORE_OF:
         return "abstract" if of or words in (["a", head], [last]) else None
-    alone = (head in NOTHING_IF_ALONE and words == [head]) or list(words[-2:]) == ["eye", "level"]
-    return "abstract" if alone or is_abstract(head) else None
+    is_alone = head in NOTHING_IF_ALONE and last == head and words[0] not in DETERMINERS
+    is_shade = head == "shade" and any("colour" in domain.types_of(word) for word in modifiers)
+    return "abstract" if is_alone or is_shade or list(words[-2:]) == ["eye", "level"] or is_abstract(head) else None
 
 
 def _is_scene(text: str, span: Named, words: Sequence[str], modifiers: Sequence[str], domain: Domain) -> bool:
     head = span.head
     if head in SCENE_NOUNS or head.rpartition("-")[2] in SCENE_NOUNS or (head in WHOLE_IF_BARE and list(words) == ["the", head]):
+        return True
+    is_fraction = head in FRACTIONS and all(word in _HOW_MUCH or "size" in domain.types_of(word) for word in modifiers)
+    if is_fraction and _OF.match(text, span.end):
         return True
     is_placed = all(word in POSITION_WORDS or word in PLACE_NOUNS for word in modifiers)
     if is_placed and (head in PLACE_NOUNS or words[-1] in POSITION_WORDS):

@@ -24,14 +24,13 @@ SAME_IN_PLURAL = frozenset("sheep deer fish aircraft series species moose salmon
 _NAMED_LIKE_PARTICIPLES = frozenset(
     "building ceiling railing painting wing ring string awning clothing lettering writing siding housing opening marking parking "
     "swing king evening morning earring covering flooring coating topping dumpling frosting icing lining molding moulding casing "
-    "edging drawing engraving carving fencing fitting filling dressing stocking legging bedding landing crossing meeting wedding "
-    "sibling duckling spring thing sling pudding stuffing paneling panelling roofing decking netting piping plumbing wiring "
-    "scaffolding tubing stitching webbing padding lighting shading seating sapling dwelling sting bling herring offering serving "
-    "bearing banding beading bunting cladding grating glazing framing trimming wrapping packaging rigging plating setting offspring "
-    "handwriting shelving nothing something anything everything being shilling ironing swimming outing gathering greeting closing "
-    "heading reading footing hearing hanging plaything upholstering seasoning bed seed shed sled weed reed breed feed steed hundred "
-    "red flatbed seaweed seabed bloodshed embed flowerbed watershed moped biped quadruped crossbred greed creed deed need speed "
-    "thread bread head bobsled".split()
+    "edging drawing engraving carving fencing fitting stocking legging bedding landing crossing wedding sibling duckling spring thing "
+    "sling pudding stuffing paneling panelling roofing decking netting piping plumbing wiring scaffolding tubing stitching webbing "
+    "padding lighting shading seating sapling dwelling bling herring offering bearing banding beading bunting cladding grating "
+    "glazing framing trimming wrapping packaging rigging plating offspring handwriting shelving nothing something anything everything "
+    "being shilling outing gathering heading footing hanging seasoning bed seed shed sled weed reed breed feed steed hundred red "
+    "flatbed seaweed seabed bloodshed embed flowerbed watershed moped biped quadruped crossbred greed creed deed need speed thread "
+    "bread head bobsled".split()
 )
 _PARTICIPLE = re.compile(r"(?:ing|ed)$")
 _ADJECTIVE_ENDING = re.compile(

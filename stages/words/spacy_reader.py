@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stages.words.chunker import chunks
+from stages.words.chunker import STOPS, chunks
 from stages.words.lexicon import BOUNDARIES, types_of
 from stages.words.marks import DEFINITE, Named, quoted_spans
 from stages.words.nouns import SINGULAR_IN_S, is_plural, looks_like_adjective, looks_like_participle, singular
@@ -104,7 +104,7 @@ def _is_trailing(doc: Any, first: int, last: int) -> bool:
     is_after_noun = before.pos_ in _NOUNS
     if word.lower_ in BOUNDARIES and (is_after_noun or (word.lower_.endswith("ing") and before.pos_ != "DET")):
         return True  # "a striped cushion rest", "a white convertible facing"
-    if is_after_noun and (word.pos_ in ("ADV", "VERB") or word.tag_ == "VBZ"):
+    if is_after_noun and (word.pos_ in ("ADV", "VERB") or word.tag_ == "VBZ" or word.lower_ in STOPS):
         return True
     after = doc[last + 1] if last + 1 < len(doc) else None
     if is_after_noun and looks_like_participle(word.lower_) and after is not None and after.pos_ in ("ADP", "DET", "ADV", "PART"):

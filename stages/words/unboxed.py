@@ -21,10 +21,10 @@ PLACE_NOUNS = frozenset(
     "extremity vicinity remainder majority upper lower".split()
 )
 POSITION_WORDS = frozenset(
-    "top bottom left right center centre middle upper lower central mid front back rear far near nearer farther very extreme opposite "
-    "outer inner immediate left-hand right-hand lefthand righthand leftmost rightmost topmost uppermost bottommost same other entire "
-    "whole exact far-left far-right top-left top-right bottom-left bottom-right upper-left upper-right lower-left lower-right "
-    "mid-left mid-right own most either certain different various multiple".split()
+    "vertical horizontal and or top bottom left right center centre middle upper lower central mid front back rear far near nearer "
+    "farther very extreme opposite outer inner immediate left-hand right-hand lefthand righthand leftmost rightmost topmost uppermost "
+    "bottommost same other entire whole exact far-left far-right top-left top-right bottom-left bottom-right upper-left upper-right "
+    "lower-left lower-right mid-left mid-right own most either certain different various multiple".split()
 )
 # Light that falls; "lights" and "a street light" are things.
 LIGHTS = frozenset(
@@ -38,12 +38,14 @@ LAMPS = frozenset(
 )
 # What stands before "of": an amount or a cover. "A bed of rice" is rice; "the bed of the truck" is a thing.
 PORTIONS = frozenset(
-    "bed body sprinkling sprinkle smattering scattering dusting drizzle dollop touch pop hint bit mix blend mixture medley splash "
-    "dash expanse stretch sea swath tapestry blanket carpet canopy layer mass abundance plethora multitude myriad majority plenty "
-    "deal type kind sort style form display juxtaposition combination spectrum palette riot burst array arrangement ensemble "
-    "profusion wealth lack hue shade tint tone bevy smear sliver glimpse sense amount quantity swarm backdrop collection variety "
-    "range number host".split()
+    "hundred thousand bed body sprinkling sprinkle smattering scattering dusting drizzle dollop touch pop hint bit mix blend mixture "
+    "medley splash dash expanse stretch sea swath tapestry blanket carpet canopy layer mass abundance plethora multitude myriad "
+    "majority plenty deal type kind sort style form display juxtaposition combination spectrum palette riot burst array arrangement "
+    "ensemble profusion wealth lack hue shade tint tone bevy smear sliver glimpse sense amount quantity swarm backdrop collection "
+    "variety range number host".split()
 )
+# Parts that "of" makes places, whatever else is said of them: a small portion of the wall.
+FRACTIONS = frozenset("portion part half third quarter rest majority remainder".split())
 # What stands before "of" and a plural: a group is boxed by its members.
 COLLECTIVE_NOUNS = frozenset(
     "group pair row set bunch stack pile couple crowd herd flock line cluster collection dozen series number variety handful trio "
@@ -51,25 +53,28 @@ COLLECTIVE_NOUNS = frozenset(
 )
 # "Made of", "covered in": what a thing is of, where nothing says which.
 SUBSTANCES = frozenset("paint ink cement chrome plaster stucco plywood varnish lacquer material materials".split())
-ANAPHORIC = frozenset("object item thing element one other all something anything everything nothing someone everyone none such".split())
+ANAPHORIC = frozenset(
+    "first second third last latter former object item thing element one other all something anything everything nothing someone "
+    "everyone none such".split()
+)
 # Nothing in themselves where they stand alone ("on display", "in motion"); things with an article or a word before them.
 NOTHING_IF_ALONE = frozenset(
-    "display flight bloom use work play sport art traffic parking nature sentinel service order place line step practice gold silver "
-    "life construction production turn bay rest store stock duty call watch sale fire concert guard demand foot hand mid-air".split()
+    "wear support pursuit display flight bloom use work play sport art traffic parking nature sentinel service order place line step "
+    "practice life construction production turn bay rest store stock duty call watch sale concert guard demand foot hand mid-air".split()
 )
 # Properties, acts, times, ideas, languages: the commonest of captions.
 ABSTRACT_NOUNS = frozenset(
-    "atmosphere mood feeling sense impression contrast style design appearance effect ambiance ambience presence focus detail "
-    "detailing variety lot number kind type sort way time moment theme touch look expression color colour hue tint tone undertone "
-    "shading coloration colouration coloring palette gradient spectrum texture depth dimension shape size length width height "
-    "thickness diameter age weight scale scheme symmetry asymmetry balance pattern motif format finish font typeface serif script "
-    "cursive italic uppercase lowercase quality condition state manner mode fashion pose posture stance gesture demeanor attitude "
-    "persona orientation alignment positioning placement layout profile outline curvature resemblance likeness similarity difference "
-    "variation resolution clarity blur visibility transparency opacity motion movement action activity swim stride stroll walk pace "
-    "speed velocity momentum rotation takeoff gaze stare glance glimpse peek attention interest curiosity intrigue mystery drama "
-    "charm appeal allure elegance sophistication grandeur beauty aesthetic aesthetics splendor majesty warmth freshness vibrancy "
-    "whimsy playfulness serenity tranquility calm peace solitude comfort joy happiness love pride fear terror fun excitement energy "
-    "vitality strength power force history heritage culture tradition modernity urbanity luxury craftsmanship artistry realism "
+    "subject source atmosphere mood feeling sense impression contrast style design appearance effect ambiance ambience presence focus "
+    "detail detailing variety lot number kind type sort way time moment theme touch look expression color colour hue tint tone "
+    "undertone shading coloration colouration coloring palette gradient spectrum texture depth dimension shape size length width "
+    "height thickness diameter age weight scale scheme symmetry asymmetry balance pattern motif format finish font typeface serif "
+    "script cursive italic uppercase lowercase quality condition state manner mode fashion pose posture stance gesture demeanor "
+    "attitude persona orientation alignment positioning placement layout profile outline curvature resemblance likeness similarity "
+    "difference variation resolution clarity blur visibility transparency opacity motion movement action activity swim stride stroll "
+    "walk pace speed velocity momentum rotation takeoff gaze stare glance glimpse peek attention interest curiosity intrigue mystery "
+    "drama charm appeal allure elegance sophistication grandeur beauty aesthetic aesthetics splendor majesty warmth freshness "
+    "vibrancy whimsy playfulness serenity tranquility calm peace solitude comfort joy happiness love pride fear terror fun excitement "
+    "energy vitality strength power force history heritage culture tradition modernity urbanity luxury craftsmanship artistry realism "
     "authenticity simplicity complexity significance importance prominence purpose intent role testament reminder indication "
     "suggestion evidence narrative story tale journey adventure experience memory dream idea concept notion thought meaning context "
     "topic aspect element factor trait attribute characteristic point counterpart example instance representation study technique "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from schemas.colour import changes_colours, srgb
+from schemas.png_colour import png_profile
 
 PIXELS = 1  # of `shown`; an image whose pixels are as version 0 made them (0.1.0: no profiles but CMYK's) says 0 in its index row
 # What Pillow's readers have been seen to raise on broken files (AVIF: RuntimeError); Warning, because a filter may raise it.
@@ -105,10 +106,14 @@ def is_plain(image: ImageFile.ImageFile, data: bytes) -> bool:
 def _stored(image: ImageFile.ImageFile) -> _Stored:
     packed = image.tile[0][3] if image.tile else None
     bits = packed if isinstance(packed, str) else packed[0] if isinstance(packed, tuple) and packed else ""
-    profile = image.info.get("icc_profile")
-    return _Stored(
-        image.mode, bits if isinstance(bits, str) else "", profile if isinstance(profile, bytes) else None, image.info.get("transparency")
-    )
+    return _Stored(image.mode, bits if isinstance(bits, str) else "", _profile(image), image.info.get("transparency"))
+
+
+def _profile(image: ImageFile.ImageFile) -> bytes | None:
+    profile, info = image.info.get("icc_profile"), image.info
+    if isinstance(profile, bytes) and profile:
+        return profile
+    return png_profile(info.get("gamma"), info.get("chromaticity")) if image.format == "PNG" and "srgb" not in info else None
 
 
 def _parts(image: Image.Image, stored: _Stored) -> tuple[Image.Image, Image.Image | None]:

@@ -1,8 +1,15 @@
-"""Phrases by reader against the judged windows: precision and recall with bounds over windows, and what was wrong by kind."""
+"""Phrases by reader against the judged windows: precision and recall with bounds over windows, and what is wrong.
 
+A phrase is right where its very span was judged right. A thing is found where one of the spans that name it is proposed. Spans
+that nobody had judged (a mended border) were judged afterwards, shuffled, without the name of the reader: judged_since.jsonl.
+"""
+
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,45 +19,73 @@ from schemas.rows import Phrase
 from stages.words.phrases import chunk_phrases, spacy_phrases
 
 Span = tuple[int, int]
+Reader = Callable[[str], list[Phrase]]
 _RESAMPLES = 2000
+_SINCE = Path(__file__).with_name("judged_since.jsonl")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A window: what was judged of each span, and the things in it, each as the spans that name it rightly."""
+
+    verdicts: Mapping[Span, str]
+    things: Sequence[frozenset[Span]]
+    num_never_named: int
+
+    @property
+    def right(self) -> frozenset[Span]:
+        return frozenset(span for span, verdict in self.verdicts.items() if verdict == "yes")
 
 
 @dataclass(frozen=True)
 class WindowCount:
-    """One window under one reader: `right` of `proposed` phrases are judged right, `found` of `mentions` things are named."""
+    """One window under one reader: `right` of `proposed` phrases are judged right, `found` of `things` are named."""
 
     proposed: int
     right: int
     found: int
-    mentions: int
+    things: int
 
 
-def readers(captions: Captions) -> Mapping[str, Callable[[str], list[Phrase]]]:
+def readers(captions: Captions) -> Mapping[str, Reader]:
     """The readers by name, each from a text to its phrases."""
     return {"chunker": chunk_phrases, "spacy": lambda text: spacy_phrases(text, captions.model)}
 
 
 def phrase_figures(captions: Captions) -> dict[str, Any]:
-    """`phrases`: reader -> precision and recall with 95 % bounds, and counts."""
-    return {"phrases": {name: _figures(captions.windows, read) for name, read in readers(captions).items()}}
+    """`phrases`: reader -> precision and recall with 95 % bounds, and what was wrong; the same on each half of the windows."""
+    figures = {name: _figures(captions, captions.windows, read) for name, read in readers(captions).items()}
+    halves = {
+        f"{name}_{half}": _figures(captions, captions.windows[first::2], read)
+        for name, read in readers(captions).items()
+        for first, half in ((0, "even"), (1, "odd"))
+    }
+    return {"phrases": figures, "phrases_by_half": halves}
 
 
-def proposed(window: Mapping[str, Any], read: Callable[[str], list[Phrase]]) -> dict[Span, Phrase]:
+def judged(window: Mapping[str, Any]) -> Judged:
+    """The window's spans with the verdicts that came with it, and those given since."""
+    spans = [(span["start"], span["end"]) for span in window["spans"]]
+    verdicts = {place: span["verdict"] for place, span in zip(spans, window["spans"], strict=True)}
+    things = {place: {place} for place, span in zip(spans, window["spans"], strict=True) if span["verdict"] == "yes"}
+    for place, span in zip(spans, window["spans"], strict=True):
+        if span["why"].startswith("ok="):  # another right name of the same thing
+            things[spans[int(span["why"][3:])]] |= things.pop(place)
+    missed = list(window["missed"])
+    for span in _since().get(window["source"], ()):
+        place = (span["start"], span["end"])
+        verdicts[place] = span["verdict"]
+        if span["verdict"] == "yes":
+            things.setdefault(tuple(span.get("same_as", place)), set()).add(place)
+            missed = [text for text in missed if text != span["text"]]
+    return Judged(verdicts, [frozenset(names) for names in things.values()], len(missed))
+
+
+def proposed(window: Mapping[str, Any], read: Reader) -> dict[Span, Phrase]:
     """The phrases inside the window that are to be asked of the detector, by span."""
-    found = [phrase for phrase in read(window["text"]) if phrase.mark is None and phrase.start is not None and phrase.end is not None]
-    inside = [one for one in found if window["judged_from"] <= one.start and one.end <= window["judged_to"]]  # type: ignore[operator]  # not None
-    return {(one.start, one.end): one for one in inside}  # type: ignore[misc]  # not None
-
-
-def _figures(windows: Sequence[Mapping[str, Any]], read: Callable[[str], list[Phrase]]) -> dict[str, Any]:
-    counts, wrong = [], Counter[str]()
-    for window in windows:
-        judged = {(span["start"], span["end"]): span for span in window["spans"]}
-        spans = proposed(window, read)
-        good = {span for span, one in judged.items() if one["verdict"] == "yes"}
-        wrong.update("unjudged" if span not in judged else judged[span]["verdict"] for span in spans if span not in good)
-        counts.append(WindowCount(len(spans), len(good & set(spans)), len(good & set(spans)), len(good) + len(window["missed"])))
-    return {**bounded("precision", counts, "right", "proposed"), **bounded("recall", counts, "found", "mentions"), "wrong": dict(wrong)}
+    found = {(one.start, one.end): one for one in read(window["text"]) if one.mark is None}
+    inside = {place: one for place, one in found.items() if place[0] is not None and place[1] is not None}
+    return {place: one for place, one in inside.items() if window["judged_from"] <= place[0] and place[1] <= window["judged_to"]}
 
 
 def bounded(name: str, counts: Sequence[WindowCount], over: str, under: str) -> dict[str, float]:
@@ -61,3 +96,34 @@ def bounded(name: str, counts: Sequence[WindowCount], over: str, under: str) -> 
     low, high = np.quantile(shares, (0.025, 0.975))
     figures = {name: part.sum() / max(1.0, whole.sum()), f"{name}_low": low, f"{name}_high": high}
     return {key: round(float(value), 4) for key, value in figures.items()}
+
+
+def _figures(captions: Captions, windows: Sequence[Mapping[str, Any]], read: Reader) -> dict[str, Any]:
+    counts, wrong = [], Counter[str]()
+    for window in windows:
+        told, spans = judged(window), proposed(window, read)
+        wrong.update(told.verdicts.get(place, "unjudged") for place in spans if place not in told.right)
+        found = [names for names in told.things if not names.isdisjoint(spans)]
+        counts.append(WindowCount(len(spans), len(told.right & set(spans)), len(found), len(told.things) + told.num_never_named))
+        if captions.verbose:
+            _tell(window, told, spans)
+    return {**bounded("precision", counts, "right", "proposed"), **bounded("recall", counts, "found", "things"), "wrong": dict(wrong)}
+
+
+def _tell(window: Mapping[str, Any], told: Judged, spans: Mapping[Span, Phrase]) -> None:
+    for place, phrase in spans.items():
+        if place not in told.right:
+            print(f"{window['source']}: {told.verdicts.get(place, 'unjudged')}: {phrase.text} ({place[0]} to {place[1]})")
+    for names in told.things:
+        if names.isdisjoint(spans):
+            start, end = min(names)
+            print(f"{window['source']}: lost: {window['text'][start:end]}")
+
+
+@cache
+def _since() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    by_source: dict[str, list[Mapping[str, Any]]] = {}
+    for line in _SINCE.read_text(encoding="utf-8").splitlines():
+        span = json.loads(line)
+        by_source.setdefault(span["source"], []).append(span)
+    return by_source

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from bench.real_captions.captions import Captions
-from bench.real_captions.phrases import proposed, readers
+from bench.real_captions.phrases import judged, proposed, readers
 from schemas.rows import ATTRIBUTE_TYPES
 from stages.negatives.edits_schema import slots_of
 
@@ -13,7 +13,7 @@ def slot_figures(captions: Captions) -> dict[str, Any]:
     """`slots`: share of the right phrases (spaCy) with a slot of each attribute type, and with any (`any`)."""
     read, found, num = readers(captions)["spacy"], Counter[str](), 0
     for window in captions.windows:
-        right = {(span["start"], span["end"]) for span in window["spans"] if span["verdict"] == "yes"}
+        right = judged(window).right
         for phrase in (one for span, one in proposed(window, read).items() if span in right):
             types = {slot.type for slot in slots_of(phrase.text, phrase.head)} & set(ATTRIBUTE_TYPES)
             found.update([*types, "any"] if types else [])

@@ -11,18 +11,18 @@ from stages.words.unboxed import COLLECTIVE_NOUNS, PLACE_NOUNS, is_abstract
 _MAX_WORDS = 8
 # Where a phrase ends besides the boundaries: verbs of captions, participles that no ending tells, adverbs.
 STOPS = frozenset(
-    "gleams kneels agape captures adds reveals stretches boasts extends reads showcases provides depicts contrasts seems presents "
-    "adorns unfolds consists creates draws graces dominates shines serves enhances rises exhibits comes suggests reaches allows leads "
-    "grips remains goes ascends obscures encircles says resembles protrudes occupies guides grows separates falls bisects meets looms "
-    "emphasizes offers connects becomes illuminates portrays follows fades continues carries announces varies indicates crosses "
-    "comprises causes evokes gets keeps sees makes has hosts hugs tells seen set clad written slung strewn spread spun hung bent "
-    "drawn woven laid overlaid inlaid torn worn built broken eaten hidden emphasize exhibit extend contribute provide create suggest "
-    "depict reveal reach boast reflect become seem remain resemble beneath atop beyond underneath amidst amid throughout except among "
-    "until per aboard nor via alongside plus past due since without further otherwise away well upward upwards downward downwards "
-    "forward outward inward about go skyward together almost somewhat even perhaps ahead however apart aloft rather backwards "
-    "backward now already again overhead instead enough still inside outside ago visible present available adjacent similar different "
-    "reminiscent typical ready capable perpendicular diagonally else such darker lighter larger smaller bigger taller shorter thicker "
-    "thinner wider higher longer closer brighter bolder".split()
+    "reflects stuck gleams kneels agape captures adds reveals stretches boasts extends reads showcases provides depicts contrasts "
+    "seems presents adorns unfolds consists creates draws graces dominates shines serves enhances rises exhibits comes suggests "
+    "reaches allows leads grips remains goes ascends obscures encircles says resembles protrudes occupies guides grows separates "
+    "falls bisects meets looms emphasizes offers connects becomes illuminates portrays follows fades continues carries announces "
+    "varies indicates crosses comprises causes evokes gets keeps sees makes has hosts hugs tells seen set clad written slung strewn "
+    "spread spun hung bent drawn woven laid overlaid inlaid torn worn built broken eaten hidden emphasize exhibit extend contribute "
+    "provide create suggest depict reveal reach boast reflect become seem remain resemble beneath atop beyond underneath amidst amid "
+    "throughout except among until per aboard nor via alongside plus past due since without further otherwise away well upward "
+    "upwards downward downwards forward outward inward about go skyward together almost somewhat even perhaps ahead however apart "
+    "aloft rather backwards backward now already again overhead instead enough still inside outside ago visible present available "
+    "adjacent similar different reminiscent typical ready capable perpendicular diagonally else such darker lighter larger smaller "
+    "bigger taller shorter thicker thinner wider higher longer closer brighter bolder".split()
 )
 _SINGULAR_DETERMINERS = frozenset("a an this that each every another".split())
 _BEFORE_ARTICLES = frozenset("both all half".split())

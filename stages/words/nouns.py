@@ -28,13 +28,20 @@ _NAMED_LIKE_PARTICIPLES = frozenset(
     "sling pudding stuffing paneling panelling roofing decking netting piping plumbing wiring scaffolding tubing stitching webbing "
     "padding lighting shading seating sapling dwelling bling herring offering bearing banding beading bunting cladding grating "
     "glazing framing trimming wrapping packaging rigging plating offspring handwriting shelving nothing something anything everything "
-    "being shilling outing gathering heading footing hanging seasoning bed seed shed sled weed reed breed feed steed hundred red "
-    "flatbed seaweed seabed bloodshed embed flowerbed watershed moped biped quadruped crossbred greed creed deed need speed thread "
-    "bread head bobsled".split()
+    "being shilling outing gathering heading footing seasoning bed seed shed sled weed reed breed feed steed hundred red flatbed "
+    "seaweed seabed bloodshed embed flowerbed watershed moped biped quadruped crossbred greed creed deed need speed thread bread head "
+    "bobsled".split()
 )
 _PARTICIPLE = re.compile(r"(?:ing|ed)$")
 _ADJECTIVE_ENDING = re.compile(
     r"(?:[^aeiou]y|ed|ous|ful|less|ish|ward|ic|ive|able|ible|al|ant|ent|like|ing|ern|ine|ary|some|ese|ier|iest|esque)$"
+)
+_PLAIN_ADJECTIVES = frozenset(
+    "rich sharp stark bright vivid bold deep high low soft clean neat sleek crisp plump plush damp faint dim dull stout proud warm "
+    "cool cold hot fresh grand quaint gaunt blunt loose tight dense coarse fine pure lone single double triple gentle subtle simple "
+    "supple fragile modern urban ornate intricate delicate compact robust unique stiff wild mild nude sheer polar solar similar "
+    "spectacular popular regular muscular major minor stubby strong weak heavy light dark pale plain slim thin thick tall grim bare "
+    "worn torn quick black white red blue green brown grey gray more less".split()
 )
 _NOUNS_SO_ENDING = frozenset(
     "lady baby body berry cherry sky fly butterfly city party family country lobby balcony library factory grocery pastry puppy kitty "
@@ -55,6 +62,8 @@ def looks_like_participle(word: str) -> bool:
 def looks_like_adjective(word: str) -> bool:
     """Whether a word ends as most adjectives do (crispy, rounded, wooden is none) and is no common noun of such an ending."""
     word = word.lower()
+    if word in _PLAIN_ADJECTIVES:
+        return True
     named = word in _NOUNS_SO_ENDING or word in _NAMED_LIKE_PARTICIPLES
     return len(word) > 3 and not named and _ADJECTIVE_ENDING.search(word.rpartition("-")[2] or word) is not None
 

@@ -1,0 +1,235 @@
+"""What is released of candidates for the phrases of real captions, by source and type, and what can be told of it blind.
+
+All captions are one block, each phrase is a region, no image is looked at: what verify would leave `unverified` is let through.
+"""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.real_captions.captions import Captions
+from bench.real_captions.phrases import readers
+from prompts.loader import load_prompt
+from schemas.audit import AuditItem, AuditReport
+from schemas.rows import (
+    ATTRIBUTE_TYPES,
+    BalanceRow,
+    CorpusRow,
+    ExchangeRow,
+    Negative,
+    RegionCaption,
+    RegionCaptionRow,
+    RegionNegatives,
+    Row,
+)
+from stages.audit.audit import audit
+from stages.balance import Balance, BalanceParams
+from stages.base import Image, StageContext
+from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
+from stages.exchange import Exchange, ExchangeParams
+from stages.hard_negative import HardNegativeParams, HardNegatives
+from stages.mine import Mine, MineParams
+from stages.negatives.candidates import CandidateRow, entries_of, released
+from stages.negatives.edits_schema import slots_of
+from stages.negatives.reciprocal import expression_of
+from stages.negatives.shares import shares_of
+from stages.words.ambiguity import canonical_value
+
+_CONTEXT = StageContext("real captions")
+_COUNTS = (1, 4, 8)
+_UNIT = 64
+_VOIDED = 6  # of so many verdicts one is voided at random in the second audit
+
+
+def released_figures(captions: Captions) -> dict[str, Any]:
+    """`released_share`, `by_source`, `by_type`, `audit` of all captions as one block; `blocks`: shares by the block's size."""
+    images = _images(captions)
+    whole = _Released.of(_proposed(images))
+    found = whole.figures()
+    voided = _Released.of(_voided(whole.block))
+    found["audit"] = whole.audit().model_dump(mode="json")
+    found["audit_voided"] = {"released_share": voided.figures()["released_share"], **_short(voided.audit())}
+    found["changed_rows"] = _changed_rows(images[:2000])
+    found["blocks"] = [_Released.of(_proposed(_sampled(images, size))).curve() for size in captions.block_sizes if size < len(images)]
+    found["blocks"].append(whole.curve())
+    return found
+
+
+@dataclass(frozen=True)
+class _Released:
+    """A block with all of its candidates, and what the stage balance lets through."""
+
+    block: Sequence[Image]
+    rows: Sequence[BalanceRow]
+
+    @classmethod
+    def of(cls, block: Sequence[Image]) -> "_Released":
+        rows = [row for unit in Balance(BalanceParams(allow_unverified=True), _CONTEXT).process(_units(block)) for row in unit]
+        return cls(block, [row for row in rows if isinstance(row, BalanceRow)])
+
+    def figures(self) -> dict[str, Any]:
+        """Counts by source and type from proposed to released, and shares of regions with a slot that keep so many."""
+        proposed, verified, kept = Counter[str](), Counter[str](), Counter[str]()
+        rejects: dict[str, Counter[str]] = defaultdict(Counter)
+        for image in self.block:
+            for entry in entries_of(image.upstream.values()):
+                source = entry.negatives[0].source if entry.negatives else "written"
+                proposed[source] += entry.num_proposed
+                verified.update(one.source for one in entry.negatives)
+        for image, row in zip(self.block, self.rows, strict=True):
+            for before, after in zip(entries_of(image.upstream.values()), row.regions, strict=True):
+                source = before.negatives[0].source if before.negatives else "written"
+                rejects[source].update(after.rejects)
+        negatives = [one for _, _, found in self._by_region() for one in found]
+        kept.update(one.source for one in negatives)
+        types = Counter(one.type for one in negatives)
+        return {
+            "regions": sum(len(image.row(RegionCaptionRow).regions) for image in self.block),
+            "regions_with_slot": len(self._with_slot()),
+            "released_share": self.shares(),
+            "by_source": {
+                name: {"proposed": proposed[name], "verified": verified[name], "released": kept[name]} for name in sorted(proposed)
+            },
+            "by_type": {name: {"released": number, "share": _share(number, len(negatives))} for name, number in types.most_common()},
+            "several_slots": _share(sum(one.level > 1 for one in negatives), len(negatives)),
+            "rejects": {name: dict(counts.most_common()) for name, counts in sorted(rejects.items())},
+        }
+
+    def curve(self) -> dict[str, Any]:
+        """One point of the curve by block size."""
+        return {"images": len(self.block), "released_share": self.shares(), **_short(self.audit())}
+
+    def shares(self) -> dict[str, float | None]:
+        """Of the regions with an attribute slot those with so many released: synonyms once, of several slots a quarter at most."""
+        with_slot = self._with_slot()
+        nums = [_num_distinct(found) for image, region, found in self._by_region() if (image, region.region) in with_slot]
+        return {str(least): _share(sum(num >= least for num in nums), len(with_slot)) for least in _COUNTS}
+
+    def audit(self) -> AuditReport:
+        return audit([_item(self.block[i], region, found) for i, region, found in self._by_region() if found])
+
+    def _with_slot(self) -> set[tuple[int, int]]:
+        return {
+            (i, region.region)
+            for i, image in enumerate(self.block)
+            for region in image.row(RegionCaptionRow).regions
+            if any(slot.type in ATTRIBUTE_TYPES for slot in slots_of(region.short or "", region.head))
+        }
+
+    def _by_region(self) -> Iterator[tuple[int, RegionCaption, list[Negative]]]:
+        for i, (image, row) in enumerate(zip(self.block, self.rows, strict=True)):
+            found = released([row], allows_unverified=True).negatives
+            for region in image.row(RegionCaptionRow).regions:
+                yield i, region, found.get(region.region, [])
+
+
+def _num_distinct(negatives: Iterable[Negative]) -> int:
+    """Different ones, where synonyms of one new value are one and at most a quarter changes several slots."""
+    keys = {
+        frozenset((edit.type, edit.start, canonical_value(edit.type, edit.new.lower())) for edit in one.edits): one for one in negatives
+    }
+    single = sum(one.level == 1 for one in keys.values())
+    return single + min(len(keys) - single, single // 3)
+
+
+def _images(captions: Captions) -> list[Image]:
+    read = readers(captions)["spacy"]
+    images = []
+    for number, caption in enumerate(captions.long):
+        phrases = [phrase for phrase in read(caption["text"]) if phrase.mark is None]
+        regions = [RegionCaption(region=i, head=one.head, short=one.text, long=one.text) for i, one in enumerate(phrases)]
+        key = f"{number:06d}"
+        upstream: dict[type[Row], Row] = {RegionCaptionRow: RegionCaptionRow(key=key, regions=regions)}
+        images.append(Image(CorpusRow(key=key, path="", offset=-1, size=0), upstream=upstream))
+    return images
+
+
+def _proposed(images: Sequence[Image]) -> list[Image]:
+    """The images with the candidates of all sources; new values are dealt by the shares of this very sample."""
+    regions = [(region.head, expression_of(region)) for image in images for region in image.row(RegionCaptionRow).regions]
+    written = asyncio.run(_written(images, HardNegativeParams(new_values="drawn", shares=shares_of(regions), max_composed=4)))
+    others = (Mine(MineParams(), _CONTEXT), Exchange(ExchangeParams(), _CONTEXT))
+    found = [[row for unit in stage.process(_units(images)) for row in unit] for stage in others]
+    return [_with(image, rows) for image, *rows in zip(images, written, *found, strict=True)]
+
+
+async def _written(images: Sequence[Image], params: HardNegativeParams) -> list[Row]:
+    context = StageContext("real captions", {"hard_negative": load_prompt("hard_negative", "v1")}, {"writer": RehearsalGenerator(_WRITER)})
+    stage = HardNegatives(params, context)
+    return [row for unit in _units(images) for row in await stage.process(unit)]
+
+
+_WRITER = RehearsalSpec(kind="rehearsal")
+
+
+def _voided(block: Sequence[Image]) -> list[Image]:
+    """The block with one verdict in six gone: those candidates are `unsure`, and so are those positives."""
+    draw = random.Random(0)
+    return [_with(image, [_doubted(row, draw) for row in image.upstream.values() if isinstance(row, CandidateRow)]) for image in block]
+
+
+def _doubted(row: CandidateRow, draw: random.Random) -> Row:
+    regions = []
+    for entry in row.regions:
+        negatives = [one.model_copy(update={"verdict": "unsure"}) if draw.randrange(_VOIDED) == 0 else one for one in entry.negatives]
+        positive = "unsure" if draw.randrange(_VOIDED) == 0 else entry.positive_verdict
+        regions.append(entry.model_copy(update={"negatives": negatives, "positive_verdict": positive}))
+    return row.model_copy(update={"regions": regions})
+
+
+def _changed_rows(images: Sequence[Image], tries: int = 20) -> dict[str, Any]:
+    """Share of the block's rows of exchange that another text for one region changes: the mean and the most of some tries."""
+    draw, shares = random.Random(0), []
+    before = _exchanged(images)
+    places = [(i, region) for i, image in enumerate(images) for region in image.row(RegionCaptionRow).regions if expression_of(region)]
+    for i, region in draw.sample(places, min(tries, len(places))):
+        _, other = draw.choice(places)
+        row = images[i].row(RegionCaptionRow)
+        regions = [other.model_copy(update={"region": one.region}) if one is region else one for one in row.regions]
+        changed = [*images[:i], _with(images[i], [row.model_copy(update={"regions": regions})]), *images[i + 1 :]]
+        shares.append(sum(a != b for a, b in zip(before, _exchanged(changed), strict=True)) / len(images))
+    return {"images": len(images), "tries": len(shares), "mean": round(sum(shares) / len(shares), 4), "most": round(max(shares), 4)}
+
+
+def _exchanged(images: Sequence[Image]) -> list[list[RegionNegatives]]:
+    rows = [row for unit in Exchange(ExchangeParams(), _CONTEXT).process(_units(images)) for row in unit]
+    return [row.regions for row in rows if isinstance(row, ExchangeRow)]
+
+
+def _item(image: Image, region: RegionCaption, negatives: Sequence[Negative]) -> AuditItem:
+    texts = tuple(one.text for one in negatives)
+    return AuditItem(
+        positive=region.short or "", negatives=texts, image=image.key, noun=region.head, types=tuple(one.type for one in negatives)
+    )
+
+
+def _short(report: AuditReport) -> dict[str, Any]:
+    known, unknown = report.probes.ngram_image_disjoint, report.probes.ngram_noun_disjoint
+    return {
+        "items": report.items,
+        "chance": report.chance,
+        "images_unseen": [known.top1, known.top1_high],
+        "nouns_unseen": [unknown.top1, unknown.top1_high],
+        "leaks": list(report.leaks),
+        "verdict": report.verdict,
+    }
+
+
+def _with(image: Image, rows: Iterable[Row]) -> Image:
+    upstream: Mapping[type[Row], Row] = {**image.upstream, **{type(row): row for row in rows}}
+    return Image(image.corpus, upstream=upstream)
+
+
+def _units(images: Sequence[Image]) -> list[list[Image]]:
+    return [list(images[start : start + _UNIT]) for start in range(0, len(images), _UNIT)]
+
+
+def _sampled(images: Sequence[Image], num: int) -> list[Image]:
+    return random.Random(0).sample(list(images), num)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

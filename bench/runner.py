@@ -90,7 +90,7 @@ def run_way(way: str, config: Path) -> dict[str, float]:
 
 def _run_ray_data(job: Job, state: State, runner: Runner) -> None:
     (node,) = job.graph
-    tasks = [runner._task(node, item) for item in state.items(node.name)]  # noqa: SLF001  # the very tasks that our loop sends
+    tasks = [runner.task(node, item) for item in state.items(node.name)]
     for done in drive_ray_data(runner._job(node), tasks):  # noqa: SLF001
         for table in done.tables:
             state.add(table)

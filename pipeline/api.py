@@ -7,6 +7,7 @@ import time
 import typing
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,18 @@ from pipeline.config.registry import STAGES
 from pipeline.corpus.listed.account import Account
 from pipeline.corpus.update import MapShards, thread_map, update_corpus
 from pipeline.given.matching import Matched, match_given
+from pipeline.ledger.presence import present
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
 from pipeline.ledger.tables import Ledger
 from pipeline.run.cluster import connected
 from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
+from pipeline.run.lane import StageFigures
 from pipeline.run.preflight import check_cluster, check_config
 from pipeline.run.progress import Silent, Watcher
-from pipeline.run.runner import Runner, StageFigures
-from pipeline.storage import Storage, StorageError
+from pipeline.run.runner import Runner
+from pipeline.run.trial import ask_remote, picture_of, stand_in, trials_of
+from pipeline.storage import Storage, StorageError, remote_errors
 from schemas.check import Check
 
 
@@ -120,15 +124,31 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
     """
     started = time.monotonic()
     _refuse(failures(check_config(job.config, job.graph)))
+    with present(job.ledger.workdir, {node.name: node.fingerprint for node in job.graph}):
+        return _run_present(job, watch, started)
+
+
+def _run_present(job: Job, watch: Callable[[Sequence[str]], Watcher] | None, started: float) -> Outcome:
     state = job.state()
     ask_for_lost_shards(job.config, state)
     if not any(state.has_pending(node.name) for node in job.graph):
         write_dataset_files(job.config, state)
         return _outcome(state, {}, started, None, None)
+    _ask_once(job, state)
     with connected(job.config.placement.address) as logs:
         if not job.config.placement.wait_for_nodes:
             _refuse(failures(check_cluster(job.config, job.graph)))
         return _run_connected(job, state, watch, started, logs)
+
+
+def _ask_once(job: Job, state: State) -> None:
+    """One trial question to each server, of the stages that have something to do.
+
+    Raises: ConfigError where a server will answer no question of this kind; PromptError where a prompt does not render.
+    """
+    pending = [node for node in job.graph if state.has_pending(node.name)]
+    picture = picture_of(job.config, state) or stand_in(None)
+    _refuse([check for check in ask_remote(job.config, trials_of(job.config, pending, picture)) if not check.is_ok])
 
 
 def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str) -> Outcome:
@@ -140,11 +160,18 @@ def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watc
     try:
         runner.run()
         write_dataset_files(job.config, state)
-    finally:
-        watcher.end()
-        job.ledger.workdir.delete(marker)
-        _write_record(job, runner.figures, run_id, time.monotonic() - started)
+    except BaseException:
+        with suppress(*remote_errors()):  # the first failure is told, not that of what is left behind
+            _leave(job, runner, watcher, marker, started)
+        raise
+    _leave(job, runner, watcher, marker, started)
     return _outcome(state, runner.figures, started, run_id, logs)
+
+
+def _leave(job: Job, runner: Runner, watcher: Watcher, marker: str, started: float) -> None:
+    watcher.end()
+    job.ledger.workdir.delete(marker)
+    _write_record(job, runner.figures, marker.removeprefix("runs/").removesuffix(".marker"), time.monotonic() - started)
 
 
 def _refuse(failed: list[Check]) -> None:

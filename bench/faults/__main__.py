@@ -1,4 +1,4 @@
-"""`python -m bench.faults --out DIR [--sample] [--only WORD ...]`: writes DIR/faults.json, and DIR/faults.md, the table of docs/reliability.md.
+"""`python -m bench.faults --out DIR [--sample] [--only WORD ...]`: writes DIR/faults.json and DIR/faults.md, the table of reliability.md.
 
 Each fault is injected into runs of the real command on a small job with a reproducible engine; the data set is then compared with
 that of an undisturbed run. Exit 1 where anything was lost, doubled, torn or different. `--sample` is what CI runs.
@@ -42,7 +42,7 @@ def _measure(fault: Fault, times: int) -> Tally:
     started = time.monotonic()
     try:
         tally = fault.inject(scratch, times)
-    except Exception as error:  # one fault that cannot be injected must not hide the others
+    except Exception as error:  # noqa: BLE001  # one fault that cannot be injected must not hide the others
         tally = Tally(wrong=f"{type(error).__name__}: {error}"[:300])
     verdict = "ok" if tally.is_well else f"WRONG {tally.wrong}"
     print(f"{fault.name}: {tally.injected} in {time.monotonic() - started:.0f} s: {verdict}", file=sys.stderr, flush=True)

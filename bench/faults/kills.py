@@ -1,4 +1,4 @@
-"""Random kills: of the driver, its group, a worker (while it is born too), Ray's own processes. Whoever is killed, nothing is anybody's fault."""
+"""Random kills: of the driver, its group, a worker (while it is born too), Ray's own processes. Nothing of it is an image's fault."""
 
 import os
 import random
@@ -19,19 +19,19 @@ def _processes(driver: Driver, part: str) -> list[int]:
     return [process for process, line in driver.processes().items() if part in line]
 
 
-def _kill(driver: Driver, process: int) -> None:
+def _kill(process: int) -> None:
     try:
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
         return
 
 
-def _kill_driver(driver: Driver, rng: random.Random) -> bool:
-    _kill(driver, driver.process.pid)
+def _kill_driver(driver: Driver, _: random.Random) -> bool:
+    _kill(driver.process.pid)
     return True
 
 
-def _kill_group(driver: Driver, rng: random.Random) -> bool:
+def _kill_group(driver: Driver, _: random.Random) -> bool:
     os.killpg(driver.process.pid, signal.SIGKILL)
     return True
 
@@ -40,7 +40,7 @@ def _kill_one(part: str) -> Callable[[Driver, random.Random], bool]:
     def kill(driver: Driver, rng: random.Random) -> bool:
         found = _processes(driver, part)
         if found:
-            _kill(driver, rng.choice(found))
+            _kill(rng.choice(found))
         return bool(found)
 
     return kill

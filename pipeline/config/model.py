@@ -28,6 +28,9 @@ class Placement(BaseModel):
     wait_for_nodes: bool = Field(
         False, description="The cluster grows on demand: workers that it cannot hold yet wait for nodes instead of being refused."
     )
+    patience_s: float = Field(
+        600, ge=0, description="How long an engine's server may stay away before the run stops; meanwhile it is asked again."
+    )
     address: str | None = Field(None, description="Ray cluster to join (auto, host:port); null: start one here.")
     stages: Mapping[str, Resources] = Field(default_factory=dict, description="Workers by stage; what is absent gets one worker, one core.")
 

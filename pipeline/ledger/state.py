@@ -1,5 +1,6 @@
 """What is done and what is pending, read off names: units x stages against the ledger. Runs nothing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ class _Listed:
 
     tables: dict[str, dict[str, Table]]
     retries: dict[str, int]
-    deaths: dict[tuple[str, int], int] = field(default_factory=dict)
+    deaths: dict[tuple[str, int], Counter[str]] = field(default_factory=dict)
     current: dict[str, Table] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 
@@ -95,9 +96,9 @@ class State:
         """Number of the item's latest retry; 0: none was asked for."""
         return self._listed[stage].retries.get(self._scheduled(stage, item).id, 0)
 
-    def deaths(self, stage: str, item: Item) -> int:
-        """How often a worker died with this item, at this retry, in flight."""
-        return self._listed[stage].deaths.get((item.id, self.retry(stage, item)), 0)
+    def deaths(self, stage: str, item: Item) -> Counter[str]:
+        """How often a worker died with this item, at this retry, in flight, by what was asked alone; "": others were in flight too."""
+        return self._listed[stage].deaths.setdefault((item.id, self.retry(stage, item)), Counter())
 
     def ask_retry(self, stage: str, item: Item) -> None:
         """Mark the item to be run again."""
@@ -105,12 +106,11 @@ class State:
         self._listed[stage].retries[item.id] = self.ledger.ask_retry(stage, self.nodes[stage].fingerprint, item.id)
         self._forget()
 
-    def note_death(self, stage: str, item: Item) -> int:
-        """One more death; returns how many."""
-        number, retry = self.deaths(stage, item) + 1, self.retry(stage, item)
-        self._listed[stage].deaths[item.id, retry] = number
-        self.ledger.note_death(stage, self.nodes[stage].fingerprint, item.id, retry, number)
-        return number
+    def note_death(self, stage: str, item: Item, asked: str = "") -> None:
+        """One more death."""
+        deaths, retry = self.deaths(stage, item), self.retry(stage, item)
+        deaths[asked] += 1
+        self.ledger.note_death(stage, self.nodes[stage].fingerprint, item.id, retry, asked, deaths[asked])
 
     def inputs(self, stage: str, item: Item, *, retry: int | None = None) -> str | None:
         """Digest of what the item reads now; None while something upstream is not committed."""
@@ -179,6 +179,11 @@ class State:
     def is_done(self, stage: str, item: Item) -> bool:
         """Whether a scheduled item has all of its tables."""
         return all(self.table(stage, part) is not None for part in self.tabled(stage, item))
+
+    def has_ok(self, stage: str) -> bool:
+        """Whether an image came back well from this version of the stage, whatever its inputs were; reads footers until one has."""
+        tables = (table for by_inputs in self._listed[stage].tables.values() for table in by_inputs.values())
+        return any(self.ledger.summary(table).statuses.get("ok") for table in tables)
 
     def has_pending(self, stage: str) -> bool:
         """Whether some item of the stage has no current table."""

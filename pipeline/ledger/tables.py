@@ -36,11 +36,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a table's footer says: images by status, and by reason where the status is not ok."""
+    """What a table's footer says: images by status, and by reason where the status is not ok.
+
+    `lost`: children that got no answer for a reason that passes, by reason; None where an older version wrote the table and did not say.
+    """
 
     statuses: Mapping[str, int]
     reasons: Mapping[str, int]
     num_images: int
+    lost: Mapping[str, int] | None = None
 
 
 def inputs_digest(upstream: Mapping[str, Sequence[str]], rows_digest: str | None, retry: int) -> str:
@@ -106,11 +110,11 @@ class Ledger:
         """The counts in a table's footer."""
         with self.workdir.open(table.path) as file:
             footer = json.loads(pq.ParquetFile(file).schema_arrow.metadata[_FOOTER])
-        return Summary(footer["statuses"], footer["reasons"], footer["num_images"])
+        return Summary(footer["statuses"], footer["reasons"], footer["num_images"], footer.get("lost"))
 
     def retries(self, stage: str, fingerprint: str) -> dict[str, int]:
         """Item -> number of its latest retry."""
-        return {item: int(number) for (item,), number in self._marks("retries", stage, fingerprint, 1).items()}
+        return {item: int(number) for (item,), number in self._marks("retries", stage, fingerprint, (1,)).items()}
 
     def ask_retry(self, stage: str, fingerprint: str, item: str) -> int:
         """Mark an item to be run again; returns the retry's number."""
@@ -118,21 +122,24 @@ class Ledger:
         self.workdir.write_if_absent(f"retries/{stage}/{fingerprint}/{item}.{number}", b"")
         return number
 
-    def deaths(self, stage: str, fingerprint: str) -> dict[tuple[str, int], int]:
-        """(item, retry) -> how often a worker died with it in flight."""
-        marks = self._marks("deaths", stage, fingerprint, 2)
-        return {(item, int(retry)): int(number) for (item, retry), number in marks.items()}
+    def deaths(self, stage: str, fingerprint: str) -> dict[tuple[str, int], Counter[str]]:
+        """(item, retry) -> how often a worker died with it in flight, by what of it was asked alone; "": other items were in flight too."""
+        found: dict[tuple[str, int], Counter[str]] = {}
+        for (item, retry, *asked), number in self._marks("deaths", stage, fingerprint, (2, 3)).items():
+            found.setdefault((item, int(retry)), Counter())[asked[0] if asked else ""] = number
+        return found
 
-    def note_death(self, stage: str, fingerprint: str, item: str, retry: int, number: int) -> None:
+    def note_death(self, stage: str, fingerprint: str, item: str, retry: int, asked: str, number: int) -> None:
         """Remember that a worker died with this item in flight."""
-        self.workdir.write_if_absent(f"deaths/{stage}/{fingerprint}/{item}.{retry}.{number}", b"")
+        name = f"{item}.{retry}.{asked}.{number}" if asked else f"{item}.{retry}.{number}"
+        self.workdir.write_if_absent(f"deaths/{stage}/{fingerprint}/{name}", b"")
 
-    def _marks(self, kind: str, stage: str, fingerprint: str, fields: int) -> dict[tuple[str, ...], int]:
+    def _marks(self, kind: str, stage: str, fingerprint: str, fields: Sequence[int]) -> dict[tuple[str, ...], int]:
         latest: dict[tuple[str, ...], int] = {}
         for entry in self.workdir.files(f"{kind}/{stage}/{fingerprint}"):
-            parts = entry.path.rsplit("/", 1)[-1].split(".")
-            if len(parts) == fields + 1:
-                latest[tuple(parts[:fields])] = max(latest.get(tuple(parts[:fields]), 0), int(parts[fields]))
+            *parts, number = entry.path.rsplit("/", 1)[-1].split(".")
+            if len(parts) in fields and number.isdigit():
+                latest[tuple(parts)] = max(latest.get(tuple(parts), 0), int(number))
         return latest
 
 
@@ -140,6 +147,8 @@ def _encode(rows: Sequence[Row], row_type: type[Row]) -> bytes:
     statuses = Counter(row.status for row in rows)
     reasons = Counter(row.reason or "unnamed" for row in rows if row.status != "ok")
     footer = {"statuses": dict(sorted(statuses.items())), "reasons": dict(sorted(reasons.items())), "num_images": len(rows)}
+    if row_type.has_children:
+        footer["lost"] = dict(sum((row.lost for row in rows if row.status == "ok"), Counter[str]()))
     table = to_table(rows, row_type)
     table = table.replace_schema_metadata({_FOOTER: json.dumps(footer, sort_keys=True).encode()})
     buffer = io.BytesIO()

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.registry import STAGES, row_type
+from pipeline.config.registry import row_type
 from pipeline.corpus.images import load_images
 from pipeline.corpus.params import CorpusParams
 from pipeline.corpus.update import read_rows
@@ -18,6 +18,8 @@ from schemas.stage_json import StageJson
 from stages.base import Image
 from stages.engines.specs import Resources, Spec
 from stages.params import StageParams
+
+_QUARANTINED = "it ended the engine twice, alone, while another image lived"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class Task:
 
     `previous` is the item's table before a retry: its rows that were ok are copied over. `label` names what an exported
     shard comes from: the fingerprint and the inputs, whatever the retry. `given` is the path of the shard's given rows. `done`
-    names the units of a block whose tables for these inputs are there already.
+    names the units of a block whose tables for these inputs are there already. `quarantined` are places in the unit of images
+    that end the engine; `parts`: the unit is asked in these, one after another; a probe asks its one part and commits nothing.
+    `may_withhold`: no image of this stage has come back well yet, so a unit in which none does is not committed.
     """
 
     item: Item
@@ -54,6 +58,10 @@ class Task:
     previous: Table | None = None
     given: str | None = None
     done: frozenset[str] = frozenset()
+    quarantined: frozenset[int] = frozenset()
+    parts: tuple[tuple[int, int], ...] = ()
+    is_probe: bool = False
+    may_withhold: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,28 +71,50 @@ class Inputs:
     job: StageJob
     task: Task
     ledger: Ledger
+    problems: Mapping[int, Row] = dataclasses.field(default_factory=dict)
+    part: tuple[int, int] | None = None
 
     def texts(self, position: int = 0) -> list[Image]:
-        """The images of the unit at this position with what the stages upstream said of them, without pixels."""
+        """The images of the unit at this position with what the stages upstream said of them, without pixels.
+
+        `problems` stops images by their place in the item; `part`: only images in these places are there at all.
+        """
         rows = read_rows(self.ledger.workdir, self.task.item.units[position])
         upstream = [self.ledger.read(tables[position], row_type(name)) for name, tables in self.task.upstream.items()]
-        return [Image(row, upstream={type(said[i]): said[i] for said in upstream}) for i, row in enumerate(rows)]
+        lost = {row.key: row for row in self._good() if row.lost}
+        images = [
+            Image(row, upstream={type(said[i]): said[i] for said in upstream}, previous=lost.get(row.key)) for i, row in enumerate(rows)
+        ]
+        before = sum(unit.num_rows for unit in self.task.item.units[:position])
+        for place in (place for place in {*self.problems, *self.task.quarantined} if 0 <= place - before < len(images)):
+            image = images[place - before]
+            problem = self.problems.get(place) or Row(key="", status="quarantined", reason="engine_death", detail=_QUARANTINED)
+            images[place - before] = dataclasses.replace(image, problem=problem.model_copy(update={"key": image.key}))
+        first, end = self.part or (before, before + len(images))
+        return images[max(0, first - before) : max(0, end - before)]
 
     def units(self) -> Iterator[list[Image]]:
         """The images of unit after unit, without pixels."""
         return (self.texts(position) for position in range(len(self.task.item.units)))
 
     def settled(self) -> dict[str, Row]:
-        """Rows that are not computed, by key: those that were given, and those that a retry copies over."""
-        given = self._given()
+        """Rows that are not computed, by key: those that were given, and those that a retry copies over.
+
+        One that has lost children is computed anew; it goes with its image as `previous`, so that they alone are asked about again.
+        """
+        return {**self._given(), **{row.key: row for row in self._good() if not row.lost}}
+
+    def _good(self) -> list[Row]:
+        """The rows that were ok before a retry."""
         if self.task.previous is None:
-            return given
-        rows = self.ledger.read(self.task.previous, row_type(self.job.stage))
-        return {**given, **{row.key: row for row in rows if row.status == "ok"}}
+            return []
+        return [row for row in self.ledger.read(self.task.previous, row_type(self.job.stage)) if row.status == "ok"]
 
     def with_pixels(self, images: Sequence[Image]) -> list[Image]:
         """The same images with pixels, where nothing upstream has stopped them."""
-        wanted = [i for i, image in enumerate(images) if all(row.status == "ok" for row in image.upstream.values())]
+        wanted = [
+            i for i, image in enumerate(images) if image.problem is None and all(row.status == "ok" for row in image.upstream.values())
+        ]
         loaded = load_images(self.job.corpus, [images[i].corpus for i in wanted])
         found = list(images)
         for i, result in zip(wanted, loaded, strict=True):
@@ -113,14 +143,3 @@ class BlockUnits:
         if self._last is None or self._last[0] != position:
             self._last = position, self._inputs.texts(position)
         return self._last[1]
-
-
-def failed_rows(inputs: Inputs, reason: str, detail: str | None = None) -> dict[str, list[Row]]:
-    """Of an item that could not be run the rows of each of its tables: failed, or as something before this stage has settled them."""
-    stage = STAGES[inputs.job.stage]
-    tables: dict[str, list[Row]] = {}
-    for unit, images in zip(inputs.task.item.units, inputs.units(), strict=True):
-        rows = tables.setdefault(inputs.task.item.table_of(unit, stage.scope), [])
-        for image in images:
-            rows.append(stage.settled(image) or stage.row_type(key=image.key, status="failed", reason=reason, detail=detail))
-    return tables

@@ -1,6 +1,6 @@
 """The workers of one stage as Ray actors: born, fed up to their limit, replaced when they die. Decides nothing about the run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import StageJob, Task
 from pipeline.run.worker import Born, Done, StageWorker
 
-_CLOSE_S = 30
+_BIRTHS = 5
 
 
 class PoolError(RuntimeError):
@@ -60,6 +60,7 @@ class Pool:
             max_concurrency=resources.in_flight + 1,
             max_restarts=0,
         )(_Actor)
+        self._stillborn = 0
         self._members = [self._bear() for _ in range(resources.actors)]
 
     def _bear(self) -> _Member:
@@ -67,14 +68,25 @@ class Pool:
         return _Member(actor, actor.introduce.remote(self._marker))
 
     def _check_birth(self, member: _Member) -> None:
-        """Raises: PoolError where a worker's engine does not start, or it runs other code or sees another workdir."""
+        """Look at a worker that should be born; one that died before is born again, as often as five times on end.
+
+        Raises: PoolError where its constructor raised, where it dies again and again, runs other code or sees another workdir.
+        """
         try:
             node_id, born = self._ray.get(member.born)
         except self._ray.exceptions.RayActorError as error:
-            if _lost_its_node(error, member.node_id):
-                self._members[self._members.index(member)] = self._bear()
-                return
-            raise PoolError(f"a worker of the stage {self.job.stage} could not be born: {_cause(error)}") from error
+            if error.actor_init_failed:
+                raise PoolError(f"a worker of the stage {self.job.stage} could not be born: {_cause(error)}") from error
+            if not _lost_its_node(error, member.node_id):
+                self._stillborn += 1
+            if self._stillborn >= _BIRTHS:
+                raise PoolError(
+                    f"a worker of the stage {self.job.stage} died {_BIRTHS} times while it was being born: {_cause(error)}; "
+                    "its log and `dmesg` say why (memory?)"
+                ) from error
+            self._members[self._members.index(member)] = self._bear()
+            return
+        self._stillborn = 0
         if born.code != code_digest():
             raise PoolError(f"a worker on node {node_id[:8]} runs other code than this driver: install the same version there")
         if born.marker != self._marker_content:
@@ -105,13 +117,14 @@ class Pool:
         for member in self._members:
             member.is_alone = member.is_alone and bool(member.tasks)
 
-    def submit_alone(self, task: Task) -> bool:
-        """Give a suspect to the worker that was set aside, once that is idle."""
-        for member in self._members:
-            if member.is_alone and member.node_id and not member.tasks:
-                member.tasks[member.actor.carry.remote(task)] = task
-                return True
-        return False
+    def is_alone_free(self) -> bool:
+        """Whether the worker that was set aside is born and idle."""
+        return any(member.is_alone and member.node_id and not member.tasks for member in self._members)
+
+    def submit_alone(self, task: Task) -> None:
+        """Give a suspect to the worker that was set aside, which is free."""
+        member = next(member for member in self._members if member.is_alone and member.node_id and not member.tasks)
+        member.tasks[member.actor.carry.remote(task)] = task
 
     def refs(self) -> Iterator[Any]:
         """Of every worker that is being born, and of every item in flight."""
@@ -132,20 +145,35 @@ class Pool:
         try:
             done: Done = self._ray.get(ref)
         except self._ray.exceptions.RayActorError as error:
+            is_unreachable = isinstance(error, self._ray.exceptions.ActorUnavailableError)
+            if is_unreachable:
+                self._ray.kill(member.actor)  # it may live behind a broken connection
             tasks = list(member.tasks.values())
             successor = self._bear()
             successor.is_alone = member.is_alone
             self._members[position] = successor
-            return Death(tasks, not _lost_its_node(error, member.node_id))
+            return Death(tasks, not is_unreachable and not _lost_its_node(error, member.node_id))
         return member.tasks.pop(ref), done
 
-    def close(self) -> None:
-        """End the workers, their engines first: an engine's own processes would outlive a killed worker and keep its memory."""
-        closing = [member.actor.close.remote() for member in self._members if member.node_id]
-        if closing:
-            self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
+    def begin_close(self) -> list[Any]:
+        """Ask the workers to end their engines: an engine's own processes would outlive a killed worker and keep its memory."""
+        return [member.actor.close.remote() for member in self._members if member.node_id]
+
+    def kill(self) -> None:
+        """End the workers."""
         for member in self._members:
             self._ray.kill(member.actor)
+
+
+def close_all(pools: Sequence[Pool], patience_s: float) -> None:
+    """End the workers of all pools, and before them their engines where they can be ended in this time."""
+    import ray
+
+    closing = [ref for pool in pools for ref in pool.begin_close()]
+    if closing:
+        ray.wait(closing, num_returns=len(closing), timeout=patience_s)
+    for pool in pools:
+        pool.kill()
 
 
 def _lost_its_node(error: BaseException, node_id: str) -> bool:

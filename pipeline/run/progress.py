@@ -19,6 +19,8 @@ class Watcher(Protocol):
 
     def advance(self, stage: str, units: int, images: int, tokens: int) -> None: ...
 
+    def note(self, words: str) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -29,6 +31,9 @@ class Silent:
         pass
 
     def advance(self, stage: str, units: int, images: int, tokens: int) -> None:
+        pass
+
+    def note(self, words: str) -> None:
         pass
 
     def end(self) -> None:
@@ -83,6 +88,9 @@ class Display:
         self._flows[stage].images += images
         self._flows[stage].tokens += tokens
         self._progress.advance(self._tasks[stage], units)
+
+    def note(self, words: str) -> None:
+        self._progress.console.print(words, style="yellow", soft_wrap=True)
 
     def end(self) -> None:
         self._progress.stop()

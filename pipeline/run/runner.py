@@ -1,9 +1,8 @@
 """Carries pending items through the pools of workers until none is left. The loop that decides order, deaths and ends."""
 
+import dataclasses
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.config.graph import Node
@@ -12,45 +11,15 @@ from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.run.cluster import holds_all
 from pipeline.run.gate import Gate
-from pipeline.run.inputs import Inputs, StageJob, Task, failed_rows
-from pipeline.run.pool import Death, Pool
+from pipeline.run.inputs import StageJob, Task
+from pipeline.run.lane import Lane, Patience, Proof, StageFigures, StageStopped, Suspect
+from pipeline.run.pool import Death, Pool, close_all
 from pipeline.run.progress import Watcher
+from pipeline.run.suspects import Ask, Hopeless, Indivisible, Probe, Search, Whole, Witness
+from pipeline.run.worker import Done
 
-
-@dataclass
-class StageFigures:
-    """What one stage did in this run."""
-
-    units: int = 0
-    images: int = 0
-    tokens: int = 0
-    deaths: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    busy_s: float = 0.0
-    wall_s: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "units": self.units,
-            "images": self.images,
-            "tokens": self.tokens,
-            "deaths": self.deaths,
-            "statuses": dict(self.statuses),
-            "busy_s": round(self.busy_s, 3),
-            "wall_s": round(self.wall_s, 3),
-        }
-
-
-@dataclass
-class _Lane:
-    """One stage at work: what can be run now, what must be run alone, what is in flight."""
-
-    node: Node
-    pool: Pool
-    ready: deque[Item] = field(default_factory=deque)
-    suspects: deque[Item] = field(default_factory=deque)
-    offered: set[str] = field(default_factory=set)
-    num_in_flight: int = 0
+_WAIT_S = 5.0
+_HURRIED_CLOSE_S, _CLOSE_S = 3.0, 30.0
 
 
 class Runner:
@@ -61,7 +30,7 @@ class Runner:
         self.marker = marker
         self.figures: dict[str, StageFigures] = {}
         self.gate = Gate(state, config.stages)
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
 
     def run(self) -> None:
         """Run all that is pending.
@@ -85,27 +54,45 @@ class Runner:
         return [[node] for node in self.state.graph]
 
     def _drive(self, nodes: Sequence[Node]) -> None:
-        import ray
-
-        started = time.monotonic()
-        self._lanes = {node.name: _Lane(node, Pool(self._job(node), *self.marker)) for node in nodes}
+        started, close_s = time.monotonic(), _HURRIED_CLOSE_S
+        self._lanes = {node.name: self._lane(node) for node in nodes}
         try:
             for lane in self._lanes.values():
-                tables = self.state.current_tables(lane.node.name)
-                done = sum(len(item.units) for item, table in tables if table is not None)
-                self.watcher.begin(lane.node.name, done, sum(len(item.units) for item, _ in tables))
-                self.figures.setdefault(lane.node.name, StageFigures())
-                for item in self.state.items(lane.node.name):
-                    self._offer(lane, item)
+                self._begin(lane)
             while self._fill():
-                refs = [ref for lane in self._lanes.values() for ref in lane.pool.refs()]
-                ready, _ = ray.wait(refs, num_returns=1, timeout=5)
-                for ref in ready:
-                    self._settle(ref)
+                self._wait()
+            close_s = _CLOSE_S
         finally:
             for lane in self._lanes.values():
                 self.figures.setdefault(lane.node.name, StageFigures()).wall_s += time.monotonic() - started
-                lane.pool.close()
+            close_all([lane.pool for lane in self._lanes.values()], close_s)
+
+    def _lane(self, node: Node) -> Lane:
+        proof = Proof(node.name, node.scope != "unit" or self.state.has_ok(node.name))
+        return Lane(node, Pool(self._job(node), *self.marker), proof, Patience(node.name, self.config.placement.patience_s))
+
+    def _begin(self, lane: Lane) -> None:
+        tables = self.state.current_tables(lane.node.name)
+        done = sum(len(item.units) for item, table in tables if table is not None)
+        self.watcher.begin(lane.node.name, done, sum(len(item.units) for item, _ in tables))
+        self.figures.setdefault(lane.node.name, StageFigures())
+        for item in self.state.items(lane.node.name):
+            self._offer(lane, item)
+
+    def _wait(self) -> None:
+        """Until something has come back, or a server may be asked again."""
+        import ray
+
+        refs = [ref for lane in self._lanes.values() for ref in lane.pool.refs()]
+        now = time.monotonic()
+        pauses = [lane.patience.until - now for lane in self._lanes.values() if lane.patience.since is not None]
+        timeout_s = max(0.05, min([_WAIT_S, *(pause for pause in pauses if pause > 0)]))
+        if not refs:
+            time.sleep(timeout_s)
+            return
+        ready, _ = ray.wait(refs, num_returns=1, timeout=timeout_s)
+        for ref in ready:
+            self._settle(ref)
 
     def _job(self, node: Node) -> StageJob:
         return StageJob(
@@ -130,7 +117,7 @@ class Runner:
                 names |= {*other.description.upstream}
         return [other for other in self.state.graph if other.name in names]
 
-    def _offer(self, lane: _Lane, item: Item) -> None:
+    def _offer(self, lane: Lane, item: Item) -> None:
         """Queue the item if it can be run now and has not been."""
         if item.id in lane.offered or self.state.inputs(lane.node.name, item) is None:
             return
@@ -144,10 +131,10 @@ class Runner:
         if not self.gate.passes(lane.node, item):
             return
         deaths = self.state.deaths(lane.node.name, item)
-        if deaths >= 2:
-            self._give_up(lane, item)
+        if deaths:
+            self._suspect(lane, item)
         else:
-            (lane.suspects if deaths else lane.ready).append(item)
+            lane.ready.append(item)
 
     def _offer_blocks_anew(self) -> None:
         """Another driver sealed the blocks: what is to be run of them is known only now."""
@@ -159,17 +146,88 @@ class Runner:
     def _fill(self) -> bool:
         """Give the workers what they have room for; says whether anything is left to wait for."""
         for lane in self._lanes.values():
-            if lane.suspects:
+            limit = lane.patience.num_to_ask(time.monotonic(), lane.num_in_flight)
+            if lane.suspects and limit != 0:
                 lane.pool.set_aside()
-                if lane.pool.submit_alone(self._task(lane.node, lane.suspects[0])):
-                    lane.suspects.popleft()
-                    lane.num_in_flight += 1
-            for _ in range(min(lane.pool.room(), len(lane.ready))):
-                lane.pool.submit(self._task(lane.node, lane.ready.popleft()))
+                if lane.pool.is_alone_free():
+                    self._ask_suspect(lane)
+                    limit = None if limit is None else limit - 1
+            room = min(lane.pool.room(), len(lane.ready))
+            for _ in range(room if limit is None else min(room, limit)):
+                lane.pool.submit(self._task(lane, lane.ready.popleft()))
                 lane.num_in_flight += 1
-        return any(lane.num_in_flight or lane.ready or lane.suspects for lane in self._lanes.values())
+        if any(lane.is_busy for lane in self._lanes.values()):
+            return True
+        return self._run_withheld()
 
-    def _task(self, node: Node, item: Item) -> Task:
+    def _run_withheld(self) -> bool:
+        """Where a stage has nothing left but units that failed whole and were withheld, run them once more and commit what comes."""
+        for lane in self._lanes.values():
+            withheld = lane.proof.withheld
+            if withheld:
+                lane.ready.extend(lane.proof.settle())
+                return True
+        return False
+
+    def _suspect(self, lane: Lane, item: Item) -> None:
+        size, marks = item.num_images, self.state.deaths(lane.node.name, item)
+        lane.suspects.append(Suspect(item, Search.resumed(size, marks) if lane.node.scope == "unit" else Indivisible()))
+
+    def _ask_suspect(self, lane: Lane) -> None:
+        """Send what the search in the first suspect asks for to the worker that was set aside.
+
+        Raises: StageStopped where the engine ends whatever it is asked.
+        """
+        suspect = lane.suspects.popleft()
+        ask = suspect.search.next()
+        task = self._asked(lane, suspect, ask)
+        while task is None:
+            suspect.search.no_witness()
+            ask = suspect.search.next()
+            task = self._asked(lane, suspect, ask)
+        lane.alone = suspect, ask, task
+        lane.pool.submit_alone(task)
+        lane.num_in_flight += 1
+
+    def _asked(self, lane: Lane, suspect: Suspect, ask: Ask) -> Task | None:
+        """The task of what a search asks; None: there is no witness."""
+        if isinstance(ask, Hopeless):
+            deaths = self.figures[lane.node.name].deaths
+            raise StageStopped(
+                f"{lane.node.name} was stopped: its worker ended {deaths} times, at last with whatever it was given alone, so that no "
+                f"image is to blame; its log has the cause (memory, driver, engine). Nothing of {suspect.item.id} is committed"
+            )
+        quarantined = suspect.search.quarantined
+        if isinstance(ask, Probe):
+            return dataclasses.replace(self._task(lane, suspect.item), quarantined=quarantined, parts=(ask.part,), is_probe=True)
+        if isinstance(ask, Whole):
+            parts = ask.parts if len(ask.parts) != 1 else ()
+            return dataclasses.replace(self._task(lane, suspect.item), quarantined=quarantined, parts=parts)
+        if suspect.witnesses is None:
+            suspect.witnesses = self._witnesses(lane, suspect)
+        item, place = next((found for found in suspect.witnesses if found[0].id != suspect.dead_witness), (None, 0))
+        if item is None:
+            return None
+        return dataclasses.replace(self._task(lane, item), parts=((place, place + 1),), is_probe=True)
+
+    def _witnesses(self, lane: Lane, suspect: Suspect) -> Iterator[tuple[Item, int]]:
+        """Images of other units: such as have come back well, else such as wait to be asked."""
+        name = lane.node.name
+        for item in self.state.items(name):
+            table = self.state.table(name, item)
+            if table is not None and self.state.ledger.summary(table).statuses.get("ok"):
+                rows = self.state.ledger.read(table, lane.node.row_type)
+                yield item, next(place for place, row in enumerate(rows) if row.status == "ok")
+        for item in [*lane.ready, *(other.item for other in lane.suspects)]:
+            if item.id != suspect.item.id:
+                yield from ((item, place) for place in range(item.num_images))
+
+    def _task(self, lane: Lane, item: Item) -> Task:
+        task = self.task(lane.node, item)
+        return task if lane.proof.is_settled else dataclasses.replace(task, may_withhold=True)
+
+    def task(self, node: Node, item: Item) -> Task:
+        """What a worker is told of an item."""
         retry = self.state.retry(node.name, item)
         inputs = self.state.inputs(node.name, item)
         assert inputs is not None, "only offered items are run"
@@ -193,16 +251,46 @@ class Runner:
             return
         task, done = outcome
         lane.num_in_flight -= 1
-        for table in done.tables:
-            self.state.add(table)
+        suspected = lane.take_alone(task)
+        if done.away is not None:
+            self._server_is_away(lane, task, done.away, requeue=suspected is None)
+            return
+        lane.patience.back()
+        if done.findings.num_good and not lane.proof.is_settled:
+            lane.ready.extend(lane.proof.settle())
+        if suspected is None:
+            self._finish(lane, task, done)
+            return
+        suspect, ask = suspected
+        suspect.search.lived(ask, done.findings.num_asked)
+        if isinstance(ask, Whole):
+            lane.suspects.popleft()
+            self._finish(lane, task, done)
+
+    def _server_is_away(self, lane: Lane, task: Task, said: str, *, requeue: bool) -> None:
+        if requeue:
+            lane.ready.appendleft(task.item)
+        words = lane.patience.away(time.monotonic(), said)
+        if words is not None:
+            self.watcher.note(words)
+
+    def _finish(self, lane: Lane, task: Task, done: Done) -> None:
+        """Enter what an item's run has committed."""
         if not lane.suspects:
             lane.pool.release()
         figures = self.figures[lane.node.name]
+        figures.busy_s += done.seconds
+        if done.is_withheld:
+            lane.proof.withhold(task.item, done.findings)
+            return
+        for table in done.tables:
+            self.state.add(table)
         num_units = len(task.item.units) - len(task.done)
         figures.units += num_units
         figures.images += done.num_images
         figures.tokens += done.num_tokens
-        figures.busy_s += done.seconds
+        figures.asked += done.findings.num_asked
+        figures.good += done.findings.num_good
         figures.statuses.update(done.statuses)
         self.watcher.advance(lane.node.name, num_units, done.num_images, done.num_tokens)
         self._offer_below(lane.node, task.item)
@@ -213,31 +301,26 @@ class Runner:
                 for below in {self.state.item_of(lane.node.name, unit): None for unit in item.units}:
                     self._offer(lane, below)
 
-    def _bury(self, lane: _Lane, death: Death) -> None:
-        """What was in flight when a worker died is run again: alone, if its node lives; given up after a second time."""
+    def _bury(self, lane: Lane, death: Death) -> None:
+        """What was in flight when a worker died is suspect, if its node lives, and is run again alone; else it is nobody's fault."""
         figures = self.figures[lane.node.name]
         figures.deaths += 1
         lane.num_in_flight -= len(death.tasks)
         lane.pool.release()
-        if not death.node_is_alive:
-            lane.ready.extendleft(task.item for task in reversed(death.tasks))
-            return
-        for task in death.tasks:
-            if self.state.note_death(lane.node.name, task.item) >= 2:
-                self._give_up(lane, task.item)
+        for task in reversed(death.tasks):
+            suspected = lane.take_alone(task)
+            if suspected is not None:
+                if death.node_is_alive:
+                    self._died_alone(lane, task, *suspected)
+            elif not death.node_is_alive:
+                lane.ready.appendleft(task.item)
             else:
-                lane.suspects.append(task.item)
+                self.state.note_death(lane.node.name, task.item)
+                self._suspect(lane, task.item)
 
-    def _give_up(self, lane: _Lane, item: Item) -> None:
-        """Commit the item as failed: its engine died with it twice, the second time with nothing else in flight."""
-        task = self._task(lane.node, item)
-        node, ledger, figures = lane.node, self.state.ledger, self.figures[lane.node.name]
-        for name, rows in failed_rows(Inputs(self._job(node), task, ledger), "engine_death").items():
-            if name not in task.done:
-                self.state.add(ledger.commit(node.name, node.fingerprint, name, task.inputs, rows, node.row_type))
-                figures.images += len(rows)
-                figures.statuses.update(row.status for row in rows)
-                self.watcher.advance(node.name, 0, len(rows), 0)
-        figures.units += len(item.units) - len(task.done)
-        self.watcher.advance(node.name, len(item.units) - len(task.done), 0, 0)
-        self._offer_below(node, item)
+    def _died_alone(self, lane: Lane, task: Task, suspect: Suspect, ask: Ask) -> None:
+        if isinstance(ask, Witness):
+            suspect.dead_witness = task.item.id
+        mark = suspect.search.died(ask)
+        if mark is not None:
+            self.state.note_death(lane.node.name, suspect.item, mark)

@@ -4,10 +4,9 @@ import asyncio
 import logging
 import os
 import time
-import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from typing import Any
 from pipeline.config.registry import STAGES, with_model_path
 from pipeline.corpus.images import read_bytes
 from pipeline.ledger.tables import Ledger, Table
+from pipeline.run.asking import Findings, UnitAsker, blamed, problem_of, raise_unless_an_images
 from pipeline.run.code_digest import code_digest
-from pipeline.run.inputs import BlockUnits, Inputs, StageJob, Task, failed_rows
-from pipeline.storage import Storage, remote_errors
+from pipeline.run.inputs import BlockUnits, Inputs, StageJob, Task
+from pipeline.storage import Storage
 from schemas.rows import Row
-from stages.base import BlockStage, ConservationError, Shard, ShardStage, Stage, StageContext
-from stages.engines.base import Detector, EngineDead, Generator
+from stages.base import AnyStage, BlockStage, ConservationError, Shard, ShardStage, Stage, StageContext
+from stages.engines.base import Detector, EngineDead, Generator, ServerAway
 from stages.engines.specs import DetectorSpec, GeneratorSpec
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Done:
-    """What a worker reports of an item: the tables it committed and the figures for the progress line and the run's record."""
+    """What a worker reports of an item: the tables it committed and the figures for the progress line and the run's record.
 
+    `findings`: what came of the images that the stage asked an engine about. `is_withheld`: all of them failed, and nothing was
+    committed, since it is not known yet whether this stage can do any good. `away`: the engine's server did not answer; nothing
+    was done.
+    """
+
+    findings: Findings = field(default_factory=Findings)
+    is_withheld: bool = False
+    away: str | None = None
     tables: list[Table] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     num_images: int = 0
@@ -65,6 +73,14 @@ class FolderSink:
             self._storage.write(path, content)
 
 
+class NoSink:
+    """Where a shard stage puts files that are not kept."""
+
+    def put(self, path: str, content: bytes | Path) -> None:
+        if isinstance(content, Path):
+            content.unlink()
+
+
 class StageWorker:
     """One worker of one stage."""
 
@@ -92,63 +108,78 @@ class StageWorker:
         return Born(code_digest(), content)
 
     async def carry(self, task: Task) -> Done:
-        """Run one item and commit its tables. An exception of the stage becomes failed rows; a dead engine ends the process."""
+        """Run one item and commit its tables, unless it is a probe. A dead engine ends the process; a server that is away is reported."""
         started = time.monotonic()
         done = Done()
         inputs = Inputs(self.job, task, self.ledger)
         try:
-            async for name, rows in self._results(inputs):
-                await self._commit(task, name, rows, done)
-        except _StageError as error:
-            detail = error.detail
-            for name, rows in (await asyncio.to_thread(lambda: failed_rows(inputs, "stage_error", detail))).items():
-                await self._commit(task, name, rows, done)
+            async for name, rows in self._produce(inputs, done):
+                if not task.is_probe and not done.is_withheld:
+                    await self._commit(task, name, rows, done)
+        except EngineDead:
+            logger.exception("engine of stage %s died; ending the worker", self.job.stage)
+            os._exit(1)
+        except ServerAway as error:
+            logger.warning("stage %s: %s", self.job.stage, error)
+            done.away = str(error)
         done.seconds = time.monotonic() - started
         return done
 
-    async def _results(self, inputs: Inputs) -> AsyncIterator[tuple[str, list[Row]]]:
+    async def _produce(self, inputs: Inputs, done: Done) -> AsyncIterator[tuple[str, list[Row]]]:
         """The rows of each table of the item, by the name of the item that the table is of."""
-        produced = self._produce(inputs)
-        while True:
-            try:
-                result = await anext(produced, None)
-            except EngineDead:
-                logger.exception("engine of stage %s died; ending the worker", self.job.stage)
-                os._exit(1)
-            except ConservationError:
-                raise
-            except remote_errors():
-                raise  # a place that cannot be read or written is a bad run, not a bad image
-            except Exception as error:
-                logger.exception("stage %s failed on %s", self.job.stage, inputs.task.item.id)
-                raise _StageError(traceback.format_exc(limit=-1).strip().splitlines()[-1][:300]) from error
-            if result is None:
-                return
-            yield result
-
-    async def _produce(self, inputs: Inputs) -> AsyncIterator[tuple[str, list[Row]]]:
         item, stage = inputs.task.item, self._stage
+        if isinstance(stage, Stage):
+            asker = UnitAsker(stage, inputs)
+            rows = await asker.rows()
+            done.findings = found = asker.findings
+            done.is_withheld = inputs.task.may_withhold and bool(found.num_asked) and not found.num_good
+            yield item.id, rows
+            return
+        problems: Mapping[int, Row] = {}
+        for _ in range(2):  # whole, then without the images that it raises on
+            try:
+                async for name, rows in self._whole(stage, replace(inputs, problems=problems)):
+                    yield name, rows
+                return
+            except Exception as error:  # noqa: BLE001  # looked at below
+                raise_unless_an_images(error)
+                every = dict.fromkeys(range(item.num_images), problem_of("", error))
+                problems = every if problems else await asyncio.to_thread(blamed, item.num_images, partial(self._try_part, inputs), error)
+        async for name, rows in self._settled(replace(inputs, problems=every)):
+            yield name, rows
+
+    async def _settled(self, inputs: Inputs) -> AsyncIterator[tuple[str, list[Row]]]:
+        """Of an item whose images are all stopped the rows of each of its tables; the stage is not run."""
+        tables: dict[str, list[Row]] = {}
+        for position, unit in enumerate(inputs.task.item.units):
+            images = await asyncio.to_thread(inputs.texts, position)
+            rows = tables.setdefault(inputs.task.item.table_of(unit, self._stage.scope), [])
+            rows += [row for row in map(self._stage.settled, images) if row is not None]
+        for name, rows in tables.items():
+            yield name, rows
+
+    async def _whole(self, stage: AnyStage[Any, Any], inputs: Inputs) -> AsyncIterator[tuple[str, list[Row]]]:
+        item = inputs.task.item
         if isinstance(stage, BlockStage):
             rest = stage.process(BlockUnits(inputs))
             for unit in item.units:
                 rows = await asyncio.to_thread(next, rest, None)
                 assert rows is not None, "process yields as many units as the block has"
                 yield unit.id, rows
-        elif isinstance(stage, ShardStage):
+        else:
+            assert isinstance(stage, ShardStage), "a stage looks at units, blocks or shards"
             shard = Shard(item.units[0].shard_number, inputs.task.label, inputs.units())
             yield item.id, await asyncio.to_thread(stage.process, shard)
-        else:
-            assert isinstance(stage, Stage), "a stage looks at units, blocks or shards"
-            yield item.id, await self._run(stage, inputs)
 
-    async def _run(self, stage: Stage[Any, Any], inputs: Inputs) -> list[Row]:
-        settled = await asyncio.to_thread(inputs.settled)
-        images = await asyncio.to_thread(inputs.texts)
-        rest = [image for image in images if image.key not in settled]
-        if stage.needs_pixels:
-            rest = await asyncio.to_thread(inputs.with_pixels, rest)
-        fresh = iter(await stage.process(rest, inputs.task.retry))
-        return [settled[image.key] if image.key in settled else next(fresh) for image in images]
+    def _try_part(self, inputs: Inputs, part: tuple[int, int]) -> None:
+        """Run the stage on these images of a block or shard, and keep nothing."""
+        context = replace(self._stage.context, sink=NoSink())
+        stage, some = type(self._stage)(self.job.params, context), replace(inputs, part=part)
+        if isinstance(stage, BlockStage):
+            for _ in stage.process(BlockUnits(some)):
+                pass
+        elif isinstance(stage, ShardStage):
+            stage.process(Shard(inputs.task.item.units[0].shard_number, inputs.task.label, some.units()))
 
     async def _commit(self, task: Task, name: str, rows: Sequence[Row], done: Done) -> None:
         """Commit one table, unless the unit of a block has one for these inputs: a committed table stays as it is."""
@@ -166,14 +197,6 @@ class StageWorker:
         engines: list[Generator | Detector] = [*context.generators.values(), *context.detectors.values()]
         for engine in engines:
             await engine.close()
-
-
-class _StageError(Exception):
-    """A stage raised: its item gets failed rows."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 def _tokens(row: Row) -> int:

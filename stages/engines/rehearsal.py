@@ -29,7 +29,9 @@ class RehearsalSpec(GeneratorSpec):
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of questions that always end in bad_request.")
     crash_on: str | None = Field(None, description="The process ends where a request's first image id or text contains this.")
     crash_once_dir: str | None = Field(None, description="With crash_on: a folder that remembers a crash, so that it happens once.")
-    unhashed = frozenset({"delay_s", "crash_on", "crash_once_dir"})
+    crash_above: int | None = Field(None, gt=0, description="The process ends where it is asked more questions than this at once.")
+    raise_on: str | None = Field(None, description="The engine raises where a request's first image id or text contains this.")
+    unhashed = frozenset({"delay_s", "crash_on", "crash_once_dir", "crash_above", "raise_on"})
 
     def build(self, resources: Resources) -> "RehearsalGenerator":
         return RehearsalGenerator(self, resources)
@@ -56,9 +58,16 @@ class RehearsalGenerator:
         self._spec = spec
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
-        """One answer each, in order, after `delay_s`. Ends the process on `crash_on`."""
+        """One answer each, in order, after `delay_s`. Ends the process on `crash_on` and above `crash_above`.
+
+        Raises: ValueError on `raise_on`.
+        """
         for request in requests:
             self._crash(request)
+            if self._spec.raise_on and _holds(request, self._spec.raise_on):
+                raise ValueError(f"rehearsed bug on {self._spec.raise_on}")
+        if self._spec.crash_above is not None and len(requests) > self._spec.crash_above:
+            os._exit(1)
         if self._spec.delay_s:
             await asyncio.sleep(self._spec.delay_s)
         return [self.answer(request) for request in requests]
@@ -68,7 +77,7 @@ class RehearsalGenerator:
 
     def _crash(self, request: Request) -> None:
         mark, folder = self._spec.crash_on, self._spec.crash_once_dir
-        if not mark or not (mark in request.user or (request.image_ids and mark in request.image_ids[0])):
+        if not mark or not _holds(request, mark):
             return
         if folder is not None:
             memory = Path(folder) / f"crashed-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
@@ -127,6 +136,10 @@ class RehearsalDetector:
             score = rng.uniform(0.5, 0.95)
             found.append(Found(index, (left, top, left + box_width, top + box_height), score, score + rng.uniform(0, 0.04)))
         return found
+
+
+def _holds(request: Request, mark: str) -> bool:
+    return mark in request.user or bool(request.image_ids and mark in request.image_ids[0])
 
 
 def _identity(request: Request) -> str:

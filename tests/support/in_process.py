@@ -20,7 +20,7 @@ def carry_all(config: Path, until: str | None = None, *, allow_unverified: bool 
         worker = StageWorker(runner._job(node))
         pending = [item for item in state.items(node.name) if not state.is_done(node.name, item)]
         assert node.scope != "block" or all(map(state.seal, pending)), "no other driver seals"
-        tasks = [runner._task(node, item) for item in pending]
+        tasks = [runner.task(node, item) for item in pending]
 
         async def carry(worker: StageWorker = worker, tasks: list = tasks) -> list[Done]:
             return [await worker.carry(task) for task in tasks]

@@ -12,7 +12,9 @@ from pipeline.config.registry import DEMO_PROMPTS, STAGES
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
 from pipeline.ledger.why import plan_of
+from pipeline.run.lane import StageStopped
 from schemas.rows import CaptionRow
+from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import files, times, write_job, write_tar
 
 pytestmark = pytest.mark.ray
@@ -89,7 +91,7 @@ class TestRun:
         assert set(_pending(config).values().__iter__().__next__().items()) == {("new", 1)}
         api.run(api.open_job(config))
         after = times(tmp_path)
-        whole_set = {"dataset/manifest.json", "dataset/README.md"}
+        whole_set = {f"dataset/{name}" for name in ("manifest.json", "README.md", "croissant.json", "sizes.json")}
         assert [name for name, when in before.items() if after[name] != when and name not in whole_set] == []
         assert "dataset/00002.tar" in after
 
@@ -129,14 +131,25 @@ class TestFailures:
         assert all(again[key] == row for key, row in kept.items() if row.status == "ok")
         assert _pending(config) == {name: {} for name in _pending(config)}
 
-    def test_a_unit_that_kills_its_engine_twice_is_failed_and_the_run_goes_on(self, tmp_path: Path) -> None:
+    def test_the_image_that_ends_its_engine_is_quarantined_and_its_unit_is_done(self, tmp_path: Path) -> None:
         config = write_job(tmp_path, captioner={"crash_on": "a5"})
         outcome = api.run(api.open_job(config))
-        assert outcome.figures["caption"].deaths >= 2
+        assert 2 <= outcome.figures["caption"].deaths <= 2 * 2 + 4
         stages = _status(api.open_job(config).state())
-        assert stages[0]["images"] == {"failed": 4, "ok": 10}
-        assert stages[0]["reasons"] == {"engine_death": 4}
-        assert stages[-1]["images"] == {"ok": 10, "skipped": 4}
+        assert stages[0]["images"] == {"ok": 13, "quarantined": 1}
+        assert stages[0]["reasons"] == {"engine_death": 1}
+        assert stages[-1]["images"] == {"ok": 13, "skipped": 1}
+        (tmp_path / "other").mkdir()
+        undisturbed = write_job(tmp_path / "other")
+        carry_all(undisturbed, "caption")
+        with_it, without = _by_key(undisturbed), _by_key(config)
+        assert {key for key, row in without.items() if row != with_it[key]} == {"a5"}
+
+    def test_an_engine_that_ends_on_everything_stops_the_run_and_blames_no_image(self, tmp_path: Path) -> None:
+        config = write_job(tmp_path, captioner={"crash_on": "Describe"})
+        with pytest.raises(StageStopped, match="no image is to blame"):
+            api.run(api.open_job(config))
+        assert _status(api.open_job(config).state())[0]["images"] == {"pending": 14}
 
     def test_a_unit_whose_engine_died_once_is_run_again_alone(self, tmp_path: Path) -> None:
         memory = tmp_path / "memory"
@@ -145,15 +158,31 @@ class TestFailures:
         api.run(api.open_job(config))
         assert _status(api.open_job(config).state())[0]["images"] == {"ok": 14}
 
-    def test_an_answer_that_never_parses_is_failed_with_its_reason(self, tmp_path: Path) -> None:
+    def test_a_stage_whose_first_units_fail_alike_is_stopped_and_commits_nothing(self, tmp_path: Path) -> None:
         config = write_job(tmp_path, captioner={"bad_json_rate": 1.0})
         config.write_text(config.read_text().replace("prompt: demo", "prompt: demo\n    attempts: 2", 1))
-        api.run(api.open_job(config))
-        stage = _status(api.open_job(config).state())[0]
-        assert sum(stage["images"].values()) == 14
-        for row in _captions(api.open_job(config).state()).values():
-            assert row.usage.attempts <= 2
-            assert row.status == "ok" or row.reason == "invalid_output"
+        with pytest.raises(StageStopped, match="invalid_output 12, such as"):
+            api.run(api.open_job(config))
+        assert _status(api.open_job(config).state())[0]["images"] == {"pending": 14}
+
+    def test_what_fails_alike_is_committed_where_another_image_came_back_well(self, tmp_path: Path) -> None:
+        config = write_job(tmp_path)
+        api.run(api.open_job(config, "caption"))
+        write_tar(tmp_path / "corpus" / "c.tar", [f"zz{i}" for i in range(12)], tint=30)
+        config.write_text(config.read_text().replace("kind: rehearsal\n", "kind: rehearsal\n    raise_on: zz\n", 1))
+        api.run(api.open_job(config, "caption"))
+        assert _status(api.open_job(config).state())[0]["images"] == {"ok": 14, "failed": 12}
+
+    def test_an_image_that_makes_an_engine_raise_fails_with_the_exceptions_name_and_its_unit_stands(self, tmp_path: Path) -> None:
+        config = write_job(tmp_path, captioner={"raise_on": "a5"})
+        carry_all(config, "caption")
+        (tmp_path / "other").mkdir()
+        undisturbed = write_job(tmp_path / "other")
+        carry_all(undisturbed, "caption")
+        with_it, without = _by_key(undisturbed), _by_key(config)
+        assert {key for key, row in without.items() if row != with_it[key]} == {"a5"}
+        (failed,) = (row for row in without.values() if row.status != "ok")
+        assert (failed.status, failed.reason, failed.detail) == ("failed", "stage_error", "ValueError: rehearsed bug on a5")
 
     def test_a_broken_image_is_failed_and_its_neighbours_are_not(self, tmp_path: Path) -> None:
         folder = tmp_path / "corpus"
@@ -222,3 +251,7 @@ def _captions(state: State) -> dict[str, CaptionRow]:
         for row in state.ledger.read(table, CaptionRow):
             rows[f"{item.id}/{row.key}"] = row
     return rows
+
+
+def _by_key(config: Path) -> dict[str, CaptionRow]:
+    return {row.key: row for row in _captions(api.open_job(config).state()).values()}

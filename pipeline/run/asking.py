@@ -1,0 +1,150 @@
+"""Asks a stage of a unit's images, and where it raises looks for the images that make it raise. Commits nothing, knows no Ray.
+
+An exception is looked for at the image that causes it: by halving, then the unit is asked whole without what was found, so that its
+rows depend on the unit and the found images alone. Where images raise only together, they are asked one at a time.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.run.inputs import Inputs
+from pipeline.storage import StorageError, remote_errors
+from schemas.rows import Row
+from stages.base import ConservationError, Image, Stage
+from stages.engines.base import EngineDead, ServerAway
+
+logger = logging.getLogger(__name__)
+
+_MOST_TRIES = 200  # of a whole block or shard: what one image of 50,000 takes is 32
+
+
+@dataclass
+class Findings:
+    """Of the images that a stage itself looked at: how many, how many did not fail, and why the others did, with one detail each."""
+
+    num_asked: int = 0
+    num_good: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        """Count what the stage said of an image."""
+        self.num_asked += 1
+        if row.status == "failed":
+            reason = row.reason or "unnamed"
+            self.failures[reason] += 1
+            self.examples.setdefault(reason, f"{row.key}: {row.detail or reason}")
+        else:
+            self.num_good += 1
+
+
+class UnitAsker:
+    """One unit of a stage that looks at units."""
+
+    def __init__(self, stage: Stage[Any, Any], inputs: Inputs) -> None:
+        self._stage, self._inputs = stage, inputs
+        self.findings = Findings()
+
+    async def rows(self) -> list[Row]:
+        """A row for each image of the unit; for each of the part where the task is a probe."""
+        task = self._inputs.task
+        settled = await asyncio.to_thread(self._inputs.settled)
+        images = await asyncio.to_thread(self._inputs.texts)
+        rows: list[Row] = []
+        for first, end in task.parts or ((0, len(images)),):
+            part = images[first:end]
+            fresh = iter(await self._answered([image for image in part if image.key not in settled]))
+            rows += [settled[image.key] if image.key in settled else next(fresh) for image in part]
+        return rows
+
+    async def _answered(self, images: Sequence[Image]) -> list[Row]:
+        try:
+            return await self._process(images)
+        except Exception as error:  # looked at below
+            raise_unless_an_images(error)
+            logger.exception("stage %s raised on %s", self._stage.name, self._inputs.task.item.id)
+            found = await self._found(images, error)
+        try:
+            return await self._process(images, found)
+        except Exception as error:  # noqa: BLE001  # looked at below
+            raise_unless_an_images(error)
+        return [row for image in images for row in await self._alone(image)]
+
+    async def _found(self, images: Sequence[Image], error: Exception) -> dict[str, Row]:
+        """The images below these, which raised together, that raise alone."""
+        if len(images) == 1:
+            return {images[0].key: problem_of(images[0].key, error)}
+        found: dict[str, Row] = {}
+        for half in (images[: len(images) // 2], images[len(images) // 2 :]):
+            try:
+                await self._process(half, counts=False)
+            except Exception as problem:  # noqa: BLE001
+                raise_unless_an_images(problem)
+                found |= await self._found(half, problem)
+        return found
+
+    async def _alone(self, image: Image) -> list[Row]:
+        try:
+            return await self._process([image])
+        except Exception as error:  # noqa: BLE001  # looked at below
+            raise_unless_an_images(error)
+            return await self._process([image], {image.key: problem_of(image.key, error)})
+
+    async def _process(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row]:
+        found = found or {}
+        marked = [dataclasses.replace(image, problem=found[image.key]) if image.key in found else image for image in images]
+        if self._stage.needs_pixels:
+            marked = await asyncio.to_thread(self._inputs.with_pixels, marked)
+        rows = await self._stage.process(marked, self._inputs.task.retry)
+        for image, row in zip(marked, rows, strict=True):
+            # What could not be read, and what was stopped before this stage, says nothing of its engine.
+            if counts and (image.key in found or self._stage.settled(image) is None):
+                self.findings.add(row)
+        return rows
+
+
+def blamed(num_images: int, carry: Callable[[tuple[int, int]], None], error: Exception) -> dict[int, Row]:
+    """Of a block or shard that raised: the images, by place, that make `carry` raise on a part; all where they cannot be told.
+
+    `carry` runs the stage on the images [first, end) and keeps nothing.
+    """
+    tries = 0
+
+    def search(part: tuple[int, int], error: Exception) -> dict[int, Row]:
+        nonlocal tries
+        first, end = part
+        if end - first == 1:
+            return {first: problem_of("", error)}
+        found: dict[int, Row] = {}
+        for half in ((first, (first + end) // 2), ((first + end) // 2, end)):
+            tries += 1
+            if tries > _MOST_TRIES:
+                return {place: problem_of("", error) for place in range(num_images)}
+            try:
+                carry(half)
+            except Exception as problem:  # noqa: BLE001
+                raise_unless_an_images(problem)
+                found |= search(half, problem)
+        return found
+
+    logger.error("looked for at %d images: %r", num_images, error)
+    return search((0, num_images), error) or dict.fromkeys(range(num_images), problem_of("", error))
+
+
+def problem_of(key: str, error: Exception) -> Row:
+    """What an image's row says where a stage raised on it: the exception's name first."""
+    words = " ".join(str(error).split())
+    return Row(key=key, status="failed", reason="stage_error", detail=f"{type(error).__name__}: {words}"[:300])
+
+
+def raise_unless_an_images(error: Exception) -> None:
+    """Raise again what is the engine's, the server's or the surroundings' fault. Pillow raises OSErrors that name no system call."""
+    if isinstance(error, EngineDead | ServerAway | ConservationError | StorageError):
+        raise error
+    if isinstance(error, remote_errors()) and not (isinstance(error, OSError) and error.errno is None):
+        raise error

@@ -1,0 +1,160 @@
+"""One stage at work: what waits, what is suspect, whether any image has come back well yet, whether its server is away. Runs nothing."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.config.graph import Node
+from pipeline.ledger.items import Item
+from pipeline.run.asking import Findings
+from pipeline.run.inputs import Task
+from pipeline.run.pool import Pool, PoolError
+from pipeline.run.suspects import Ask, Indivisible, Search
+
+_ALIKE_IMAGES, _ALIKE_UNITS = 64, 3
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+
+
+class StageStopped(RuntimeError):
+    """A stage can do no good as it is: one line with the reason and one example. Nothing of what failed so is committed."""
+
+
+@dataclass
+class StageFigures:
+    """What one stage did in this run. `asked` counts images that it looked at itself, `good` those that did not fail."""
+
+    units: int = 0
+    images: int = 0
+    tokens: int = 0
+    deaths: int = 0
+    asked: int = 0
+    good: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    busy_s: float = 0.0
+    wall_s: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "units": self.units,
+            "images": self.images,
+            "tokens": self.tokens,
+            "deaths": self.deaths,
+            "asked": self.asked,
+            "good": self.good,
+            "statuses": dict(self.statuses),
+            "busy_s": round(self.busy_s, 3),
+            "wall_s": round(self.wall_s, 3),
+        }
+
+
+@dataclass
+class Proof:
+    """Whether the stage has done any good. Until then units that failed whole are withheld: they may say more of the stage than of them."""
+
+    stage: str
+    is_settled: bool
+    withheld: list[Item] = field(default_factory=list)
+    _images: Counter[str] = field(default_factory=Counter)
+    _units: Counter[str] = field(default_factory=Counter)
+
+    def withhold(self, item: Item, findings: Findings) -> None:
+        """Keep a failed unit back.
+
+        Raises: StageStopped where this makes 64 images or three units that failed alike.
+        """
+        self.withheld.append(item)
+        self._images.update(findings.failures)
+        if len(findings.failures) == 1:
+            self._units.update(findings.failures.keys())
+        for reason in findings.failures:
+            if self._images[reason] >= _ALIKE_IMAGES or self._units[reason] >= _ALIKE_UNITS:
+                raise StageStopped(
+                    f"{self.stage} was stopped: its first {self._images.total()} images failed, none came back well; "
+                    f"{reason} {self._images[reason]}, such as {findings.examples[reason]}; nothing of it is committed"
+                )
+
+    def settle(self) -> list[Item]:
+        """It is known: from now on everything is committed. Returns what was withheld, to be run again."""
+        self.is_settled = True
+        withheld, self.withheld = self.withheld, []
+        return withheld
+
+
+@dataclass
+class Patience:
+    """How long the engine's server has been away, and when it is asked again."""
+
+    stage: str
+    limit_s: float
+    since: float | None = None
+    until: float = 0.0
+    _pause_s: float = _FIRST_PAUSE_S
+
+    def away(self, now: float, said: str) -> str | None:
+        """Nobody answered; the words for the user, once a pause.
+
+        Raises: PoolError once the server has stayed away for too long.
+        """
+        if self.since is None:
+            self.since = now
+        gone_s = now - self.since
+        if gone_s >= self.limit_s:
+            raise PoolError(
+                f"{self.stage}: {said}; waited {gone_s:.0f} s (placement.patience_s is {self.limit_s:g}) and nothing is failed: "
+                "start the server or correct base_url, then run again"
+            )
+        if now < self.until:
+            return None
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self.until = now + min(pause_s, self.limit_s - gone_s)
+        return f"{self.stage}: {said}; away for {gone_s:.0f} s, asked again in {self.until - now:.0f} s"
+
+    def back(self) -> None:
+        """The server has answered."""
+        self.since, self._pause_s, self.until = None, _FIRST_PAUSE_S, 0.0
+
+    def num_to_ask(self, now: float, num_in_flight: int) -> int | None:
+        """How many items may be sent: None, any number; while the server is away one at a time, after a pause."""
+        if self.since is None:
+            return None
+        return 1 if now >= self.until and not num_in_flight else 0
+
+
+@dataclass
+class Suspect:
+    """A unit that was in flight when its engine ended, and the search in it."""
+
+    item: Item
+    search: Search | Indivisible
+    witnesses: Iterator[tuple[Item, int]] | None = None
+    dead_witness: str | None = None
+
+
+@dataclass
+class Lane:
+    """One stage at work: what can be run now, what must be run alone, what is in flight."""
+
+    node: Node
+    pool: Pool
+    proof: Proof
+    patience: Patience
+    ready: deque[Item] = field(default_factory=deque)
+    suspects: deque[Suspect] = field(default_factory=deque)
+    alone: tuple[Suspect, Ask, Task] | None = None
+    offered: set[str] = field(default_factory=set)
+    num_in_flight: int = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is in flight or waits to be."""
+        return bool(self.num_in_flight or self.ready or self.suspects or self.alone)
+
+    def take_alone(self, task: Task) -> tuple[Suspect, Ask] | None:
+        """The suspect that was asked with this task, None for an ordinary one."""
+        if self.alone is None or self.alone[2] is not task:
+            return None
+        suspect, ask, _ = self.alone
+        self.alone = None
+        self.suspects.appendleft(suspect)
+        return suspect, ask

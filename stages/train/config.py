@@ -11,6 +11,11 @@ class TrainError(ValueError):
     """What a user gave cannot be trained or evaluated: one line that says what, where, and what to do."""
 
 
+# What may change when a training goes on: how fast and how often, not which images, which texts, which losses.
+MAY_CHANGE = frozenset(
+    "init epochs steps chunks lr min_lr_share warmup_steps weight_decay beta1 beta2 eps max_grad_norm precision gradient_checkpointing "
+    "workers log_every checkpoint_every keep_checkpoints recipe".split()
+)
 Recipe = Literal["fgclip", "fgclip2"]
 # As FG-CLIP 2's code has them (its paper: 0.1 regional): the hard loss's parts are multiplied out, 0.5 x (0.6, 3.0, 0.4).
 _FGCLIP2_REGIONS = {"weight_regional": 0.2, "weight_tic": 0.1, "weight_hard": 1.5, "weight_hard_batch": 0.3, "weight_cmr": 0.2}
@@ -122,9 +127,12 @@ class TrainConfig(BaseModel):
     """The YAML that `fgdata train` reads. Relative paths are relative to its folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    model: str = Field(description="Folder or hub name of a CLIP checkpoint of transformers, or of one that was trained here.")
+    model: str = Field(
+        description="Folder or hub name of a CLIP or SigLIP 2 checkpoint of transformers, of FG-CLIP's own, or of one trained here."
+    )
     revision: str | None = Field(None, description="Commit or tag of a hub model.")
     from_scratch: bool = Field(False, description="Take the model's configuration and tokenizer alone and draw the weights.")
+    official: bool = Field(False, description="Also write the trained model as FG-CLIP's own code loads it, into `official`.")
     dataset: str = Field(description="Exported data set: a folder or s3:// location with a manifest.json.")
     out: str = Field(description="Folder of checkpoints, curves and the trained models, one below it a stage.")
     stage1: Stage1 = Field(default_factory=Stage1)

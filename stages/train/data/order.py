@@ -52,8 +52,7 @@ def epoch_order(shard_sizes: Sequence[int], reader: Reader, batch_size: int, see
     """
     total = sum(shard_sizes)
     num_images = batches_per_epoch(total, reader.num_readers, batch_size) * batch_size
-    drawn = np.random.default_rng([seed, epoch])
-    shards, cut = drawn.permutation(len(shard_sizes)), int(drawn.integers(total))
+    shards, cut = _circle(shard_sizes, seed, epoch)
     first = (cut + reader.number * (total // reader.num_readers)) % total
     spans = [(first, min(first + num_images, total)), (0, max(0, first + num_images - total))]
     places: list[Place] = []
@@ -65,6 +64,23 @@ def epoch_order(shard_sizes: Sequence[int], reader: Reader, batch_size: int, see
             places += [(int(shard), index) for index in range(low, high)]
             at += size
     return _mixed(places, shuffle_buffer, np.random.default_rng([seed, epoch, reader.rank, reader.worker]))
+
+
+def epoch_seam(shard_sizes: Sequence[int], seed: int, epoch: int) -> Place:
+    """Where an epoch's circle is cut: of this shard the images before that index come last, in a second pass over its file."""
+    shards, cut = _circle(shard_sizes, seed, epoch)
+    for shard in shards:
+        if cut < shard_sizes[shard]:
+            return int(shard), cut
+        cut -= shard_sizes[shard]
+    raise AssertionError("the cut lies within the circle")
+
+
+def _circle(shard_sizes: Sequence[int], seed: int, epoch: int) -> tuple[list[int], int]:
+    """The shards of an epoch in their order, and the image at which it begins."""
+    drawn = np.random.default_rng([seed, epoch])
+    shards = drawn.permutation(len(shard_sizes)).tolist()
+    return shards, int(drawn.integers(sum(shard_sizes)))
 
 
 def _mixed(places: list[Place], buffer_size: int, rng: np.random.Generator) -> list[Place]:

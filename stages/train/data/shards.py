@@ -1,7 +1,8 @@
 """An exported data set as its manifest names it, read image by image from its tars; local or s3://. Knows no tensors."""
 
+import logging
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -12,8 +13,14 @@ from schemas.dataset import ExportRecord, Manifest, ShardEntry
 from stages.train.config import TrainError
 from stages.train.data.order import Place
 
+logger = logging.getLogger(__name__)
+
 _BLOCK_BYTES = 4 * 2**20
 _MANIFEST = "manifest.json"
+
+
+class BrokenShard(TrainError):
+    """A tar that is missing, cut, or holds fewer images than its manifest says."""
 
 
 class ExportedDataset:
@@ -32,21 +39,48 @@ class ExportedDataset:
     def num_images(self) -> int:
         return sum(self.shard_sizes)
 
-    def read(self, places: Sequence[Place]) -> Iterator[tuple[bytes, ExportRecord]]:
+    def read(self, places: Sequence[Place], seam: Place | None = None) -> Iterator[tuple[bytes, ExportRecord]]:
         """The image's bytes and the record at each of the places, in their order. A shard is read once, front to back, from its
-        first place on; what comes before its turn waits in memory."""
-        streams: dict[int, _ShardStream] = {}
-        left = _counted(places)
-        wanted = set(places)
+        first place on; what comes before its turn waits in memory. Of the seam's shard the images before its index are read in a
+        pass of their own, as they come last.
+
+        Raises: BrokenShard.
+        """
+        for found in self._read(places, seam):
+            if isinstance(found, BrokenShard):
+                raise found
+            yield found
+
+    def read_what_is_left(self, places: Sequence[Place], seam: Place | None = None) -> Iterator[tuple[bytes, ExportRecord] | None]:
+        """As `read`, but None for what a broken or missing shard does not hold; each such shard is logged once."""
+        told: set[str] = set()
+        for found in self._read(places, seam):
+            if isinstance(found, BrokenShard):
+                if str(found) not in told:
+                    logger.warning("%s; its images are left out", found)
+                    told.add(str(found))
+                yield None
+            else:
+                yield found
+
+    def _read(self, places: Sequence[Place], seam: Place | None) -> Iterator[tuple[bytes, ExportRecord] | BrokenShard]:
+        def part_of(place: Place) -> tuple[int, bool]:
+            return place[0], seam is not None and place[0] == seam[0] and place[1] < seam[1]
+
+        wanted: dict[tuple[int, bool], set[int]] = {}
+        for place in places:
+            wanted.setdefault(part_of(place), set()).add(place[1])
+        left = {part: len(indices) for part, indices in wanted.items()}
+        streams: dict[tuple[int, bool], _ShardStream] = {}
         try:
             for place in places:
-                shard, index = place
-                if shard not in streams:
-                    streams[shard] = _ShardStream(self.root, self.shards[shard], shard, wanted)
-                yield streams[shard].take(index)
-                left[shard] -= 1
-                if not left[shard]:
-                    streams.pop(shard).close()
+                part = part_of(place)
+                if part not in streams:
+                    streams[part] = _ShardStream(self.root, self.shards[part[0]], wanted[part])
+                yield streams[part].take(place[1])
+                left[part] -= 1
+                if not left[part]:
+                    streams.pop(part).close()
         finally:
             for stream in streams.values():
                 stream.close()
@@ -68,43 +102,66 @@ class ExportedDataset:
 class _ShardStream:
     """One tar, read forward. Images that are wanted later than their neighbours behind them wait here."""
 
-    def __init__(self, root: str, entry: ShardEntry, number: int, wanted: set[Place]) -> None:
-        self._entry, self._number, self._wanted = entry, number, wanted
+    def __init__(self, root: str, entry: ShardEntry, wanted: set[int]) -> None:
+        self._entry, self._wanted = entry, wanted
         self._path = f"{root}/{entry.tar}"
-        self._file, self._tar = _open_tar(self._path)
+        self._file: Any = None
         self._images = self._forward()
         self._waiting: dict[int, tuple[bytes, ExportRecord]] = {}
+        self._broken: BrokenShard | None = None
 
-    def take(self, index: int) -> tuple[bytes, ExportRecord]:
+    def take(self, index: int) -> tuple[bytes, ExportRecord] | BrokenShard:
         while index not in self._waiting:
-            try:
-                number, image, record = next(self._images)
-            except StopIteration:
-                raise TrainError(f"{self._path}: has no image {index}; its manifest says {self._entry.images} images") from None
-            self._waiting[number] = (image, record)
+            if self._broken is None:
+                try:
+                    number, image, record = next(self._images)
+                    self._waiting[number] = (image, record)
+                    continue
+                except StopIteration:
+                    what = f"has no image {index}; its manifest says {self._entry.images} images"
+                    self._broken = BrokenShard(f"{self._path}: {what}")
+                except FileNotFoundError:
+                    self._broken = BrokenShard(f"{self._path}: is missing")
+                except (tarfile.TarError, EOFError) as error:
+                    self._broken = BrokenShard(f"{self._path}: cannot be read as a tar: {error}")
+                except OSError as error:
+                    raise TrainError(f"{self._path}: cannot be read: {error}") from error
+            return self._broken
         return self._waiting.pop(index)
 
     def close(self) -> None:
-        self._tar.close()
-        self._file.close()
+        self._images.close()
+        if self._file is not None:
+            self._file.close()
 
-    def _forward(self) -> Iterator[tuple[int, bytes, ExportRecord]]:
+    def _forward(self) -> Generator[tuple[int, bytes, ExportRecord]]:
         """The wanted images in the tar's order: an image, then its json. A json alone (a corpus without pixels) has no bytes."""
+        filesystem, inner = url_to_fs(self._path)
+        is_local = type(filesystem).__name__ == "LocalFileSystem"
+        if is_local:
+            self._file = open(inner, "rb")  # noqa: SIM115  # closed in `close`
+        else:
+            self._file = filesystem.open(inner, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
         number, image = 0, ("", b"")
-        for member in self._tar:
-            is_wanted = (self._number, number) in self._wanted
-            stem, _, suffix = member.name.rpartition(".")
-            if suffix != "json":
-                image = stem, self._content(member) if is_wanted else b""
-                continue
-            if is_wanted:
-                yield number, image[1] if image[0] == stem else b"", self._record(member)
-            number += 1
-            self._tar.members.clear()  # type: ignore[attr-defined]  # in no stub; else all headers stay in memory
+        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+            for member in tar:
+                is_wanted = number in self._wanted
+                stem, _, suffix = member.name.rpartition(".")
+                if suffix != "json":
+                    image = stem, self._content(member) if is_wanted else b""
+                    continue
+                if is_wanted:
+                    yield number, image[1] if image[0] == stem else b"", self._record(member)
+                number += 1
+                tar.members.clear()  # type: ignore[attr-defined]  # in no stub; else all headers stay in memory
 
     def _content(self, member: tarfile.TarInfo) -> bytes:
-        file = self._tar.extractfile(member)
-        return file.read() if file else b""
+        """A member's bytes, straight from the file: tarfile's own reader asks for them in small pieces."""
+        self._file.seek(member.offset_data)
+        content: bytes = self._file.read(member.size)
+        if len(content) < member.size:
+            raise tarfile.ReadError("unexpected end of data")
+        return content
 
     def _record(self, member: tarfile.TarInfo) -> ExportRecord:
         try:
@@ -112,15 +169,6 @@ class _ShardStream:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise TrainError(f"{self._path}: {member.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _open_tar(path: str) -> tuple[Any, tarfile.TarFile]:
-    try:
-        filesystem, inner = url_to_fs(path)
-        file = filesystem.open(inner, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
-        return file, tarfile.open(fileobj=file, mode="r:")
-    except (OSError, tarfile.TarError) as error:
-        raise TrainError(f"{path}: cannot be read as a tar: {error}") from error
 
 
 def _read_manifest(root: str) -> Manifest:
@@ -148,10 +196,3 @@ def _group_column(path: str) -> list[tuple[str, ...]]:
             return []
         rows = parquet.read(columns=wanted).column("regions").to_pylist()
     return [tuple(dict.fromkeys(region["group"] for region in row or () if region["group"])) for row in rows]
-
-
-def _counted(places: Sequence[Place]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for shard, _ in places:
-        counts[shard] = counts.get(shard, 0) + 1
-    return counts

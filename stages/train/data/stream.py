@@ -1,17 +1,23 @@
 """Batches of one process, endless, in a reproducible order, made ahead of need. Knows samples and order, no model and no losses."""
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from stages.train.config import StageTraining
-from stages.train.data.batch import Batch, collate
-from stages.train.data.order import Place, Reader, batches_per_epoch, epoch_order, with_groups_together
+from stages.train.config import StageTraining, TrainError
+from stages.train.data.batch import Batch, Sample, collate
+from stages.train.data.order import Place, Reader, batches_per_epoch, epoch_order, epoch_seam, with_groups_together
 from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.data.texts import TextPacker
+
+_AHEAD = 2  # batches that each worker makes before they are asked for
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,36 @@ def batches(source: Source, rank: int = 0, num_processes: int = 1, first_step: i
     stream = _Stream(source, reader, first_step)
     # Workers of a remote data set start afresh: its connections do not survive a fork.
     start = "spawn" if "://" in source.dataset.root else "fork"
-    ahead: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": start} if params.workers else {}
+    ahead: dict[str, Any] = {}
+    if params.workers:
+        check_shared_memory(source)
+        ahead = {"prefetch_factor": _AHEAD, "multiprocessing_context": start, "worker_init_fn": _leave_interrupts}
     loader = DataLoader(stream, batch_size=None, num_workers=params.workers, **ahead)
     return iter(loader)
+
+
+def check_shared_memory(source: Source, folder: Path = Path("/dev/shm")) -> None:  # noqa: S108  # where the system keeps it
+    """Batches of workers come through shared memory: a worker that finds none left stands still for ever.
+
+    Raises: TrainError where the batches that are ahead do not fit.
+    """
+    if not folder.is_dir():
+        return
+    maker, params = source.maker, source.params
+    pixels = max(params.patch_budgets) * maker.patch_size**2 if maker.patch_size else maker.image_size**2
+    needed = params.batch_size * 3 * pixels * params.workers * (_AHEAD + 1)
+    space = os.statvfs(folder)
+    free = space.f_bavail * space.f_frsize
+    if free < needed:
+        raise TrainError(
+            f"{folder} has {free >> 20} MiB free; workers: {params.workers} with batch_size {params.batch_size} need {(needed >> 20) + 1}: "
+            "give the container more (docker: --shm-size), lower workers or batch_size, or set workers: 0"
+        )
+
+
+def _leave_interrupts(_: int) -> None:
+    """Ctrl-C is for the training process, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Stream(IterableDataset[Batch]):
@@ -69,19 +102,29 @@ class _Stream(IterableDataset[Batch]):
         epoch, first = divmod(num_done, per_epoch)
         while True:
             places = reader_order(source.dataset, source.params, reader, epoch)[first * size :]
-            samples = []
-            for content, record in source.dataset.read(places):
-                samples.append(source.maker.sample(content, record, epoch))
+            seam = epoch_seam(source.dataset.shard_sizes, source.params.seed, epoch)
+            samples: list[Sample] = []
+            for found in source.dataset.read_what_is_left(places, seam):
+                step = num_done * reader.num_workers + reader.worker
+                samples.append(source.maker.sample(*found, epoch, self._budget(step)) if found else source.maker.unreadable(""))
                 if len(samples) == size:
-                    yield collate(samples, source.packer)
+                    yield collate(samples, source.packer, source.maker.patch_size)
                     samples = []
+                    num_done += 1
             epoch, first = epoch + 1, 0
+
+    def _budget(self, step: int) -> int | None:
+        """Patches of a step's images, the same on all processes."""
+        if self.source.maker.patch_size is None:
+            return None
+        budgets = self.source.params.patch_budgets
+        return budgets[int(np.random.default_rng([self.source.params.seed, step]).integers(len(budgets)))]
 
 
 def reader_order(dataset: ExportedDataset, params: StageTraining, reader: Reader, epoch: int) -> list[Place]:
     """The places of a reader's batches in an epoch."""
     order = epoch_order(dataset.shard_sizes, reader, params.batch_size, params.seed, epoch, params.shuffle_buffer)
-    if not (params.keep_groups and params.weight_hard):
+    if not (params.keep_groups and params.reads_negatives):
         return order
     groups = dataset.groups(sorted({shard for shard, _ in order}))
     return with_groups_together(order, groups, params.batch_size, max(params.shuffle_buffer, params.batch_size))

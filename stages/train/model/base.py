@@ -67,6 +67,11 @@ class FgModel(nn.Module):
         return None
 
     @property
+    def image_settings(self) -> dict[str, Any]:
+        """What SampleMaker has to know of the images that the model sees."""
+        return {"image_size": self.image_size, "patch_size": self.patch_size, "resample": self.resample}
+
+    @property
     def num_positions(self) -> tuple[int, int]:
         """Tokens that a short and a long text may have."""
         return self.towers.text_model.embeddings.position_embedding.num_embeddings, self.long_positions.num_embeddings

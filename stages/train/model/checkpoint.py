@@ -1,36 +1,77 @@
 """Checkpoints: the model's folder and all other state, written all or nothing. Knows no losses and no data set."""
 
+import json
+import logging
 import os
+import pickle
 import re
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from stages.train.config import TrainError
-from stages.train.model.base import FgModel
+from stages.train.model.base import EXTRA_FILE, FgModel
+from stages.train.model.official import official_config, to_official, write_bpe_files
+
+logger = logging.getLogger(__name__)
 
 _STATE_FILE = "state.pt"
+_WEIGHTS_FILE = "model.safetensors"
 _NAME = re.compile(r"step-(\d{8})")
+_UNFINISHED = ".writing-"
+_TORN = (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: the next step, and what decides its order (a resumed training must have the same)."""
+    """Where a training stands: the next step, what decides its order, its settings, and the margin of the margin loss."""
 
     step: int
     shape: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that was read whole: nothing of it is in use yet."""
+
+    path: Path
+    progress: Progress
+    weights: Mapping[str, torch.Tensor]
+    optimiser: dict[str, Any]
+    random_states: list[torch.Tensor]
 
 
 def save_model(model: FgModel, tokenizer: Any, folder: Path) -> None:
     """A folder with the model and its tokenizer, there whole or not at all; one that was there is replaced."""
     with _Unfinished(folder) as unfinished:
-        model.save(unfinished)
-        tokenizer.save_pretrained(unfinished)
+        _write(model, tokenizer, unfinished)
+
+
+def save_official(model: FgModel, tokenizer: Any, folder: Path) -> None:
+    """The same model as FG-CLIP's own code loads it (version 1 for CLIP, 2 for NaFlex towers), whole or not at all."""
+    from safetensors.torch import save_file
+
+    with _Unfinished(folder) as unfinished:
+        _write(model, tokenizer, unfinished)
+        (unfinished / EXTRA_FILE).unlink()
+        state = {name: value.cpu() for name, value in model.state_dict().items()}
+        save_file(to_official(state, model.tower_name), unfinished / _WEIGHTS_FILE, {"format": "pt"})
+        config = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
+        content = json.dumps(official_config(config, model.num_positions[1]), indent=1)
+        (unfinished / "config.json").write_text(content + "\n", encoding="utf-8")
+
+
+def _write(model: FgModel, tokenizer: Any, folder: Path) -> None:
+    model.save(folder)
+    tokenizer.save_pretrained(folder)
+    write_bpe_files(tokenizer, folder)
 
 
 def save_checkpoint(
@@ -45,9 +86,15 @@ def save_checkpoint(
     """Write `step-NNNNNNNN` into the folder and remove all but the newest `keep` checkpoints. `random_states`: one a process."""
     target = folder / f"step-{progress.step:08d}"
     with _Unfinished(target) as unfinished:
-        model.save(unfinished)
-        tokenizer.save_pretrained(unfinished)
-        state = {"optimiser": optimiser.state_dict(), "step": progress.step, "shape": dict(progress.shape), "random": random_states}
+        _write(model, tokenizer, unfinished)
+        state = {
+            "optimiser": optimiser.state_dict(),
+            "step": progress.step,
+            "shape": dict(progress.shape),
+            "settings": dict(progress.settings),
+            "margin": progress.margin,
+            "random": random_states,
+        }
         torch.save(state, unfinished / _STATE_FILE)
     for old in _checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
@@ -55,32 +102,71 @@ def save_checkpoint(
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; None where there is none."""
+    """The newest checkpoint; None where there is none."""
     found = _checkpoints(folder)
     return found[-1] if found else None
 
 
-def load_checkpoint(path: Path, model: FgModel, optimiser: torch.optim.Optimizer, shape: Mapping[str, Any], rank: int) -> int:
-    """Put the state back, this process's random numbers among it; returns the next step.
+def read_newest(folder: Path, model: FgModel) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where there is none. One that is not is logged, and the one before is tried.
 
-    Raises: TrainError where the training has another shape (processes, readers, batch, seed, data set), whose order would differ.
+    Raises: TrainError where there are some and none is whole: to begin anew is for the user to decide.
     """
+    found = _checkpoints(folder)
+    for path in reversed(found):
+        try:
+            return _read(path, model)
+        except _TORN as error:
+            logger.warning("%s: cannot be read (%s); the checkpoint before it is tried", path, " ".join(str(error).split())[:120])
+    if found:
+        raise TrainError(f"{folder}: no checkpoint can be read; remove them to train from the start")
+    return None
+
+
+def _read(path: Path, model: FgModel) -> Checkpoint:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     state = torch.load(path / _STATE_FILE, map_location="cpu", weights_only=True)
-    for name, value in shape.items():
-        if state["shape"].get(name) != value:
-            raise TrainError(
-                f"{path}: was written with {name} {state['shape'].get(name)}, now it is {value}: the order of the images would differ; "
-                "set it back, or choose another `out`"
-            )
-    weights = {f"clip.{name}": value for name, value in load_file(path / "model.safetensors").items()}
-    missing, unexpected = model.load_state_dict({**weights, **load_file(path / "fgclip.safetensors")}, strict=False)
+    try:
+        towers, extra = load_file(path / _WEIGHTS_FILE), load_file(path / EXTRA_FILE)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    weights = {**{f"{model.tower_name}.{name}": value for name, value in towers.items()}, **extra}
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise ValueError("holds weights that are no numbers")
+    progress = Progress(int(state["step"]), state["shape"], state.get("settings", {}), float(state.get("margin", 0.0)))
+    return Checkpoint(path, progress, weights, state["optimiser"], state["random"])
+
+
+def put_back(found: Checkpoint, model: FgModel, optimiser: torch.optim.Optimizer, rank: int, seed: int) -> None:
+    """Weights, the optimiser's moments and this process's random numbers. The optimiser's settings stay as they are now.
+
+    Raises: TrainError where the checkpoint is of another model.
+    """
+    if "bias" in found.weights:
+        model.start_sigmoid()
+    missing, unexpected = model.load_state_dict(found.weights, strict=False)
     if missing or unexpected:
-        raise TrainError(f"{path}: does not fit the model: {[*missing, *unexpected][:3]}")
-    optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["random"][rank])
-    return int(state["step"])
+        raise TrainError(f"{found.path}: does not fit the model: {[*missing, *unexpected][:3]}; choose another `out`")
+    now = [{key: value for key, value in group.items() if key != "params"} for group in optimiser.param_groups]
+    try:
+        optimiser.load_state_dict(found.optimiser)
+    except ValueError as error:
+        raise TrainError(f"{found.path}: its optimiser does not fit the model: {error}; choose another `out`") from error
+    for group, settings in zip(optimiser.param_groups, now, strict=True):
+        group.update(settings)
+    if rank < len(found.random_states):
+        torch.set_rng_state(found.random_states[rank])
+    else:
+        torch.manual_seed(seed + 7919 * rank + found.progress.step)  # a process that the checkpoint does not know
+
+
+def remove_unfinished(*folders: Path) -> None:
+    """Saves that were killed leave their folders behind."""
+    for folder in folders:
+        for left in folder.glob(f"{_UNFINISHED}*") if folder.is_dir() else ():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -92,7 +178,7 @@ class _Unfinished:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._folder = target.parent / f".writing-{uuid.uuid4().hex}"
+        self._folder = target.parent / f"{_UNFINISHED}{uuid.uuid4().hex}"
 
     def __enter__(self) -> Path:
         self._folder.mkdir(parents=True)

@@ -1,4 +1,5 @@
 import itertools
+import os
 from pathlib import Path
 
 import fsspec
@@ -77,11 +78,46 @@ def test_only_what_the_manifest_names_is_read(tmp_path: Path, tiny_clip: Path) -
     assert len(taken(source_of(str(root), tiny_clip), 8)) == 8
 
 
-def test_a_tar_with_fewer_images_than_the_manifest_says_is_named(tmp_path: Path, tiny_clip: Path) -> None:
+def test_a_tar_with_fewer_images_than_the_manifest_says_is_named_and_counted(
+    tmp_path: Path, tiny_clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     root = write_dataset(tmp_path, toys(16, 2))
     (root / "00001.tar").write_bytes((write_dataset(tmp_path / "other", toys(4)) / "00000.tar").read_bytes())
-    with pytest.raises(TrainError, match=r"00001\.tar: has no image"):
-        taken(source_of(str(root), tiny_clip), 4)
+    assert sum(batch.num_unreadable for batch in taken(source_of(str(root), tiny_clip), 4)) == 4
+    assert "00001.tar: has no image" in caplog.text
+    with pytest.raises(TrainError, match=r"00001\.tar: has no image"):  # an evaluation says nothing of half a data set
+        list(ExportedDataset(str(root)).read_all())
+
+
+@pytest.mark.parametrize("content", [None, b"no tar", "cut"], ids=["missing", "no-tar", "cut"])
+def test_a_broken_shard_leaves_its_images_out(tmp_path: Path, tiny_clip: Path, content: object) -> None:
+    root = write_dataset(tmp_path, toys(16, 2))
+    whole = (root / "00001.tar").read_bytes()
+    (root / "00001.tar").unlink()
+    if content is not None:
+        (root / "00001.tar").write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
+    batches = taken(source_of(str(root), tiny_clip), 4)
+    assert sum(len(batch.keys) for batch in batches) == 16
+    assert 1 <= sum(batch.num_unreadable for batch in batches) <= 8
+
+
+def test_every_image_is_seen_within_a_few_epochs(tmp_path: Path, tiny_clip: Path) -> None:
+    """40 images in batches of 12: four are left over, others in each epoch."""
+    source = source_of(str(write_dataset(tmp_path, toys(40))), tiny_clip, batch_size=12)
+    seen: set[str] = set()
+    for epoch in range(6):
+        keys = [key for batch in taken(source, 3, first_step=3 * epoch) for key in batch.keys]
+        assert len(set(keys)) == 36
+        seen |= set(keys)
+    assert len(seen) == 40
+
+
+def test_too_little_shared_memory_is_said_at_the_start(tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(str(write_dataset(tmp_path, toys(16))), tiny_clip, workers=2)
+    small = os.statvfs_result((4096, 4096, 10, 1, 1, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: small)
+    with pytest.raises(TrainError, match=r"/dev/shm has 0 MiB free; workers: 2 .*--shm-size.*workers: 0"):
+        batches(source)
 
 
 def test_groups_are_read_from_the_parquet_files_alone(tmp_path: Path) -> None:

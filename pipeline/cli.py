@@ -51,13 +51,14 @@ def init(
 @app.command()
 def doctor(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check what this run needs.")] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Start the engines and ask each stage's question once.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check this installation, and with a configuration everything its run needs."""
     from pipeline.commands.doctor import examine
 
     with _user_errors("fgdata doctor"):
-        checks = examine(config)
+        checks = examine(config, ask)
         lines = [f"{'ok  ' if c.is_ok else 'FAIL'} {c.name}: {c.detail}{'' if c.is_ok else '; ' + c.act}" for c in checks]
         _say(as_json, {"checks": [vars(check) for check in checks]}, "\n".join(lines))
         if any(not check.is_ok for check in checks):

@@ -55,6 +55,8 @@ class Prompt(BaseModel):
             return system, _template(self.user).render(variables).strip()
         except jinja2.UndefinedError as error:
             raise PromptError(f"prompt {self.task}/{self.version}: {error}; known here: {', '.join(sorted(variables))}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise PromptError(f"prompt {self.task}/{self.version} does not render: {type(error).__name__}: {error}") from error
 
 
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # plain text, not HTML

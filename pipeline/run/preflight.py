@@ -1,18 +1,23 @@
 """What must be true before any pool starts: shared by `run`, `plan` and `doctor`. Each check says what to do."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jsonschema
 
 from pipeline.config.graph import Node
 from pipeline.config.model import Config
-from pipeline.config.registry import model_path
-from pipeline.run.cluster import collisions, holdings, holds_all
-from pipeline.storage import Storage, StorageError
+from pipeline.config.registry import is_carried, model_path
+from pipeline.corpus.discover import find
+from pipeline.corpus.params import CorpusError
+from pipeline.run.cluster import collisions, holdings
+from pipeline.storage import Storage, StorageError, remote_errors
+from pipeline.storage_errors import in_one_line
 from schemas.check import Check
-from stages.engines.specs import ModelSpec, Spec
+from stages.engines.specs import ModelSpec, Resources, Spec
+
+_HUB_S = 5
 
 
 def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
@@ -24,6 +29,7 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
         "; ".join(found) or "pipeline, stages, prompts, schemas are ours",
         "use a virtual environment of its own",
     )
+    yield _corpus(config)
     yield _writable("workdir", config.workdir)
     if config.export_to and any(node.scope == "shard" for node in graph):
         yield _writable("export.to", config.export_to)
@@ -39,7 +45,11 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
 
 def check_cluster(config: Config, graph: list[Node]) -> Iterator[Check]:
     """Whether the joined cluster holds one worker of each stage, and all workers of the widest."""
-    cpus, gpus = holdings()
+    yield from check_placement(config, graph, *holdings())
+
+
+def check_placement(config: Config, graph: list[Node], cpus: float, gpus: float) -> Iterator[Check]:
+    """Whether so many cores and GPUs hold the workers of each stage, and of all at once where that is asked for."""
     for stage in (node.name for node in graph):
         wanted = config.resources(stage)
         need_cpus, need_gpus = wanted.cpus * wanted.actors, wanted.gpus * wanted.actors
@@ -52,10 +62,37 @@ def check_cluster(config: Config, graph: list[Node]) -> Iterator[Check]:
     if config.placement.schedule == "streaming":
         yield Check(
             "placement",
-            holds_all([config.resources(node.name) for node in graph]),
+            _holds_all([config.resources(node.name) for node in graph], cpus, gpus),
             f"the schedule streaming starts all stages at once; the cluster has {cpus:g} CPUs and {gpus:g} GPUs",
             "set placement.schedule to stages or auto, or lower the workers' cpus and gpus",
         )
+
+
+def local_holdings() -> tuple[float, float]:
+    """CPU cores and GPUs that a Ray which is started on this machine will offer."""
+    from ray._private.accelerators import get_all_accelerator_managers
+    from ray._private.utils import get_num_cpus
+
+    makers = [manager for manager in get_all_accelerator_managers() if manager.get_resource_name() == "GPU"]
+    return float(get_num_cpus()), float(max((maker.get_current_node_num_accelerators() for maker in makers), default=0))
+
+
+def _holds_all(wanted: Sequence[Resources], cpus: float, gpus: float) -> bool:
+    return sum(one.cpus * one.actors for one in wanted) <= cpus and sum(one.gpus * one.actors for one in wanted) <= gpus
+
+
+def _corpus(config: Config) -> Check:
+    """What lies under corpus.path, from a listing alone."""
+    try:
+        found = find(config.corpus)
+    except CorpusError as error:
+        return Check("corpus", False, " ".join(str(error).split()), "correct the block corpus")
+    except remote_errors() as error:
+        return Check("corpus", False, in_one_line(error), "correct the block corpus")
+    num_images = sum(len(shard.files) for shard in found.shards)
+    what = f"{num_images} images" if num_images else f"{len(found.shards)} shards"
+    left_out = f"; left out: {', '.join(str(each) for each in found.left_out)}" if found.left_out else ""
+    return Check("corpus", True, f"{found.files} files: {what}, {found.sidecars} sidecars{left_out}")
 
 
 def _writable(name: str, place: str) -> Check:
@@ -78,8 +115,35 @@ def _engine(config: Config, role: str, spec: Spec) -> Iterator[Check]:
     if isinstance(spec, ModelSpec) and Path(model_path(spec.model)).is_dir():
         folder = Path(model_path(spec.model))
         yield Check(name, (folder / "config.json").is_file(), f"{spec.model}", f"{folder} holds no config.json: is the download complete?")
+    elif isinstance(spec, ModelSpec) and not is_carried(spec.model):
+        yield _on_hub(name, spec.model, spec.revision)
     else:
         yield from spec.checks(name)
+
+
+def _on_hub(name: str, model: str, revision: str | None) -> Check:
+    """Whether the hub, or the cache of this machine, has the model at this revision. Without a connection nothing can be said."""
+    at = f"{model} at {revision}"
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return Check(name, True, f"{at}; not looked for: huggingface_hub is not installed here")
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    its_client = (kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    no_connection: tuple[type[Exception], ...] = (OSError, ValueError, *its_client)
+    try:
+        if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
+            return Check(name, True, f"{at}, in this machine's cache")
+        HfApi().model_info(model, revision=revision, timeout=_HUB_S)
+    except GatedRepoError:
+        return Check(name, False, f"the hub gives {model} only to those who have asked for it", "ask for it there, and set HF_TOKEN")
+    except (RepositoryNotFoundError, HFValidationError):
+        return Check(name, False, f"the hub has no model {model}", "correct the name; for a private one set HF_TOKEN")
+    except RevisionNotFoundError:
+        return Check(name, False, f"the hub has no revision {revision} of {model}", "name a commit or tag that the hub shows")
+    except no_connection as error:
+        return Check(name, True, f"{at}; not looked for: no connection to the hub ({type(error).__name__})")
+    return Check(name, True, at)
 
 
 def _schema(name: str, schema: dict[str, object]) -> Check:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bench.faults.hostile import HOSTILITIES, HostileServer
 from pipeline.api import open_job
 from pipeline.cli import app
-from pipeline.run.presence import drivers, present
+from pipeline.ledger.presence import drivers, present
 from pipeline.storage import Storage
 from schemas.rows import CAPTION, HardNegativeRow, RegionCaptionRow, Row, VerifyRow
 from tests.support.in_process import carry_all

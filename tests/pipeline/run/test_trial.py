@@ -1,0 +1,167 @@
+"""What is found before a run starts: by one question to each engine, and by the checks that doctor and run share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from bench.faults.hostile import HOSTILITIES, HostileServer, Hostility, status
+from pipeline.api import open_job
+from pipeline.cli import app
+from pipeline.run.trial import picture_of, stand_in, trials_of
+from stages.engines.base import DetectRequest, Request
+from tests.support.rehearsal_job import write_job
+
+NO_MODEL = status("404 Not Found", b'{"error": {"message": "The model `m` does not exist."}}')
+TOO_SHORT = status("400 Bad Request", b'{"error": {"message": "This model\'s maximum context length is 256 tokens."}}')
+NO_TEMPLATE = status("400 Bad Request", b'{"error": {"message": "chat template error: \'messages\' is undefined"}}')
+NO_GRAMMAR = status("400 Bad Request", b'{"error": {"message": "the schema has no grammar"}}')
+
+
+def _served(folder: Path, url: str, **edits: Any) -> Path:
+    config = write_job(folder)
+    content = yaml.safe_load(config.read_text()) | edits
+    content["engines"]["captioner"] = {"kind": "openai", "model": "m", "base_url": url, "max_retries": 0}
+    content["placement"] = {}
+    config.write_text(yaml.safe_dump(content, sort_keys=False))
+    return config
+
+
+def _refused(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr
+
+
+def _checks(*arguments: object, code: int) -> dict[str, dict[str, Any]]:
+    result = CliRunner().invoke(app, ["doctor", *map(str, arguments), "--json"])
+    assert result.exit_code == code, result.output
+    return {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("send", "kind", "said"),
+    [
+        (NO_MODEL, "unsupported", "does not exist"),
+        (TOO_SHORT, "context_window", "256 tokens"),
+        (NO_TEMPLATE, "bad_request", "chat template"),
+        (NO_GRAMMAR, "bad_request", "no grammar"),
+        (status("401 Unauthorized"), "auth", "401"),
+    ],
+    ids=["model", "context", "template", "grammar", "key"],
+)
+def test_what_no_question_can_pass_is_found_before_anything_starts(tmp_path: Path, send: Any, kind: str, said: str) -> None:
+    refuses = Hostility("refuses", kind, send)
+    with HostileServer(lambda _: refuses).running() as server:
+        config = _served(tmp_path, server.url)
+        refused = _refused("run", config)
+        check = _checks(config, "--ask", code=2)["trial of engines.captioner (openai) for caption"]
+    for text in (refused, f"{check['detail']}; {check['act']}"):
+        assert kind in text
+        assert said in text
+    assert "trial of engines.captioner (openai) for caption" in refused
+    assert not list((tmp_path / "work").glob("caption/*/*.parquet"))
+
+
+def test_one_stages_question_may_fail_alone(tmp_path: Path) -> None:
+    """Of a captioner that takes whole images and no crops, the stage that asks about crops is named."""
+    refuses = Hostility("refuses", "context_window", TOO_SHORT)
+    with HostileServer(lambda question: None if "image" in question else refuses).running() as server:
+        assert "for region_caption: context_window" in _refused("run", _served(tmp_path, server.url))
+
+
+def test_an_answer_that_is_bad_or_late_stops_no_run(tmp_path: Path) -> None:
+    half = next(one for one in HOSTILITIES if one.name == "a number in place of the text")
+    with HostileServer(lambda _: half).running() as server:
+        checks = _checks(_served(tmp_path, server.url), "--ask", code=0)
+    assert checks["trial of engines.captioner (openai) for caption"]["detail"] == "invalid_output"
+
+
+def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
+    with HostileServer(lambda _: None).running() as server:
+        config = _served(tmp_path, server.url)
+    assert f"engines.captioner (openai): {server.url} does not answer" in _refused("run", config)
+    assert "trial of engines.captioner (openai) for caption" not in _checks(config, "--ask", code=2)
+
+
+def test_the_question_is_the_runs_own(tmp_path: Path) -> None:
+    config = _served(tmp_path, "http://127.0.0.1:9/v1")
+    job = open_job(config)
+    picture = picture_of(job.config, job.state())
+    assert picture is not None
+    assert picture.rgb.size == (64, 48)
+    trials = {(one.stage, one.role): one.request for one in trials_of(job.config, job.graph, picture)}
+    assert set(trials) == {("caption", "captioner"), ("ground", "detector"), ("region_caption", "captioner"), ("hard_negative", "writer")}
+    asked = trials["caption", "captioner"]
+    assert isinstance(asked, Request)
+    prompt = job.graph[0].prompts["caption"]
+    assert (asked.user, asked.answer_schema, asked.images[0].size) == ("Describe the image.", prompt.answer_schema, (64, 48))
+    assert isinstance(trials["ground", "detector"], DetectRequest)
+
+
+def test_a_worker_is_not_asked_about_a_picture_that_may_end_it(tmp_path: Path) -> None:
+    job = open_job(_served(tmp_path, "http://127.0.0.1:9/v1"))
+    picture = picture_of(job.config, job.state())
+    assert picture is not None
+    other = stand_in(picture)
+    assert other.rgb.size == picture.rgb.size
+    assert other.key not in {"a0", "b0"}
+    assert (picture.alt is None) == (other.alt is None)
+
+
+def test_a_prompt_that_does_not_render_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "prompts" / "caption"
+    folder.mkdir(parents=True)
+    schema = "{type: object, properties: {long: {type: string}, short: {type: string}}, required: [long, short]}"
+    (folder / "mine.yaml").write_text(f"user: 'Describe {{{{ 1 / 0 }}}}'\nanswer_schema: {schema}\ndecoding: {{max_tokens: 9}}\n")
+    config = _served(tmp_path, "http://127.0.0.1:9/v1", prompts_dir="prompts", engines={"captioner": {"kind": "rehearsal"}})
+    content = yaml.safe_load(config.read_text())
+    content["engines"] = {"captioner": {"kind": "rehearsal"}}
+    content["stages"] = {"caption": {"prompt": "mine"}}
+    config.write_text(yaml.safe_dump(content))
+    assert "prompt caption/mine does not render: ZeroDivisionError" in _refused("run", config)
+    assert "caption/mine" in _checks(config, "--ask", code=2)["prompts"]["detail"]
+
+
+class TestShared:
+    """What doctor says, run says too."""
+
+    def test_a_corpus_that_is_missing_or_empty(self, tmp_path: Path) -> None:
+        for path in ("nowhere", "bare"):
+            (tmp_path / "bare").mkdir(exist_ok=True)
+            config = _served(tmp_path, "http://127.0.0.1:9/v1", corpus={"path": path})
+            content = yaml.safe_load(config.read_text())
+            content["engines"]["captioner"] = {"kind": "rehearsal"}
+            config.write_text(yaml.safe_dump(content))
+            assert not _checks(config, code=2)["corpus"]["is_ok"]
+            assert str(tmp_path / path) in _refused("run", config)
+
+    def test_gpus_that_this_machine_has_not(self, tmp_path: Path) -> None:
+        config = write_job(tmp_path, placement={"stages": {"caption": {"gpus": 64}}})
+        said = _checks(config, code=2)["placement of caption"]
+        assert "64 GPUs" in said["detail"]
+        assert said["detail"] in _refused("run", config)
+
+    def test_a_hub_name_is_looked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        hub = pytest.importorskip("huggingface_hub")
+        config = write_job(tmp_path, captioner={})
+        content = yaml.safe_load(config.read_text())
+        content["engines"]["captioner"] = {"kind": "transformers", "model": "nobody/nothing", "revision": "main"}
+        config.write_text(yaml.safe_dump(content))
+
+        def none_such(*_: Any, **__: Any) -> None:
+            raise hub.errors.RepositoryNotFoundError("404", response=_Response())
+
+        monkeypatch.setattr(hub.HfApi, "model_info", none_such)
+        assert "the hub has no model nobody/nothing" in _checks(config, code=2)["engines.captioner (transformers)"]["detail"]
+        assert "the hub has no model nobody/nothing" in _refused("run", config)
+
+
+class _Response:
+    headers: dict[str, str] = {}
+    request = None
+    status_code = 404

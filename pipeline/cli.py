@@ -37,14 +37,16 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented configuration to start from."""
-    from pipeline.commands.templates import write_template
+    from pipeline.commands.templates import installed_spacy_model, write_template
 
     with _user_errors(f"fgdata init {path}"):
-        write_template(path, kind)
+        model = installed_spacy_model()
+        write_template(path, kind, model)
+        reader = f"spacy ({model} is installed)" if model else "chunker (spacy finds more: pip install 'fgdata[spacy]' and en_core_web_sm)"
         _say(
             as_json,
-            {"written": str(path), "for": kind},
-            f"wrote {path}; next: edit it, then `fgdata doctor {path}` and `fgdata run {path}`",
+            {"written": str(path), "for": kind, "phrases": "spacy" if model else "chunker"},
+            f"wrote {path} with phrases: {reader}; next: edit it, then `fgdata doctor {path}` and `fgdata run {path}`",
         )
 
 

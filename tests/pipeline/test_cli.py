@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.commands.templates import installed_spacy_model
 from tests.support.rehearsal_job import job_content, write_job
 
 ROOT = Path(__file__).parents[2]
@@ -220,7 +221,8 @@ class TestJson:
 
     def test_init_says_what_it_wrote(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "mine.yaml"
-        assert _answer("init", path, "--for", "laptop") == {"written": str(path), "for": "laptop"}
+        reader = "spacy" if installed_spacy_model() else "chunker"
+        assert _answer("init", path, "--for", "laptop") == {"written": str(path), "for": "laptop", "phrases": reader}
         assert yaml.safe_load(path.read_text())["workdir"]
 
 

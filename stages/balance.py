@@ -4,16 +4,17 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field
 
 from schemas.rows import BalanceRow, BlindFigures, Negative, RegionCaptionRow, RegionNegatives, VerifyRow
 from stages.base import BlockStage, Image
-from stages.negatives.candidates import PROPOSING, entries_of, holders, refusal
-from stages.negatives.choice import Candidate, Limits, Place, Text, choose, figures
+from stages.negatives.candidates import PROPOSING, entries_of, holders, is_exchanged, refusal
+from stages.negatives.choice import Candidate, Entry, Limits, Place, Text, Traded, choose, figures
 from stages.negatives.surviving_groups import Carrier, Survivor, survivors
 from stages.negatives.symmetry import edits_of
+from stages.negatives.trading import values_of
 from stages.params import StageParams, Surroundings
 
 
@@ -34,28 +35,23 @@ class BalanceParams(StageParams):
     seed: int = Field(0, description="Of the folds and draws of rejection and audit.")
 
 
-class _Entry(NamedTuple):
-    """One text of the block with its candidates: its unit, the image among the unit's, the entry among the image's."""
-
-    unit: int
-    image: int
-    entry: int
-
-
 @dataclass
 class _Block:
     """What is kept of a block's candidates while it is looked at: those that verdicts allow."""
 
     texts: dict[Place, Text] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
+    shares: list[Traded] = field(default_factory=list)
     groups: dict[str, list[Carrier[Place]]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """Why candidates are not released, by entry and their place in it; what is left of each region's group; the figures of it all."""
+    """Why candidates are not released, by entry and their place in it; what is left of each region's reciprocal group; the names of
+    what is left of exchanges; the figures of it all."""
 
-    reasons: Mapping[_Entry, Mapping[int, str | None]]
+    reasons: Mapping[Entry, Mapping[int, str | None]]
+    names: Mapping[Entry, str]
     groups: dict[Place, Survivor]
     audits: list[BlindFigures]
 
@@ -63,14 +59,15 @@ class _Choice:
 class Balance(BlockStage[BalanceParams, BalanceRow]):
     """Release candidates that are known to be false of what is known to be true, at chance for whoever sees texts alone.
 
-    Reciprocal groups lose the texts that verification refused, and stay exact. Of the others as many are kept one way as the
-    other (symmetry), then a probe's opinions are rejected in both directions, round by round.
+    Groups of reciprocal texts and of exchanged values lose those that verification refused, and stay exact. Of the others as many are
+    kept one way as the other (symmetry). Then a probe's opinions are rejected in both directions, round by round, of all but
+    reciprocal ones; exchanges shrink until they are exact again.
     """
 
     name = "balance"
-    version = 2
+    version = 3
     reads = ("region_caption",)
-    may_read = ("hard_negative", "mine", "verify")
+    may_read = ("hard_negative", "mine", "exchange", "verify")
 
     @classmethod
     def reads_among(cls, stages: Collection[str]) -> tuple[str, ...]:
@@ -80,19 +77,19 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
     def problems(cls, params: BalanceParams, around: Surroundings) -> Iterator[str]:
         yield from super().problems(params, around)
         if not any(name in around.stages for name in (*PROPOSING, "verify")):
-            yield "stages.balance has nothing to choose from: add hard_negative, mine or both"
+            yield f"stages.balance has nothing to choose from: add {', '.join(PROPOSING[:-1])} or {PROPOSING[-1]}"
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[BalanceRow]]:
         seen = _Block()
         for number, unit in enumerate(block):
             for i, image in enumerate(unit):
                 for n, entry in enumerate(_entries(image)):
-                    self._look_at(seen, _Entry(number, i, n), image, entry)
+                    self._look_at(seen, Entry(number, i, n), image, entry)
         choice = self._choose(seen)
         for number, unit in enumerate(block):
             yield [self._row(image, number, i, choice) for i, image in enumerate(unit)]
 
-    def _look_at(self, seen: _Block, where: _Entry, image: Image, entry: RegionNegatives) -> None:
+    def _look_at(self, seen: _Block, where: Entry, image: Image, entry: RegionNegatives) -> None:
         eligible = [(at, one) for at, one in enumerate(entry.negatives) if self._refusal(image, entry, one) is None]
         if not eligible:
             return
@@ -100,40 +97,49 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
         name = image.sha256 or image.key
         place = Place(where.unit, where.image, entry.region)
         seen.texts[place] = Text(name, nouns.get(entry.region, ""), entry.positive)
-        if entry.group is not None and self.params.method == "full":
+        if self._is_reciprocal(entry):
             texts = frozenset(negative.text for _, negative in eligible)
-            seen.groups[entry.group].append(Carrier(place, f"{name}/{entry.region}", entry.positive, texts))
+            seen.groups[entry.group or ""].append(Carrier(place, f"{name}/{entry.region}", entry.positive, texts))
             return
+        found = {}
         for at, negative in eligible:
             order = int.from_bytes(hashlib.sha256(f"{name}/{entry.region}/{negative.text}".encode()).digest()[:7])
-            seen.candidates.append(Candidate(place, where.entry, at, negative.text, edits_of(negative.edits), order))
+            found[at] = Candidate(place, where.entry, at, negative.text, edits_of(negative.edits), order)
+        if self.params.method == "full" and is_exchanged(entry):
+            own, taken = values_of(entry.negatives)
+            seen.shares.append(
+                Traded(where, entry.group or "", f"{name}/{entry.region}", own, {taken[at]: one for at, one in found.items()})
+            )
+        else:
+            seen.candidates += found.values()
 
     def _choose(self, seen: _Block) -> _Choice:
         groups = {carrier.ref: left for _, carriers in sorted(seen.groups.items()) for carrier, left in survivors(carriers)}
         held = {place: sorted(left.texts - {seen.texts[place].positive}) for place, left in groups.items()}
         params = self.params
+        names: Mapping[Entry, str] = {}
         if params.method == "full":
             limits = Limits(
                 params.released_per_region, round(params.over_generation * params.released_per_region), params.max_rounds, params.seed
             )
-            reasons = choose(seen.texts, seen.candidates, held, limits)
+            reasons, names = choose(seen.texts, seen.candidates, seen.shares, held, limits)
         else:
             reasons = dict.fromkeys(seen.candidates)
         released = [candidate for candidate, why in reasons.items() if why is None]
         audits = figures(seen.texts, released, held, params.seed)
-        by_entry: dict[_Entry, dict[int, str | None]] = defaultdict(dict)
+        by_entry: dict[Entry, dict[int, str | None]] = defaultdict(dict)
         for one, why in reasons.items():
-            by_entry[_Entry(one.place.unit, one.place.image, one.entry)][one.at] = why
-        return _Choice(by_entry, groups, audits)
+            by_entry[Entry(one.place.unit, one.place.image, one.entry)][one.at] = why
+        return _Choice(by_entry, names, groups, audits)
 
     def _row(self, image: Image, number: int, position: int, choice: _Choice) -> BalanceRow:
-        regions = [self._released(image, _Entry(number, position, n), entry, choice) for n, entry in enumerate(_entries(image))]
+        regions = [self._released(image, Entry(number, position, n), entry, choice) for n, entry in enumerate(_entries(image))]
         return BalanceRow(key=image.key, regions=regions, audits=choice.audits)
 
-    def _released(self, image: Image, where: _Entry, entry: RegionNegatives, choice: _Choice) -> RegionNegatives:
+    def _released(self, image: Image, where: Entry, entry: RegionNegatives, choice: _Choice) -> RegionNegatives:
         """The entry with what is released of it; every other candidate counted by reason."""
         left = choice.groups.get(Place(where.unit, where.image, entry.region))
-        in_group = entry.group is not None and self.params.method == "full"
+        in_group = self._is_reciprocal(entry)
         rejects, negatives = Counter(entry.rejects), []
         for at, negative in enumerate(entry.negatives):
             reason = self._refusal(image, entry, negative)
@@ -145,8 +151,11 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
                 negatives.append(negative)
             else:
                 rejects[reason] += 1
-        group = left.name if in_group and left is not None else None
+        group = left.name if in_group and left is not None else choice.names.get(where)
         return entry.model_copy(update={"negatives": negatives, "rejects": dict(sorted(rejects.items())), "group": group})
+
+    def _is_reciprocal(self, entry: RegionNegatives) -> bool:
+        return self.params.method == "full" and entry.group is not None and not is_exchanged(entry)
 
     def _refusal(self, image: Image, entry: RegionNegatives, negative: Negative) -> str | None:
         """Why the verdicts do not allow a candidate of this text. Without a judge all are unverified: then they were asked for."""

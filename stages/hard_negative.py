@@ -5,13 +5,14 @@ both are combined into negatives of two and three slots, of the region and of th
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from schemas.rows import CAPTION, CaptionRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, SelectRow
+from schemas.hashed import added
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, rng, seed_of
 from stages.engines.base import Request
@@ -19,7 +20,8 @@ from stages.negatives.caption_negatives import caption_negatives
 from stages.negatives.compose import composed
 from stages.negatives.edits import Known, Proposal, accept, known_of
 from stages.negatives.edits_schema import NewValues, is_quoted, quoted_schema, slots_of
-from stages.params import StageParams
+from stages.negatives.shares import Shares
+from stages.params import StageParams, Surroundings
 from stages.words.domain import ANY_DOMAIN, Domain
 
 
@@ -36,6 +38,12 @@ class HardNegativeParams(StageParams):
     max_composed: int = Field(16, ge=0, description="Further candidates a region with two or three slots changed, half each.")
     max_caption_negatives: int = Field(
         32, ge=0, description="Candidates for the long caption: half with one slot changed, the rest with two or three. 0: none."
+    )
+    shares: Shares | None = added(
+        None,
+        before=None,
+        description="With `drawn`: the values of such things, each with how often they have it, that new ones are drawn by. The block, or "
+        "the file that holds it (`fgdata shares` writes one); its content is hashed. null: the closed lists.",
     )
     domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
@@ -60,10 +68,16 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
     """Ask the writer about each captioned region. What its own caption, phrase or attributes say is never a negative."""
 
     name = "hard_negative"
-    version = 2
+    version = 3
     reads = ("region_caption",)
     may_read = ("caption", "select")  # select is not there where phrases alone were given
     generator_roles = ("writer",)
+
+    @classmethod
+    def problems(cls, params: HardNegativeParams, around: Surroundings) -> Iterator[str]:
+        yield from super().problems(params, around)
+        if params.shares is not None and params.new_values != "drawn":
+            yield "stages.hard_negative.shares is read with new_values: drawn alone; set that, or leave shares out"
 
     @classmethod
     def prompt_names(cls, params: HardNegativeParams) -> dict[str, str]:
@@ -88,7 +102,9 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         schema = None
         if is_quoted(prompt.answer_schema):
             draw = rng(self.name, f"{image.key}/{region.region}/values", attempt)
-            schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw)
+            shares, head = self.params.shares, region.head
+            weights = None if shares is None else lambda kind, old: shares.weights(kind, head, old)
+            schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, weights)
             if schema is None:
                 return _Subject(region, region.short, known, None)
         told = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots, "domain": self.params.domain}

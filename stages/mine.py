@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from schemas.rows import MineRow, RegionCaption, RegionCaptionRow, RegionNegatives
+from schemas.rows import MineRow, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image
 from stages.negatives.grouping import Group, Member, group_members
-from stages.negatives.reciprocal import Expression, exclude_each_other, parse, reciprocal
+from stages.negatives.reciprocal import Expression, exclude_each_other, expression_of, reciprocal
 from stages.params import StageParams
 
 
@@ -34,7 +34,7 @@ class Mine(BlockStage[MineParams, MineRow]):
     """
 
     name = "mine"
-    version = 1
+    version = 2
     reads = ("region_caption",)
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[MineRow]]:
@@ -75,8 +75,3 @@ class Mine(BlockStage[MineParams, MineRow]):
                 )
             )
         return MineRow(key=image.key, regions=regions, rejects=dict(sorted(rejects.items())))
-
-
-def expression_of(region: RegionCaption) -> Expression | None:
-    """A region's short expression with its slots; None where it has no slot."""
-    return parse(region.short, region.head, region.long or "", tuple(region.attributes)) if region.short else None

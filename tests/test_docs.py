@@ -20,6 +20,7 @@ from schemas.rows import (
     CaptionRow,
     CorpusRow,
     Detection,
+    ExchangeRow,
     ExportRow,
     Fact,
     GroundRow,
@@ -42,8 +43,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FORMATS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 MODELS: tuple[type[BaseModel], ...] = (
-    BalanceRow, BlindFigures, CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, VerifyRow,
-    Fact, ExportRow, Phrase, Detection, Region, RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion,
+    BalanceRow, BlindFigures, CorpusRow, CaptionRow, GroundRow, SelectRow, RegionCaptionRow, HardNegativeRow, MineRow, ExchangeRow,
+    VerifyRow, Fact, ExportRow, Phrase, Detection, Region, RegionCaption, RegionNegatives, Negative, Usage, ExportRecord, ExportRegion,
     ShardStats, ShardEntry, Totals, Manifest, FineHardRecord, FineHardBox,
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from stages.engines.rehearsal import RehearsalDetectorSpec, RehearsalSpec
 from stages.engines.specs import DetectorSpec, GeneratorSpec, ModelSpec, Spec
 from stages.engines.transformers_local import TransformersSpec
 from stages.engines.vllm_async import VllmSpec
+from stages.exchange import Exchange
 from stages.export import Export
 from stages.ground import Ground
 from stages.hard_negative import HardNegatives
@@ -45,7 +46,7 @@ def _kind(spec: type[Spec]) -> str:
 
 # In the order of the DAG.
 STAGES: Mapping[str, AnyStageType] = _table(
-    (stage.name, stage) for stage in (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Verify, Balance, Export)
+    (stage.name, stage) for stage in (Caption, Ground, Select, RegionCaptioning, HardNegatives, Mine, Exchange, Verify, Balance, Export)
 )
 GENERATORS: Mapping[str, type[GeneratorSpec]] = _table(
     (_kind(spec), spec) for spec in (VllmSpec, OpenAISpec, TransformersSpec, RehearsalSpec)

@@ -8,12 +8,23 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.rows import CAPTION, BalanceRow, BlindFigures, HardNegativeRow, MineRow, Negative, RegionNegatives, Row, VerifyRow
+from schemas.rows import (
+    CAPTION,
+    BalanceRow,
+    BlindFigures,
+    ExchangeRow,
+    HardNegativeRow,
+    MineRow,
+    Negative,
+    RegionNegatives,
+    Row,
+    VerifyRow,
+)
 
-CandidateRow = HardNegativeRow | MineRow | VerifyRow | BalanceRow
+CandidateRow = HardNegativeRow | MineRow | ExchangeRow | VerifyRow | BalanceRow
 # From those that propose candidates to the one that chooses among them. Each table holds all that those before it hand on.
 _HOLDERS: tuple[Mapping[str, type[CandidateRow]], ...] = (
-    {"hard_negative": HardNegativeRow, "mine": MineRow},
+    {"hard_negative": HardNegativeRow, "mine": MineRow, "exchange": ExchangeRow},
     {"verify": VerifyRow},
     {"balance": BalanceRow},
 )
@@ -40,6 +51,16 @@ def entries_of(rows: Iterable[Row], before: str | None = None) -> list[RegionNeg
         assert isinstance(row, CandidateRow)
         found += row.regions
     return found
+
+
+def is_reciprocal(entry: RegionNegatives) -> bool:
+    """Whether a text's candidates are whole texts of a group, each of which is the positive equally often."""
+    return entry.group is not None and all(one.source == "reciprocal" for one in entry.negatives)
+
+
+def is_exchanged(entry: RegionNegatives) -> bool:
+    """Whether a text's candidates hold the values of a group, each of which is true of one of its regions."""
+    return entry.group is not None and bool(entry.negatives) and all(one.source == "exchanged" for one in entry.negatives)
 
 
 def places_left(entry: RegionNegatives, left: RegionNegatives) -> set[int]:
@@ -91,7 +112,7 @@ def released(rows: Collection[Row], *, allows_unverified: bool) -> Released:
     balanced = next((row for row in rows if isinstance(row, BalanceRow)), None)
     if balanced is not None:
         chosen.audits = balanced.audits
-    for entry in sorted(entries_of(rows), key=lambda entry: entry.group is None):
+    for entry in sorted(entries_of(rows), key=lambda entry: not is_reciprocal(entry)):
         chosen.num_proposed += entry.num_proposed
         chosen.rejects.update(entry.rejects)
         there = chosen.negatives.setdefault(entry.region, [])
@@ -104,6 +125,6 @@ def released(rows: Collection[Row], *, allows_unverified: bool) -> Released:
                 there.append(negative)
             else:
                 chosen.rejects[reason] += 1
-        if entry.group is not None and there:
+        if entry.group is not None and is_reciprocal(entry) and there:
             chosen.groups[entry.region] = entry.group
     return chosen

@@ -3,7 +3,7 @@
 Texts and places only; knows no row, no verdict and no engine.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +13,8 @@ from schemas.rows import CAPTION, BlindFigures
 from stages.audit.audit import audit
 from stages.audit.rejection import reject_to_chance
 from stages.negatives.symmetry import Change, symmetric
+from stages.negatives.trading import Settled, Share, settle
+from stages.words.kinds import kind_of
 
 
 class Place(NamedTuple):
@@ -21,6 +23,14 @@ class Place(NamedTuple):
     unit: int
     image: int
     region: int
+
+
+class Entry(NamedTuple):
+    """One text of the block with its candidates: its unit, the image among the unit's, the entry among the image's."""
+
+    unit: int
+    image: int
+    entry: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +63,39 @@ class Limits:
     seed: int
 
 
+Traded = Share[Entry, Candidate]
 Held = Mapping[Place, Sequence[str]]  # reciprocal negatives, which are released whatever a probe says
 
 
-def choose(texts: Mapping[Place, Text], candidates: Sequence[Candidate], held: Held, limits: Limits) -> dict[Candidate, str | None]:
-    """Why each candidate is not released; None: it is.
+def choose(
+    texts: Mapping[Place, Text], candidates: Sequence[Candidate], shares: Sequence[Traded], held: Held, limits: Limits
+) -> tuple[dict[Candidate, str | None], Mapping[Entry, str]]:
+    """Why each candidate is not released, None: it is; and what is left of each exchange by name.
 
-    `marginal`: too few undo its edit. `probe`: a probe could tell it, or took it for the truth.
-    `surplus`: more than the limits. `duplicate`: held already.
+    `marginal`: too few undo its edit. `probe`: a probe could tell it, or took it for the truth. `group`: others of its exchange were
+    dropped. `surplus`: more than the limits. `duplicate`: held already, or exchanged.
     """
-    reasons: dict[Candidate, str | None] = {
-        one: "duplicate" if one.negative in held.get(one.place, ()) else "marginal" for one in candidates
+    traded = [ref for share in shares for ref in share.taken.values()]
+    reasons: dict[Candidate, str | None] = {one: "duplicate" if one.negative in held.get(one.place, ()) else None for one in traded}
+    settled = _settle(shares, reasons)
+    taken = {(one.place, one.negative) for one in settled.refs}
+    reasons |= {
+        one: "duplicate" if one.negative in held.get(one.place, ()) or (one.place, one.negative) in taken else "marginal"
+        for one in candidates
     }
-    changes = [Change(one, _noun(texts, one), one.edits, one.order) for one, why in reasons.items() if why == "marginal"]
-    for one in symmetric(changes):
-        reasons[one] = None
-    _trim(reasons, limits.considered)
+    for pool in (_noun, _kind):  # what is left over of a noun is counted with what is left of its kind
+        for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in candidates if reasons[one] == "marginal"]):
+            reasons[one] = None
+    _trim(reasons, candidates, limits.considered)
     if limits.max_rounds:
         for is_caption in (False, True):
             live = [one for one, why in reasons.items() if why is None and (one.place.region == CAPTION) == is_caption]
-            reasons |= _reject(texts, live, held, limits)
-    _trim(reasons, limits.released)
-    return reasons
+            reasons |= _reject(texts, live, settled.twins if not is_caption else (), held, limits)
+    _settle(shares, reasons)
+    _trim_shares(shares, reasons, limits.released)
+    settled = _settle(shares, reasons)
+    _trim(reasons, candidates, limits.released)
+    return reasons, settled.names
 
 
 def figures(texts: Mapping[Place, Text], released: Iterable[Candidate], held: Held, seed: int) -> list[BlindFigures]:
@@ -112,7 +133,34 @@ def _bounds(probe: ProbeFigures) -> dict[str, float | None]:
     return {"": probe.top1, "_low": probe.top1_low, "_high": probe.top1_high}
 
 
-def _reject(texts: Mapping[Place, Text], live: Sequence[Candidate], held: Held, limits: Limits) -> dict[Candidate, str | None]:
+def _settle(shares: Sequence[Traded], reasons: dict[Candidate, str | None]) -> Settled[Entry, Candidate]:
+    """What is left of the exchanges; of candidates that are live and not left the reason is `group`."""
+    traded = [ref for share in shares for ref in share.taken.values()]
+    settled = settle(shares, {one for one in traded if reasons[one] is None})
+    left = settled.refs
+    reasons |= {one: "group" for one in traded if reasons[one] is None and one not in left}
+    return settled
+
+
+def _trim_shares(shares: Sequence[Traded], reasons: dict[Candidate, str | None], limit: int) -> None:
+    """Mark whole entries of a text that take it above the limit, those of several slots first."""
+    by_place: dict[Place, list[list[Candidate]]] = defaultdict(list)
+    for share in shares:
+        live = [one for one in share.taken.values() if reasons[one] is None]
+        if live:
+            by_place[live[0].place].append(live)
+    for entries in by_place.values():
+        left = limit
+        for live in sorted(entries, key=lambda live: (len(live[0].edits), live[0].order)):
+            if len(live) > left:
+                reasons |= dict.fromkeys(live, "surplus")
+            else:
+                left -= len(live)
+
+
+def _reject(
+    texts: Mapping[Place, Text], live: Sequence[Candidate], twins: Sequence[tuple[Candidate, Candidate]], held: Held, limits: Limits
+) -> dict[Candidate, str | None]:
     by_place: dict[Place, list[Candidate]] = defaultdict(list)
     for one in live:
         by_place[one.place].append(one)
@@ -131,7 +179,15 @@ def _reject(texts: Mapping[Place, Text], live: Sequence[Candidate], held: Held, 
     if not items:
         return {}
     keep = max(len(item.negatives) for item in items)
-    found = reject_to_chance(items, keep=keep, seed=limits.seed, max_rounds=limits.max_rounds, held=kept_anyway)
+    where = {one: (item, n) for item, place in enumerate(places) for n, one in enumerate(by_place[place])}
+    found = reject_to_chance(
+        items,
+        keep=keep,
+        seed=limits.seed,
+        max_rounds=limits.max_rounds,
+        held=kept_anyway,
+        twins=[(where[one], where[other]) for one, other in twins],
+    )
     reasons: dict[Candidate, str | None] = {}
     for place, kept in zip(places, found.kept, strict=True):
         for n, one in enumerate(by_place[place]):
@@ -139,16 +195,22 @@ def _reject(texts: Mapping[Place, Text], live: Sequence[Candidate], held: Held, 
     return reasons
 
 
-def _trim(reasons: dict[Candidate, str | None], limit: int) -> None:
-    """Mark what a text has above the limit, the last in order."""
+def _trim(reasons: dict[Candidate, str | None], candidates: Sequence[Candidate], limit: int) -> None:
+    """Mark those of the candidates that a text has above the limit beside its exchanged ones, the last in order."""
+    num_live = Counter(one.place for one, why in reasons.items() if why is None)
     live: dict[Place, list[Candidate]] = defaultdict(list)
-    for one, why in reasons.items():
-        if why is None:
+    for one in candidates:
+        if reasons[one] is None:
             live[one.place].append(one)
-    for there in live.values():
-        for one in sorted(there, key=lambda one: one.order)[limit:]:
+    for place, there in live.items():
+        left = limit - (num_live[place] - len(there))
+        for one in sorted(there, key=lambda one: one.order)[max(0, left) :]:
             reasons[one] = "surplus"
 
 
 def _noun(texts: Mapping[Place, Text], candidate: Candidate) -> str:
     return "caption" if candidate.place.region == CAPTION else texts[candidate.place].noun
+
+
+def _kind(texts: Mapping[Place, Text], candidate: Candidate) -> str:
+    return "caption" if candidate.place.region == CAPTION else f"kind {kind_of(texts[candidate.place].noun)}"

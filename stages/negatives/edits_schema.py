@@ -6,7 +6,7 @@ fingerprint hashes the template. Knows words, no engine; equal slots give equal 
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import siblings_of
 from stages.words.phrases import chunk_phrases
 
+Weights = Callable[[str, str], Mapping[str, float]]  # of new values, by type and old value
 NewValues = Literal["open", "listed", "drawn"]
 MARKER = "x-quoted-edit"
 _ONE_OR_TWO_WORDS = {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*)?$"}
@@ -77,16 +78,22 @@ def is_quoted(template: Mapping[str, Any]) -> bool:
 
 
 def quoted_schema(
-    template: Mapping[str, Any], slots: Sequence[Slot], known: Known, values: NewValues, draw: random.Random | None = None
+    template: Mapping[str, Any],
+    slots: Sequence[Slot],
+    known: Known,
+    values: NewValues,
+    draw: random.Random | None = None,
+    weights: Weights | None = None,
 ) -> dict[str, Any] | None:
     """The template with each marker replaced by the edits that these slots allow; None where they allow none.
 
     `open`: any one or two words may be new. `listed`: of a type with a closed list, one of its values that is neither a
     neighbour of the old one nor known to be true. `drawn`: the list is dealt out by `draw` over the answer's edits, slots
-    in turn, so that each edit chooses among a few values of its own and none comes twice.
+    in turn, so that each edit chooses among a few values of its own and none comes twice. `weights` gives the new values of a type with
+    the weight that each is dealt by; where it is empty the closed lists are dealt, common values more often.
     """
     try:
-        filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0)))
+        filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0), weights))
     except _NothingToEdit:
         return None
     return filled
@@ -118,15 +125,27 @@ class _Filling:
     known: Known
     values: NewValues
     draw: random.Random
+    weights: Weights | None = None
 
     def choices(self, types: Sequence[str]) -> list[tuple[Slot, list[str] | None]]:
         """The slots of these types that leave something to choose, each with its new values; None: any words."""
         wanted = [slot for slot in self.slots if slot.type in types]
-        found = [(slot, new_values(slot, self.known) if self.values != "open" or slot.type == "swap" else None) for slot in wanted]
+        found = [(slot, self._new_values(slot) if self.values != "open" or slot.type == "swap" else None) for slot in wanted]
         found = [(slot, listed) for slot, listed in found if listed != []]
         if not found:
             raise _NothingToEdit
         return found
+
+    def _new_values(self, slot: Slot) -> list[str] | None:
+        weighted = self.weighted(slot)
+        if not weighted:
+            return new_values(slot, self.known)
+        return [new for new in weighted if ambiguity_of(slot.type, slot.old, new, self.known) is None]
+
+    def weighted(self, slot: Slot) -> Mapping[str, float]:
+        """The weights of a slot's new values; empty: none are known."""
+        is_own = any(kind == slot.type for kind in self.known.domain.values) or (slot.type == "object" and self.known.domain.nouns)
+        return {} if self.weights is None or self.values != "drawn" or is_own else self.weights(slot.type, slot.old)
 
 
 def _filled(node: Any, filling: _Filling) -> Any:
@@ -135,7 +154,7 @@ def _filled(node: Any, filling: _Filling) -> Any:
             return _any_edit(filling.choices(node[MARKER]))
         items = node.get("items")
         if filling.values == "drawn" and isinstance(items, Mapping) and MARKER in items:
-            return _dealt(filling.choices(items[MARKER]), int(node.get("maxItems", 8)), filling.draw)
+            return _dealt(filling.choices(items[MARKER]), int(node.get("maxItems", 8)), filling)
         return {name: _filled(part, filling) for name, part in node.items()}
     return [_filled(part, filling) for part in node] if isinstance(node, list) else node
 
@@ -148,21 +167,24 @@ def _any_edit(choices: Sequence[tuple[Slot, list[str] | None]]) -> dict[str, Any
     return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
 
-def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, draw: random.Random) -> dict[str, Any]:
+def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, filling: _Filling) -> dict[str, Any]:
     """An array of so many edits, each with the values that were dealt to it; slots in turn."""
     share = -(-most // len(choices))
     hands: list[tuple[int, int, dict[str, Any]]] = []
     for i, (slot, listed) in enumerate(choices):
-        values = _drawn(listed, share * _CHOICES, draw) if listed else []
+        values = _drawn(listed, share * _CHOICES, filling.draw, filling.weighted(slot)) if listed else []
         num = min(share, len(values)) if values else 1
         hands += [(turn, i, _branch(slot.type, [slot.old], values[turn::num] or None)) for turn in range(num)]
     items = [branch for _, _, branch in sorted(hands, key=lambda hand: hand[:2])[:most]]
     return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
 
 
-def _drawn(listed: Sequence[str], most: int, draw: random.Random) -> list[str]:
-    """At most so many of a list, none twice, the n-th with a weight of 1/n. Source: Efraimidis and Spirakis, keys u^(1/w)."""
-    keys = {value: draw.random() ** rank for rank, value in enumerate(listed, start=1)}
+def _drawn(listed: Sequence[str], most: int, draw: random.Random, weights: Mapping[str, float]) -> list[str]:
+    """At most so many of a list, none twice, by weight; without weights the n-th weighs 1/n.
+
+    Source: Efraimidis and Spirakis, keys u^(1/w).
+    """
+    keys = {value: draw.random() ** (1 / weights[value] if weights else rank) for rank, value in enumerate(listed, start=1)}
     return sorted(listed, key=lambda value: -keys[value])[:most]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
+from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative, RegionCaption
 from stages.negatives.edits import noun_spans, occurrences, replay
 from stages.words.ambiguity import Value, is_ruled_out, values_in
 
@@ -54,6 +54,11 @@ def parse(text: str, head: str, long: str, attributes: tuple[Attribute, ...]) ->
     slots.sort(key=lambda slot: slot.start)
     known = dict.fromkeys([*listed, *(Value(slot.type, slot.value) for slot in slots), *values_in(text), *values_in(long)])
     return Expression(text, _frame(text, slots), tuple(slots), tuple(sorted(known)))
+
+
+def expression_of(region: RegionCaption) -> Expression | None:
+    """A region's short expression with its slots; None where it has no slot."""
+    return parse(region.short, region.head, region.long or "", tuple(region.attributes)) if region.short else None
 
 
 def edits_between(positive: Expression, other: Expression) -> list[Edit]:

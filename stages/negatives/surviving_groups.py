@@ -41,14 +41,13 @@ def survivors(carriers: Sequence[Carrier[RefT]]) -> list[tuple[Carrier[RefT], Su
     found: list[tuple[Carrier[RefT], Survivor]] = []
     while len(waiting) > 1:
         chosen = _fitting({text: queue[0] for text, queue in waiting.items()})
-        if len(chosen) < 2:
-            break
+        if len(chosen) < 2:  # the worst of those in front, so that others of its text have their turn
+            _drop(waiting, _worst({text: queue[0] for text, queue in waiting.items()}))
+            continue
         survivor = Survivor(_name(chosen), frozenset(chosen))
         for text, carrier in chosen.items():
             found.append((carrier, survivor))
-            waiting[text].popleft()
-            if not waiting[text]:
-                del waiting[text]
+            _drop(waiting, text)
     return found
 
 
@@ -56,12 +55,26 @@ def _fitting(chosen: Mapping[str, Carrier[RefT]]) -> dict[str, Carrier[RefT]]:
     """The carriers that are left when the one with most conflicts is dropped until there is none."""
     left = dict(sorted(chosen.items()))
     while left:
-        conflicts = {text: sum(_conflict(carrier, other) for other in left.values()) for text, carrier in left.items()}
-        worst = max(conflicts, key=lambda text: conflicts[text])
-        if not conflicts[worst]:
+        worst = _worst(left)
+        if not _num_conflicts(left, worst):
             break
         del left[worst]
     return left
+
+
+def _worst(chosen: Mapping[str, Carrier[RefT]]) -> str:
+    """The text whose carrier has most conflicts, the first in order of those."""
+    return max(sorted(chosen), key=lambda text: _num_conflicts(chosen, text))
+
+
+def _num_conflicts(chosen: Mapping[str, Carrier[RefT]], text: str) -> int:
+    return sum(_conflict(chosen[text], other) for other in chosen.values())
+
+
+def _drop(waiting: dict[str, deque[Carrier[RefT]]], text: str) -> None:
+    waiting[text].popleft()
+    if not waiting[text]:
+        del waiting[text]
 
 
 def _conflict(a: Carrier[RefT], b: Carrier[RefT]) -> bool:

@@ -18,10 +18,13 @@ _PAIRED = frozenset((*ATTRIBUTE_TYPES, "object", "position", "count", "existence
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[RefT]):
-    """One candidate: the noun that its values are of (empty: any), (type, old, new) of each edit, and its place among others."""
+    """One candidate: what its values are counted by, (type, old, new) of each edit, and its place among others.
+
+    `pool`: the noun that values are of, or the kind of a rare one; empty: any.
+    """
 
     ref: RefT
-    noun: str
+    pool: str
     edits: tuple[tuple[str, str, str], ...]
     order: int
 
@@ -42,20 +45,20 @@ def symmetric(changes: Sequence[Change[RefT]]) -> set[RefT]:
     One edit of a paired type: as many as undo it, the first in order. Any other: those whose new values some positive has.
     """
     ways: dict[tuple[str, str, str, str], list[Change[RefT]]] = defaultdict(list)
-    had = {(_noun(change, kind), kind, old) for change in changes for kind, old, _ in change.edits}
+    had = {(_pool(change, kind), kind, old) for change in changes for kind, old, _ in change.edits}
     kept: set[RefT] = set()
     for change in changes:
         if len(change.edits) == 1 and change.edits[0][0] in _PAIRED:
             kind, old, new = change.edits[0]
-            ways[_noun(change, kind), kind, old, new].append(change)
-        elif all(kind == "swap" or (_noun(change, kind), kind, new) in had for kind, _, new in change.edits):
+            ways[_pool(change, kind), kind, old, new].append(change)
+        elif all(kind == "swap" or (_pool(change, kind), kind, new) in had for kind, _, new in change.edits):
             kept.add(change.ref)
-    for (noun, kind, old, new), there in ways.items():
-        number = min(len(there), len(ways.get((noun, kind, new, old), ())))
+    for (pool, kind, old, new), there in ways.items():
+        number = min(len(there), len(ways.get((pool, kind, new, old), ())))
         kept |= {change.ref for change in sorted(there, key=lambda change: change.order)[:number]}
     return kept
 
 
-def _noun(change: Change[RefT], kind: str) -> str:
-    """Attribute values are counted within a noun; nouns themselves, parts, relations and places over all."""
-    return change.noun if kind in ATTRIBUTE_TYPES else ""
+def _pool(change: Change[RefT], kind: str) -> str:
+    """Attribute values are counted within a pool; nouns themselves, parts, relations and places over all."""
+    return change.pool if kind in ATTRIBUTE_TYPES else ""

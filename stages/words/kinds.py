@@ -6,7 +6,9 @@ Words only. A noun that no list knows is of the kind "" and has no siblings.
 from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, may_be_both_true
+from stages.words.nouns import SINGULAR_IN_S, singular
 
+_PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
 _KINDS: dict[str, str] = {
     "garment": """shirt jacket dress skirt pants shorts robe vest apron scarf sock glove tie sweater bikini swimsuit cape
@@ -82,6 +84,12 @@ _KINDS: dict[str, str] = {
 }
 
 
+# What has no plural and no "a": it and a thing that can be counted do not stand in each other's place.
+_MASS = frozenset(
+    "grass sand snow gravel dirt water mud bread rice soup cheese salad steak coffee beer wine milk juice tea corn lettuce broccoli".split()
+)
+
+
 def _table() -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     kinds: dict[str, str] = {}
     siblings: dict[str, tuple[str, ...]] = {}
@@ -104,8 +112,22 @@ def kind_of(noun: str) -> str:
 
 @lru_cache(maxsize=65536)
 def siblings_of(noun: str) -> tuple[str, ...]:
-    """Nouns of the same kind that a thing of this noun can not be called; empty where the lists do not know it as one apart."""
+    """Nouns of the same kind that a thing of this noun can not be called, in its number; empty where no list knows it as one apart."""
     apart = _SIBLINGS.get(kind_of(noun), ())
     if canonical_noun(noun.lower()) not in map(canonical_noun, apart):
         return ()
-    return tuple(word for word in apart if not may_be_both_true("object", word, noun.lower()))
+    found = (word for word in apart if (word in _MASS) == (noun.lower() in _MASS) and not may_be_both_true("object", word, noun.lower()))
+    formed = (_in_number_of(noun.lower(), word) for word in found)
+    return tuple(word for word in formed if word is not None)
+
+
+def _in_number_of(noun: str, other: str) -> str | None:
+    """The other noun in the singular or the plural, as the first one is; None where it has no such form by rule."""
+    is_several = noun in _PLURAL_ONLY or (singular(noun) != noun and noun not in _MASS)
+    if not is_several:
+        return None if other in _PLURAL_ONLY else other
+    if other in _PLURAL_ONLY:
+        return other
+    ending = "es" if other.endswith(("s", "x", "z", "ch", "sh")) else "s"
+    plural = f"{other[:-1]}ies" if other.endswith("y") and other[-2] not in "aeiou" else f"{other}{ending}"
+    return plural if singular(plural) == other and other not in _MASS else None

@@ -11,7 +11,7 @@ from pipeline.report.blocks import Bars, Block, Fact, Facts, Grid, Panel, Whole,
 from pipeline.report.run_tables import child, children, column_values, explode
 from stages.negatives.candidates import HOLDING, PROPOSING, holders
 
-STAGES = {"hard_negative": "written, computed", "mine": "mined", "verify": "judged", "balance": "released"}
+STAGES = {"hard_negative": "written, computed", "mine": "mined", "exchange": "exchanged", "verify": "judged", "balance": "released"}
 assert set(STAGES) == set(HOLDING), "every stage that holds candidates has its words here"
 VERDICTS = ("false", "true", "unsure", "unverified")
 Key = tuple[str, str, str, str]  # type, source, level, verdict
@@ -54,7 +54,7 @@ class NegativesPanel:
             "regions.negatives.verdict",
             "regions.num_proposed",
             "regions.rejects",
-            *{"verify": ("facts.type", "facts.verdict"), "mine": ("rejects",)}.get(stage, ()),
+            *{"verify": ("facts.type", "facts.verdict"), "mine": ("rejects",), "exchange": ("rejects",)}.get(stage, ()),
         )
         for stage in STAGES
     }
@@ -63,7 +63,7 @@ class NegativesPanel:
         self._stages: dict[str, _Counted] = {}
         self._facts: Counter[tuple[str, str]] = Counter()
         self._num_facts = 0
-        self._ungrouped: Counter[str] = Counter()
+        self._ungrouped: dict[str, Counter[str]] = {}
 
     def add(self, stage: str, table: pa.Table) -> None:
         counted = self._stages.setdefault(stage, _Counted())
@@ -80,7 +80,7 @@ class NegativesPanel:
         self._add_negatives(counted, texts)
         self._add_facts(table)
         for rejects in column_values(table, "rejects"):
-            self._ungrouped.update(dict(rejects or ()))
+            self._ungrouped.setdefault(stage, Counter()).update(dict(rejects or ()))
 
     def _add_negatives(self, counted: _Counted, texts: pa.StructArray) -> None:
         lists = child(texts, "negatives")
@@ -107,9 +107,10 @@ class NegativesPanel:
             own = counted.rejects - self._rejects_above(stage)
             note = "share of all proposed"
             blocks.append(Bars(f"Refused by {stage.replace('_', ' ')}", dict(own.most_common()), counted.num_proposed, note, link="reject"))
-        if self._ungrouped:
-            total = self._ungrouped.total() + self._stages["mine"].num_texts
-            blocks.append(Bars("Regions in no reciprocal group", dict(self._ungrouped.most_common()), total, "share of captioned regions"))
+        for stage, alone in self._ungrouped.items():
+            total = alone.total() + self._stages[stage].num_texts
+            title = f"Regions in no group of {stage}"
+            blocks.append(Bars(title, dict(alone.most_common()), total, "share of these and of the texts in a group"))
         last = self._last()
         if last is not None:
             blocks.append(Whole(f"Negatives a text, {STAGES[last]}", self._stages[last].per_text, "negatives"))
@@ -127,7 +128,7 @@ class NegativesPanel:
         final = self._stages[last]
         proposed = sum(self._stages[stage].num_proposed for stage in PROPOSING if stage in self._stages)
         found = [
-            Fact("proposed", proposed, "by hard_negative and mine"),
+            Fact("proposed", proposed, f"by {', '.join(stage for stage in PROPOSING if stage in self._stages)}"),
             Fact(STAGES[last], final.num),
             Fact("released of proposed", share(final.num, proposed), form="share") if last == "balance" else None,
             Fact("negatives a text", mean(final.per_text), form="mean"),

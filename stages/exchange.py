@@ -1,0 +1,90 @@
+"""exchange: values change hands between regions of the block whose frames differ: new ones are real ones of such things. No engine."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from pydantic import Field
+
+from schemas.rows import ExchangeRow, RegionCaption, RegionCaptionRow, RegionNegatives
+from stages.base import BlockStage, Image
+from stages.negatives.exchanging import Exchange as Group
+from stages.negatives.exchanging import Offer, Sizes, exchanges, offers_of
+from stages.negatives.reciprocal import expression_of
+from stages.params import StageParams
+
+
+class ExchangeParams(StageParams):
+    group_size: int = Field(5, ge=2, description="Values in a group at most: each is true of one region and false of the others.")
+    own_pool: int = Field(
+        8,
+        ge=2,
+        description="Regions of one head noun with a value of a type that exchange among themselves; fewer: with those of its kind.",
+    )
+    cell: int = Field(
+        48,
+        ge=2,
+        description="Regions that are grouped together at most. Smaller: a changed region changes fewer others; larger: fewer stay alone.",
+    )
+    joint: bool = Field(True, description="Also exchange two values of different types together: two slots change.")
+
+
+class _Place(NamedTuple):
+    unit: int
+    image: int
+    region: int
+
+
+class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
+    """Where one scarf is red and another blue, each text is written with the other's colour, whatever else it says.
+
+    In a group of k each value is once true and k-1 times false. A region may be in one group for each type of its values.
+    """
+
+    name = "exchange"
+    version = 1
+    reads = ("region_caption",)
+
+    def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[ExchangeRow]]:
+        groups = self._groups(block)
+        for number, unit in enumerate(block):
+            yield [self._row(image, _Place(number, i, 0), groups) for i, image in enumerate(unit)]
+
+    def _groups(self, block: Iterable[Sequence[Image]]) -> dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]]:
+        offers = (
+            offer
+            for number, unit in enumerate(block)
+            for i, image in enumerate(unit)
+            for region in image.row(RegionCaptionRow).regions
+            for offer in self._offers(image, region, _Place(number, i, region.region))
+        )
+        found: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]] = defaultdict(list)
+        for group in exchanges(offers, Sizes(self.params.group_size, self.params.own_pool, self.params.cell)):
+            for offer in group.offers:
+                found[offer.ref].append((offer, group))
+        return found
+
+    def _offers(self, image: Image, region: RegionCaption, place: _Place) -> Iterator[Offer[_Place]]:
+        expression = expression_of(region)
+        if expression is not None:
+            name = f"{image.key}/{region.region}/{region.short}"
+            yield from offers_of(place, name, region.head, expression, joint=self.params.joint)
+
+    def _row(self, image: Image, place: _Place, groups: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]]) -> ExchangeRow:
+        regions, rejects = [], Counter[str]()
+        for region in image.row(RegionCaptionRow).regions:
+            found = groups.get(place._replace(region=region.region), [])
+            if region.short and not found:
+                rejects["no_slot" if expression_of(region) is None else "lone"] += 1
+            for offer, group in sorted(found, key=lambda one: one[0].name):
+                negatives = group.negatives(offer)
+                regions.append(
+                    RegionNegatives(
+                        region=region.region,
+                        positive=offer.expression.text,
+                        negatives=negatives,
+                        num_proposed=len(negatives),
+                        group=group.name,
+                    )
+                )
+        return ExchangeRow(key=image.key, regions=regions, rejects=dict(sorted(rejects.items())))

@@ -1,0 +1,70 @@
+"""Which values things of a noun have, and how often: what new values are drawn by, so that for most edits others undo them. Pure data."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stages.negatives.reciprocal import Expression
+from stages.words.kinds import kind_of, siblings_of
+from stages.words.nouns import singular
+
+_OWN = 8  # a noun with fewer values of a type is only counted in its kind
+_SMOOTHING = 8.0  # so many values of the kind are added to a noun's own
+Counts = Mapping[str, Mapping[str, int]]
+
+
+class Shares(BaseModel):
+    """The block `shares`, or the file that it names: `fgdata shares` writes it from a finished sample."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    nouns: Mapping[str, int] = Field(default_factory=dict, description="Head noun -> regions of the sample that it names.")
+    by_noun: Mapping[str, Counts] = Field(default_factory=dict, description="Attribute type -> head noun -> value -> regions.")
+    by_kind: Mapping[str, Counts] = Field(
+        default_factory=dict, description="Attribute type -> kind of noun, empty where unknown -> value -> regions."
+    )
+
+    def weights(self, kind: str, noun: str, old: str) -> dict[str, float]:
+        """New values in place of `old`, each with the share of things of this noun that have it; empty: the sample says nothing."""
+        if kind == "object":
+            return {one: float(self.nouns[singular(one)]) for one in siblings_of(old) if self.nouns.get(singular(one))}
+        own, of_kind = self.by_noun.get(kind, {}).get(noun, {}), self._of_kind(kind, noun)
+        total = sum(of_kind.values())
+        smoothed = {value: _SMOOTHING * number / total for value, number in of_kind.items()}
+        return {value: own.get(value, 0) + smoothed.get(value, 0.0) for value in sorted({*own, *smoothed})}
+
+    def _of_kind(self, kind: str, noun: str) -> Mapping[str, int]:
+        """Of a noun that no kind knows, what all things have."""
+        of_kinds = self.by_kind.get(kind, {})
+        return of_kinds.get(kind_of(noun) or "-", {}) or self._of_all.get(kind, {})
+
+    @cached_property
+    def _of_all(self) -> dict[str, Counter[str]]:
+        totals: dict[str, Counter[str]] = {}
+        for kind, of_kinds in self.by_kind.items():
+            totals[kind] = Counter()
+            for values in of_kinds.values():
+                totals[kind].update(values)
+        return totals
+
+
+def shares_of(regions: Iterable[tuple[str, Expression | None]]) -> Shares:
+    """What a sample's regions say: the head noun of each and its expression; None where it has no slot."""
+    nouns: Counter[str] = Counter()
+    by_noun: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    by_kind: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for noun, expression in regions:
+        nouns[noun] += 1
+        for slot in expression.slots if expression else ():
+            by_noun[slot.type][noun][slot.value] += 1
+            by_kind[slot.type][kind_of(noun)][slot.value] += 1
+    return Shares(
+        nouns=_sorted(nouns),
+        by_noun={kind: {noun: _sorted(c) for noun, c in sorted(of.items()) if c.total() >= _OWN} for kind, of in sorted(by_noun.items())},
+        by_kind={kind: {noun: _sorted(c) for noun, c in sorted(of.items())} for kind, of in sorted(by_kind.items())},
+    )
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))

@@ -105,3 +105,12 @@ class AuditReport(_Measured):
     leaks: list[ProbeName] = Field(description="Probes whose `top1_low` exceeds chance + 0.05.")
     verdict: AuditVerdict
     folds: str = Field(description="How folds were kept apart: joined, crossed or positives; docs/audit.md.")
+    tokens: Literal["words", "characters"] = Field(
+        "words", description="How most texts were read: by words, or by characters where a script puts no spaces between words."
+    )
+    texts_by_tokens: dict[str, int] = Field(default_factory=dict, description="Distinct texts read each way; a mixed set has both.")
+    dropped: dict[str, int] = Field(
+        default_factory=dict,
+        description="Negatives equal to their positive (`negative_is_positive`) or to another one (`repeated_negative`), and items that "
+        "were left no negative (`all_options_equal`).",
+    )

@@ -12,15 +12,20 @@ from stages.audit.marginals import consensus_scores, marginal_scores, vocabulary
 from stages.audit.ngrams import Words, cross_fit, read_words
 from stages.audit.outcomes import Bootstrap, outcomes
 from stages.audit.rules import rule_scores
+from stages.audit.tokens import tokenisation
 
 Scored = Mapping[ProbeName, Floats | str]  # per probe the options' scores, or why there are none
 
 
 def audit(items: Sequence[AuditItem], *, seed: int = 0) -> AuditReport:
     """What a guesser that sees texts alone gets right of these items. The same items in any order give the same report."""
-    layout = lay_out(items)
+    return audit_layout(*lay_out(items), seed=seed)
+
+
+def audit_layout(layout: Layout, dropped: Mapping[str, int], *, seed: int = 0) -> AuditReport:
+    """The same of items that are laid out; `dropped`: what was left out on the way, by reason."""
     if layout.num_items == 0:
-        return _empty()
+        return _empty(dropped)
     words = read_words(layout.texts)
     seed = _content_seed(layout, seed)
     by_image = image_folds(layout)
@@ -30,18 +35,24 @@ def audit(items: Sequence[AuditItem], *, seed: int = 0) -> AuditReport:
     figures = _figures(scored, layout, bootstrap, np.ones(len(layout.options), dtype=bool))
     chance = _chance(layout)
     leaks = _leaks(figures, chance)
+    tokens, num_texts = tokenisation(layout.texts)
+    num_positives = len(np.unique(layout.positives))
+    is_one_each = num_positives == layout.num_items
     return AuditReport(
         items=layout.num_items,
-        positives=len(np.unique(layout.positives)),
-        images=bootstrap.draws.shape[1],
+        positives=num_positives,
+        images=bootstrap.num_clusters,
         chance=round(chance, 6),
         probes=Probes(**figures),
-        over_positives=_over_positives(words, layout, seed),
+        over_positives=figures["ngram_image_disjoint"] if is_one_each else _over_positives(words, layout, seed),
         consensus=bootstrap.figures(*outcomes(consensus_scores(words, layout), layout), np.arange(layout.num_items)),
         by_type=_by_type(scored, layout, bootstrap),
         leaks=leaks,
         verdict=_verdict(figures, leaks, chance),
         folds=by_image.how if isinstance(by_image, Folds) else "none",
+        tokens=tokens,
+        texts_by_tokens=num_texts,
+        dropped=dict(dropped),
     )
 
 
@@ -52,10 +63,7 @@ def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints) ->
         return {**dict.fromkeys(PROBES, by_image), "ngram_noun_disjoint": unseen_nouns}
     rules = rule_scores(layout, by_image)
     return {
-        "length": rules["length"],
-        "article": rules["article"],
-        "spacing": rules["spacing"],
-        "case": rules["case"],
+        **rules,
         "vocabulary": vocabulary_scores(words, layout, by_image),
         "marginal": marginal_scores(words, layout, by_image),
         "ngram_image_disjoint": cross_fit(words, layout, by_image),
@@ -83,10 +91,9 @@ def _figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: Bools
 
 
 def _by_type(scored: Scored, layout: Layout, bootstrap: Bootstrap) -> dict[str, TypeFigures]:
-    kinds = np.array(layout.types)
     found = {}
-    for kind in sorted(set(layout.types) - {""}):
-        wanted = layout.is_positive | (kinds == kind)
+    for kind in sorted(set(layout.kinds) - {""}):
+        wanted = layout.is_positive | (layout.types == layout.kinds.index(kind))
         figures = _figures(scored, layout, bootstrap, wanted)
         kept = subset(layout, wanted)
         own = figures["ngram_image_disjoint"].model_dump()
@@ -136,9 +143,10 @@ def _content_seed(layout: Layout, seed: int) -> int:
     return int.from_bytes(digest.digest()[:8])
 
 
-def _empty() -> AuditReport:
+def _empty(dropped: Mapping[str, int]) -> AuditReport:
     nothing = ProbeFigures.unmeasured("there are no items")
     return AuditReport(
         items=0, positives=0, images=0, chance=None, chance_why="there are no items", probes=Probes(**dict.fromkeys(PROBES, nothing)),
         over_positives=nothing, consensus=nothing, leaks=[], verdict="insufficient", folds="none",
+        tokens="words", texts_by_tokens={}, dropped=dict(dropped),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 Knows nothing of probes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -22,14 +23,16 @@ class Layout:
     """Distinct items over distinct texts.
 
     `options[starts[i]:starts[i + 1]]` are item i's texts, the positive first; `item_of` names each option's item; `types` each
-    option's type (empty for positives and where none is known). `images` and `nouns`: which images each item occurs on, its noun.
+    option's type as a place in `kinds` (0 for positives and where none is known). `images` and `nouns`: which images each item occurs
+    on, its noun.
     """
 
     texts: tuple[str, ...]
     options: Ints
     starts: Ints
     item_of: Ints
-    types: tuple[str, ...]
+    types: Ints
+    kinds: tuple[str, ...]
     images: tuple[tuple[str, ...], ...]
     nouns: tuple[str, ...]
 
@@ -54,14 +57,44 @@ class Layout:
         return mask
 
 
-def lay_out(items: Sequence[AuditItem]) -> Layout:
-    """The distinct (positive, negatives) items; one that occurs on several images knows them all."""
+SELF_NEGATIVE, REPEATED, NO_CHOICE = "negative_is_positive", "repeated_negative", "all_options_equal"
+
+
+def lay_out(items: Sequence[AuditItem]) -> tuple[Layout, dict[str, int]]:
+    """The distinct (positive, negatives) items, one that occurs on several images knowing them all; and what was dropped, by reason.
+
+    An item's options are its distinct texts: a negative that is its positive could only tie with it, and one that stands there twice
+    would make it look harder than it is. Items of which no negative is left are left out.
+    """
     merged: dict[tuple[str, tuple[str, ...]], tuple[AuditItem, set[str]]] = {}
-    for item in items:
-        _, images = merged.setdefault((item.positive, item.negatives), (item, set()))
-        if item.image is not None:
-            images.add(item.image)
-    return _flat([merged[key][0] for key in sorted(merged)], [tuple(sorted(merged[key][1])) for key in sorted(merged)])
+    dropped: Counter[str] = Counter()
+    for given in items:
+        item = _distinct(given, dropped)
+        if item is not None:
+            _, images = merged.setdefault((item.positive, item.negatives), (item, set()))
+            if item.image is not None:
+                images.add(item.image)
+    order = sorted(merged)
+    return _flat([merged[key][0] for key in order], [tuple(sorted(merged[key][1])) for key in order]), {
+        why: num for why, num in sorted(dropped.items()) if num
+    }
+
+
+def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
+    """The item with each other text once; None where all of its options are one text."""
+    kept = dict.fromkeys(item.negatives)
+    kept.pop(item.positive, None)
+    if len(kept) == len(item.negatives):
+        return item
+    num_own = item.negatives.count(item.positive)
+    dropped[SELF_NEGATIVE] += num_own
+    dropped[REPEATED] += len(item.negatives) - num_own - len(kept)
+    if not kept:
+        dropped[NO_CHOICE] += 1
+        return None
+    places = [item.negatives.index(text) for text in kept]
+    types = tuple(item.types[place] for place in places) if item.types else ()
+    return item.model_copy(update={"negatives": tuple(kept), "types": types})
 
 
 def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
@@ -72,11 +105,12 @@ def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
 def _flat(items: Sequence[AuditItem], images: Sequence[tuple[str, ...]]) -> Layout:
     number: dict[str, int] = {}
     options: list[int] = []
-    types: list[str] = []
+    kinds: dict[str, int] = {"": 0}
+    types: list[int] = []
     starts = [0]
     for item in items:
         options += [number.setdefault(text, len(number)) for text in (item.positive, *item.negatives)]
-        types += ["", *(kind or "" for kind in item.types or ("",) * len(item.negatives))]
+        types += [0, *(kinds.setdefault(kind or "", len(kinds)) for kind in item.types or ("",) * len(item.negatives))]
         starts.append(len(options))
     bounds = np.array(starts, dtype=np.int64)
     return Layout(
@@ -84,7 +118,8 @@ def _flat(items: Sequence[AuditItem], images: Sequence[tuple[str, ...]]) -> Layo
         options=np.array(options, dtype=np.int64),
         starts=bounds,
         item_of=np.repeat(np.arange(len(starts) - 1, dtype=np.int64), np.diff(bounds)),
-        types=tuple(types),
+        types=np.array(types, dtype=np.int64),
+        kinds=tuple(kinds),
         images=tuple(images),
         nouns=tuple(item.noun or "" for item in items),
     )
@@ -102,7 +137,8 @@ def subset(layout: Layout, wanted: Bools) -> Layout:
         options=layout.options[keep],
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         item_of=np.repeat(np.arange(len(kept_items), dtype=np.int64), sizes),
-        types=tuple(layout.types[i] for i in np.flatnonzero(keep)),
+        types=layout.types[keep],
+        kinds=layout.kinds,
         images=tuple(layout.images[i] for i in kept_items),
         nouns=tuple(layout.nouns[i] for i in kept_items),
     )

@@ -2,16 +2,19 @@
 what the options of one item have in common.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from stages.audit.folds import Folds
-from stages.audit.layout import Bools, Floats, Layout
-from stages.audit.ngrams import Words
+from stages.audit.layout import Bools, Floats, Ints, Layout
+from stages.audit.ngrams import Words, text_scores
 from stages.audit.rules import best_of
 
 _SMOOTHING = 0.5
+_OPTIONS_AT_ONCE = 200_000
 
 
 def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
@@ -25,7 +28,7 @@ def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
     for teaching, asked in folds.splits:
         known = own[teaching].sum(axis=0) > 0
         here = asked[layout.item_of]
-        unknown[here] = (singles @ (~known).astype(np.float64))[layout.options[here]]
+        unknown[here] = text_scores(singles, (~known).astype(np.float64))[layout.options[here]]
     return best_of([unknown], layout, folds)
 
 
@@ -52,35 +55,56 @@ def consensus_scores(words: Words, layout: Layout) -> Floats:
 
     Edits of one text have their parent in their middle. Nothing is learned, so no folds are needed.
     """
-    rows = words.counts[layout.options]
-    own = np.asarray(rows.sum(axis=1)).ravel()
-    shared = np.asarray(rows.multiply((_gathered(layout) @ rows).tocsr()[layout.item_of]).sum(axis=1)).ravel() - own
-    return np.asarray(np.divide(shared, np.sqrt(own), out=np.zeros(len(own)), where=own > 0))
+    scores = np.zeros(len(layout.options))
+    for first, last in _runs(layout):
+        options = slice(layout.starts[first], layout.starts[last])
+        rows = words.counts[layout.options[options]]
+        others = _in_item(rows, layout.item_of[options]) - 1
+        shared = np.add.reduceat(np.append(others, 0), np.minimum(rows.indptr[:-1], len(others))) * (np.diff(rows.indptr) > 0)
+        scores[options] = shared / np.sqrt(np.maximum(np.diff(rows.indptr), 1))
+    return scores
 
 
-def _gathered(layout: Layout) -> Any:
-    """Items x options: 1 where the option is the item's."""
-    from scipy.sparse import csr_array
+def _runs(layout: Layout) -> Iterator[tuple[int, int]]:
+    """Items in runs of about as many options: from the first up to, and without, the last."""
+    firsts = np.searchsorted(layout.starts, np.arange(0, max(len(layout.options), 1), _OPTIONS_AT_ONCE))
+    bounds = [*dict.fromkeys(firsts[firsts < layout.num_items].tolist()), layout.num_items]
+    return pairwise(bounds)
 
-    num_options = len(layout.options)
-    return csr_array((np.ones(num_options), (layout.item_of, np.arange(num_options))), shape=(layout.num_items, num_options))
+
+def _in_item(rows: Any, item_of: Ints) -> Ints:
+    """For each entry of options x words how many options of its item have the word: in memory as much as the entries take."""
+    keys = np.repeat(item_of, np.diff(rows.indptr)) * rows.shape[1] + rows.indices
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.asarray(counts[inverse])
 
 
 def _values(words: Words, layout: Layout) -> tuple[Any, Any, Any]:
     """(items x words) how much of each word is the positive's alone, the negatives' alone; (options x words) which are values."""
-    rows = words.singles[layout.options]
-    total = (_gathered(layout) @ rows).tocsr()
-    everywhere = total.copy()
-    everywhere.data = (total.data == np.repeat(layout.sizes, np.diff(total.indptr))).astype(np.float64)
-    everywhere.eliminate_zeros()
-    values = rows - rows.multiply(everywhere[layout.item_of])
+    from scipy.sparse import vstack
+
+    found = [_values_of_run(words.singles, layout, first, last) for first, last in _runs(layout)]
+    own, other, values = (vstack(parts).tocsr() for parts in zip(*found, strict=True))
+    return own, other, values
+
+
+def _values_of_run(singles: Any, layout: Layout, first: int, last: int) -> tuple[Any, Any, Any]:
+    from scipy.sparse import csr_array
+
+    options = slice(layout.starts[first], layout.starts[last])
+    rows = singles[layout.options[options]].astype(np.float64)
+    item_of, sizes = layout.item_of[options], layout.sizes[first:last]
+    firsts = layout.starts[first:last] - layout.starts[first]
+    values = rows.copy()
+    values.data = (_in_item(rows, item_of) != np.repeat(layout.sizes[item_of], np.diff(rows.indptr))).astype(np.float64)
     values.eliminate_zeros()
-    positive = values[layout.starts[:-1]]
-    negatives = (total - rows[layout.starts[:-1]]).tocsr()
-    negatives.data /= np.repeat(layout.sizes - 1, np.diff(negatives.indptr))
-    own = (positive - positive.multiply(negatives)).tocsr()
-    other = (negatives - negatives.multiply(rows[layout.starts[:-1]])).tocsr()
-    return own, other, values.tocsr()
+    num = rows.shape[0]
+    gathered = csr_array((np.ones(num), (item_of - first, np.arange(num))), shape=(last - first, num))
+    positive = rows[firsts]
+    negatives = ((gathered @ rows).tocsr() - positive).tocsr()
+    negatives.data /= np.repeat(sizes - 1, np.diff(negatives.indptr))
+    told = values[firsts]
+    return (told - told.multiply(negatives)).tocsr(), (negatives - negatives.multiply(positive)).tocsr(), values
 
 
 def _log_ratios(own: Floats, other: Floats) -> tuple[Floats, Bools]:

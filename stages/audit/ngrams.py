@@ -1,7 +1,10 @@
 """The trained probe: logistic regression on which words and word pairs a text has. Knows texts and folds, no verdict."""
 
+import itertools
 import zlib
-from collections.abc import Mapping
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,14 +13,15 @@ import numpy as np
 
 from stages.audit.folds import Folds
 from stages.audit.layout import Bools, Floats, Ints, Layout
+from stages.audit.tokens import is_unspaced, tokens_of
 from stages.words.lexicon import types_of
 
-TOKEN = r"\b\w+\b"  # noqa: S105  # a pattern, not a secret
 _ARTICLES = ("a", "an", "the")
 _MIN_COUNT = 2
 _C = 0.3
 _MAX_TEACHERS = 300_000
 _GUESS = 1e-6
+_TEXTS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -38,20 +42,69 @@ class Words:
         return self.counts[:, np.flatnonzero(self.is_single)].tocsr()
 
 
-def read_words(texts: tuple[str, ...]) -> Words:
-    """The words and word pairs of each text, lower-cased."""
-    from scipy.sparse import csr_array
-    from sklearn.feature_extraction.text import CountVectorizer
+def read_words(texts: Sequence[str]) -> Words:
+    """The words and word pairs of each text, lower-cased; characters where a script puts no spaces between words."""
+    number: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+    stream, lengths = array("i"), array("i")
+    for text in texts:
+        found = tokens_of(text)
+        stream.extend([number[token] for token in found])
+        lengths.append(len(found))
+    singles, tokens = [*number], np.frombuffer(stream, dtype=np.int32) if stream else np.zeros(0, dtype=np.int32)
+    ends = np.cumsum(np.frombuffer(lengths, dtype=np.int32), dtype=np.int64) if lengths else np.zeros(0, dtype=np.int64)
+    parts = [(tokens[first:last], sizes) for first, last, sizes in _blocks(ends)]
+    keys = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(np.unique(_pair_keys(*part, len(singles))[0]) for part in parts)]))
+    names = [*singles, *(f"{singles[key // len(singles)]} {singles[key % len(singles)]}" for key in keys.tolist())]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    column = np.empty(len(names), dtype=np.int64)
+    column[order] = np.arange(len(names))
+    names = [names[i] for i in order]
+    is_single = np.zeros(len(names), dtype=bool)
+    is_single[column[: len(singles)]] = True
+    for article in _ARTICLES:
+        if article in number:
+            is_single[column[number[article]]] = False
+    guess = np.array([zlib.crc32(name.encode(errors="surrogatepass")) / 2**32 - 0.5 for name in names])
+    return Words(_counted(parts, column, keys, len(singles), len(texts)), is_single, guess, {name: i for i, name in enumerate(names)})
 
-    if not any(_has_word(text) for text in texts):
-        return Words(csr_array((len(texts), 0), dtype=np.float64), np.zeros(0, dtype=bool), np.zeros(0), {})
-    reader = CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=TOKEN, dtype=np.float64)
-    counts = csr_array(reader.fit_transform(texts))
-    names = [str(name) for name in reader.get_feature_names_out()]
-    guess = np.array([zlib.crc32(name.encode()) / 2**32 - 0.5 for name in names])
-    return Words(
-        counts, np.array([" " not in name and name not in _ARTICLES for name in names]), guess, {name: i for i, name in enumerate(names)}
-    )
+
+def _blocks(ends: Ints) -> Iterator[tuple[int, int, Ints]]:
+    """Runs of texts: where their tokens begin and end, and how many each text has."""
+    for first in range(0, len(ends), _TEXTS_AT_ONCE):
+        block = ends[first : first + _TEXTS_AT_ONCE]
+        start = int(ends[first - 1]) if first else 0
+        yield start, int(block[-1]), np.diff(block, prepend=start)
+
+
+def _pair_keys(tokens: Any, sizes: Ints, num_singles: int) -> tuple[Ints, Ints]:
+    """The pairs of neighbours in one text, as first * num_singles + second, and the text of each."""
+    text = np.repeat(np.arange(len(sizes)), sizes)
+    inside = text[1:] == text[:-1]
+    return tokens[:-1][inside].astype(np.int64) * num_singles + tokens[1:][inside], text[1:][inside]
+
+
+def _counted(parts: Sequence[tuple[Any, Ints]], column: Ints, keys: Ints, num_singles: int, num_texts: int) -> Any:
+    """Texts x n-grams, 1 where the text has it, run by run of texts, so that few bytes are held twice."""
+    from scipy.sparse import csr_array
+
+    indices, sizes_of_rows = [np.zeros(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
+    width = max(len(column), 1)
+    for tokens, sizes in parts:
+        pairs, text = _pair_keys(tokens, sizes, num_singles)
+        text_of = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), text])
+        place = np.unique(text_of * width + column[np.concatenate([tokens, num_singles + np.searchsorted(keys, pairs)])])
+        indices.append((place % width).astype(np.int32))
+        sizes_of_rows.append(np.bincount(place // width, minlength=len(sizes)))
+    own = np.concatenate(indices)
+    return csr_array((np.ones(len(own), dtype=np.float32), own, np.cumsum(np.concatenate(sizes_of_rows))), shape=(num_texts, len(column)))
+
+
+def text_scores(counts: Any, weights: Floats) -> Floats:
+    """Sum of the weights of what each text has, run by run of texts."""
+    scores = np.zeros(counts.shape[0])
+    for first in range(0, counts.shape[0], _TEXTS_AT_ONCE):
+        scores[first : first + _TEXTS_AT_ONCE] = counts[first : first + _TEXTS_AT_ONCE] @ weights
+    return scores
 
 
 @dataclass(frozen=True)
@@ -74,8 +127,8 @@ def pairs_of(layout: Layout, order: Ints | None = None) -> Pairs:
     return Pairs(order[layout.starts[item]], order[negative], item, scale / num_negatives)
 
 
-def fit(rows: Any, pairs: Pairs, teaching: Bools, weight: Floats | None = None) -> Floats:
-    """Weight of each n-gram: above 0 speaks for the positive. `rows`: options x n-grams; `teaching`: which pairs.
+def fit(words: Words, layout: Layout, pairs: Pairs, teaching: Bools, weight: Floats | None = None) -> Floats:
+    """Weight of each n-gram: above 0 speaks for the positive. `teaching`: which pairs.
 
     Each pair stands in both orders, C is 0.3, there is no intercept, n-grams of fewer than two of the texts are left out.
     Of more than 300,000 pairs a random part teaches.
@@ -83,18 +136,19 @@ def fit(rows: Any, pairs: Pairs, teaching: Bools, weight: Floats | None = None) 
     from scipy.sparse import diags_array
     from sklearn.linear_model import LogisticRegression
 
-    weights = np.zeros(rows.shape[1])
+    weights = np.zeros(words.counts.shape[1])
     chosen = np.flatnonzero(teaching)
     if len(chosen) > _MAX_TEACHERS:
         chosen = np.sort(np.random.default_rng(len(chosen)).choice(chosen, _MAX_TEACHERS, replace=False))
     positive, negative = pairs.positive[chosen], pairs.negative[chosen]
-    seen = np.unique(np.concatenate([positive, negative]))
-    columns = np.flatnonzero(rows[seen].sum(axis=0) >= _MIN_COUNT)
+    seen = np.bincount(layout.options[np.unique(np.concatenate([positive, negative]))], minlength=words.counts.shape[0])
+    columns = np.flatnonzero(words.counts.T @ seen >= _MIN_COUNT)
     if len(positive) < 2 or len(columns) == 0:
         return weights
     # A pair and its mirror have the same loss where there is no intercept: one of them with twice the C is both.
     signs = np.where(np.arange(len(positive)) % 2 == 0, 1.0, -1.0)
-    differences = diags_array(signs) @ (rows[positive] - rows[negative])[:, columns]
+    differences = words.counts[layout.options[positive]] - words.counts[layout.options[negative]]
+    differences = diags_array(signs) @ differences[:, columns]
     model = LogisticRegression(C=2 * _C, fit_intercept=False, max_iter=1000)
     model.fit(differences.tocsr(), signs, sample_weight=(pairs.weight if weight is None else weight)[chosen])
     weights[columns] = model.coef_[0]
@@ -110,14 +164,13 @@ def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = N
     does not call everything a tie, which would be none right. Texts with the same words still tie.
     """
     order = np.arange(len(layout.options)) if order is None else order
-    rows = words.counts[layout.options]
     pairs = pairs_of(layout, order)
     scores = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
         told = _tells_of(asked, words, layout, folds, pairs, order)
-        weights = fit(rows, pairs, teaching[pairs.item] & ~told) + _GUESS * words.guess
+        weights = fit(words, layout, pairs, teaching[pairs.item] & ~told) + _GUESS * words.guess
         here = asked[layout.item_of]
-        scores[here] = rows[order[here]] @ weights
+        scores[here] = text_scores(words.counts, weights)[layout.options[order[here]]]
     return scores
 
 
@@ -128,12 +181,14 @@ def _tells_of(asked: Bools, words: Words, layout: Layout, folds: Folds, pairs: P
     asked_texts = np.unique(texts[layout.starts[:-1][asked]])
     told = np.isin(of_pair[0], asked_texts) | np.isin(of_pair[1], asked_texts)
     if folds.unseen_nouns:
-        nouns = {layout.nouns[item].split()[-1].lower() for item in np.flatnonzero(asked) if layout.nouns[item]}
+        nouns = {_name(layout.nouns[item]) for item in np.flatnonzero(asked) if layout.nouns[item]}
         columns = [words.names[noun] for noun in sorted(nouns) if noun in words.names and not types_of(noun)]
         counts = words.counts[:, columns].tocsr()
         told |= abs(counts[of_pair[0]] - counts[of_pair[1]]).sum(axis=1) > 0
     return np.asarray(told)
 
 
-def _has_word(text: str) -> bool:
-    return any(letter.isalnum() or letter == "_" for letter in text)
+def _name(noun: str) -> str:
+    """The n-gram that stands for a noun: its last word, or its last two characters."""
+    last = noun.split()[-1].lower() if noun.split() else ""
+    return " ".join(tokens_of(last)[-2:]) if is_unspaced(last) else last

@@ -10,6 +10,7 @@ from stages.audit.layout import Floats, Ints, Layout
 _REPLICATES = 1000
 _FEW = 30  # below so many clusters their number, and not that of the items, bounds what an interval may claim
 _Z = 1.959964
+_MANY = 20_000
 
 
 def outcomes(scores: Floats, layout: Layout) -> tuple[Floats, Floats]:
@@ -26,17 +27,24 @@ def outcomes(scores: Floats, layout: Layout) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Items drawn again by cluster: `draws` (replicates x clusters) says how many times each cluster came."""
+    """Items drawn again by cluster: `draws` (replicates x clusters) says how many times each cluster came.
 
-    draws: Floats
+    Of more than 20,000 clusters none are drawn: the draws would take 4 KB a cluster, and their spread is then that of a normal
+    distribution, whose width the clusters' own residuals give.
+    """
+
+    draws: Floats | None
     cluster_of: Ints
+    num_clusters: int
 
     @classmethod
     def of(cls, cluster_of: Ints, seed: int) -> "Bootstrap":
         num = int(cluster_of.max()) + 1 if cluster_of.size else 0
+        if num > _MANY:
+            return cls(None, cluster_of, num)
         rng = np.random.default_rng(seed)
         drawn = rng.multinomial(num, np.full(num, 1 / num), size=_REPLICATES) if num else np.zeros((_REPLICATES, 0))
-        return cls(drawn.astype(np.float32), cluster_of)
+        return cls(drawn.astype(np.float32), cluster_of, num)
 
     def figures(self, hits: Floats, pairwise: Floats, items: Ints) -> ProbeFigures:
         """Figures over some items: `hits` and `pairwise` are of these, `items` says which of the layout's they are.
@@ -45,19 +53,30 @@ class Bootstrap:
         items that all came out alike, would claim to know more than that.
         """
         clusters, local = np.unique(self.cluster_of[items], return_inverse=True)
-        draws = self.draws[:, clusters]
-        num_hits = draws @ np.bincount(local, weights=hits, minlength=len(clusters)).astype(np.float32)
-        num_items = draws @ np.bincount(local, minlength=len(clusters)).astype(np.float32)
-        drawn = num_items > 0
-        low, high = np.quantile(num_hits[drawn] / num_items[drawn], [0.025, 0.975])
+        own, all_of = np.bincount(local, weights=hits, minlength=len(clusters)), np.bincount(local, minlength=len(clusters))
+        low, high = _normal(own, all_of) if self.draws is None else _drawn(self.draws[:, clusters], own, all_of)
         rate = float(hits.mean())
         bound_low, bound_high = wilson(rate, len(clusters) if len(clusters) < _FEW else len(items))
         return ProbeFigures(
             top1=_rounded(rate),
-            top1_low=_rounded(min(float(low), bound_low)),
-            top1_high=_rounded(max(float(high), bound_high)),
+            top1_low=_rounded(min(low, bound_low)),
+            top1_high=_rounded(max(high, bound_high)),
             pairwise=_rounded(float(pairwise.mean())),
         )
+
+
+def _drawn(draws: Floats, hits: Floats, items: Ints) -> tuple[float, float]:
+    num_hits, num_items = draws @ hits.astype(np.float32), draws @ items.astype(np.float32)
+    drawn = num_items > 0
+    low, high = np.quantile(num_hits[drawn] / num_items[drawn], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _normal(hits: Floats, items: Ints) -> tuple[float, float]:
+    """Of a ratio of sums over clusters, by the residuals of the clusters."""
+    rate = hits.sum() / items.sum()
+    half = _Z * float(np.sqrt(((hits - rate * items) ** 2).sum() * len(hits) / max(len(hits) - 1, 1))) / items.sum()
+    return max(0.0, float(rate - half)), min(1.0, float(rate + half))
 
 
 def wilson(rate: float, num: int) -> tuple[float, float]:

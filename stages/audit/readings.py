@@ -2,28 +2,55 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
+from stages.audit.tokens import is_unspaced, tokens_of, unspaced_head
+from stages.words.chunker import chunks
 from stages.words.lexicon import types_of
 from stages.words.nouns import singular
-from stages.words.phrases import chunk_phrases
+from stages.words.phrases import sentences
 
 OTHER = "other"
+_WORD = re.compile(r"\w[\w'-]*")
 
 
 def head_noun(text: str) -> str | None:
-    """The head of the first noun phrase, or the last word of a text that has none; None where there is no word."""
-    phrases = chunk_phrases(text) or chunk_phrases(f"the {text[:1].lower()}{text[1:]}")
-    if phrases:
-        return phrases[0].head
+    """The head of the first noun phrase, or the last word of a text that has none; None where there is no word.
+
+    Of a text without spaces between words the head that stands last, where its script has it there.
+    """
+    if not text.isascii() and is_unspaced(text):
+        return unspaced_head(text)
+    for said in (text, f"the {text[:1].lower()}{text[1:]}"):
+        named = next((one for left, right in sentences(said) for one in chunks(said, left, right)), None)
+        if named is not None:
+            return named.head
     words = re.findall(r"[^\W\d_]+", text.lower())
     return singular(words[-1]) if words else None
 
 
 def guessed_type(positive: str, negative: str) -> str:
     """The type of the words that were exchanged, by the lexicon: swap where the same words stand in another order, else `other`."""
-    left, right = Counter(_words(positive)), Counter(_words(negative))
+    return guessed_types(positive, [negative])[0]
+
+
+def guessed_types(positive: str, negatives: Sequence[str]) -> list[str]:
+    """The same of each negative."""
+    own = _words(positive)
+    return [_type_between(own, _words(negative)) for negative in negatives]
+
+
+def _type_between(own: Sequence[str], other: Sequence[str]) -> str:
+    """What both begin and end with is no part of the change."""
+    first, shorter = 0, min(len(own), len(other))
+    while first < shorter and own[first] == other[first]:
+        first += 1
+    last = 0
+    while last < shorter - first and own[-1 - last] == other[-1 - last]:
+        last += 1
+    left, right = Counter(own[first : len(own) - last]), Counter(other[first : len(other) - last])
     if left == right:
-        return "swap" if _words(positive) != _words(negative) else OTHER
+        return "swap" if left else OTHER
     for word in [*(left - right), *(right - left)]:
         known = sorted(types_of(word))
         if known:
@@ -32,4 +59,4 @@ def guessed_type(positive: str, negative: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w[\w'-]*", text.lower())
+    return _WORD.findall(text.lower()) if text.isascii() or not is_unspaced(text) else tokens_of(text)

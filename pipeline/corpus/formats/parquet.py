@@ -20,6 +20,7 @@ _KEY_COLUMNS = ("key", "__key__")
 _ALT_COLUMNS = ("caption", "alt", "text", "alt_text")
 _STATE_COLUMNS = ("status", "error_message")  # of img2dataset
 _ROWS_AT_ONCE = 32
+_FILES_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,15 @@ class _Columns:
 
 
 def holds_images(params: CorpusParams, storage: Storage, files: Sequence[Entry]) -> bool:
-    """Whether the first file has a column of images."""
-    try:
-        with storage.open(files[0].path) as file:
-            return _image_column(pq.read_schema(file), params.image_column) is not None
-    except pa.ArrowInvalid:
-        return False
+    """Whether the first file that can be read has a column of images."""
+    for entry in files[:_FILES_LOOKED_AT]:
+        try:
+            with storage.open(entry.path) as file:
+                return _image_column(pq.read_schema(file), params.image_column) is not None
+        except (pa.ArrowException, OSError) as error:
+            if not _is_of_file(error):
+                raise
+    return False
 
 
 def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> list[CorpusRow]:
@@ -48,7 +52,9 @@ def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> li
     with storage.open(shard.location) as file:
         try:
             table = pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
+            if not _is_of_file(error):
+                raise
             return [failed(rest_of(shard, 0), reason="unreadable_shard", detail=str(error)[:200])]
         columns = _columns(params, shard, table.schema_arrow)
         state = [name for name in table.schema_arrow.names if name in _STATE_COLUMNS or name.lower() in (*URL_NAMES, *LICENCE_NAMES)]

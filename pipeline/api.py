@@ -22,6 +22,7 @@ from pipeline.ledger.presence import present
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
 from pipeline.ledger.tables import Ledger
+from pipeline.run.claim import claim_export
 from pipeline.run.cluster import connected
 from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
 from pipeline.run.lane import StageFigures
@@ -70,6 +71,7 @@ class Outcome:
     logs: str | None
     given: Sequence[Matched] = ()
     account: Account = Account()
+    stale: Sequence[str] = ()
 
 
 def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = False) -> Job:
@@ -123,7 +125,7 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
     Raises: ConfigError where the preflight refuses; PoolError, ConservationError.
     """
     started = time.monotonic()
-    _refuse(failures(check_config(job.config, job.graph)))
+    refuse(failures(check_config(job.config, job.graph)))
     with present(job.ledger.workdir, {node.name: node.fingerprint for node in job.graph}):
         return _run_present(job, watch, started)
 
@@ -131,13 +133,14 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
 def _run_present(job: Job, watch: Callable[[Sequence[str]], Watcher] | None, started: float) -> Outcome:
     state = job.state()
     ask_for_lost_shards(job.config, state)
+    claim_export(job.config, state)
     if not any(state.has_pending(node.name) for node in job.graph):
-        write_dataset_files(job.config, state)
-        return _outcome(state, {}, started, None, None)
+        stale = write_dataset_files(job.config, state)
+        return _outcome(state, {}, started, None, None, stale)
     _ask_once(job, state)
     with connected(job.config.placement.address) as logs:
         if not job.config.placement.wait_for_nodes:
-            _refuse(failures(check_cluster(job.config, job.graph)))
+            refuse(failures(check_cluster(job.config, job.graph)))
         return _run_connected(job, state, watch, started, logs)
 
 
@@ -148,7 +151,7 @@ def _ask_once(job: Job, state: State) -> None:
     """
     pending = [node for node in job.graph if state.has_pending(node.name)]
     picture = picture_of(job.config, state) or stand_in(None)
-    _refuse([check for check in ask_remote(job.config, trials_of(job.config, pending, picture)) if not check.is_ok])
+    refuse([check for check in ask_remote(job.config, trials_of(job.config, pending, picture)) if not check.is_ok])
 
 
 def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str) -> Outcome:
@@ -159,13 +162,13 @@ def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watc
     runner = Runner(job.config, state, (marker, content), watcher)
     try:
         runner.run()
-        write_dataset_files(job.config, state)
+        stale = write_dataset_files(job.config, state)
     except BaseException:
         with suppress(*remote_errors()):  # the first failure is told, not that of what is left behind
             _leave(job, runner, watcher, marker, started)
         raise
     _leave(job, runner, watcher, marker, started)
-    return _outcome(state, runner.figures, started, run_id, logs)
+    return _outcome(state, runner.figures, started, run_id, logs, stale)
 
 
 def _leave(job: Job, runner: Runner, watcher: Watcher, marker: str, started: float) -> None:
@@ -174,16 +177,21 @@ def _leave(job: Job, runner: Runner, watcher: Watcher, marker: str, started: flo
     _write_record(job, runner.figures, marker.removeprefix("runs/").removesuffix(".marker"), time.monotonic() - started)
 
 
-def _refuse(failed: list[Check]) -> None:
+def refuse(failed: list[Check]) -> None:
+    """Raises: ConfigError with the first check that is not well."""
     if failed:
         first = failed[0]
         raise ConfigError(f"{first.name}: {first.detail}; {first.act}")
 
 
-def _outcome(state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None) -> Outcome:
+def _outcome(
+    state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None, stale: Sequence[str]
+) -> Outcome:
     num_failed = sum(stage.images.get("failed", 0) for stage in count_statuses(state))
     num_images = sum(item.num_images for item in state.items(state.graph[0].name))
-    return Outcome(figures, num_images, num_failed, time.monotonic() - started, run_id, logs, list(state.given.values()), state.account)
+    return Outcome(
+        figures, num_images, num_failed, time.monotonic() - started, run_id, logs, list(state.given.values()), state.account, stale
+    )
 
 
 def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:

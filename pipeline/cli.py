@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -70,11 +70,13 @@ def doctor(
 @app.command()
 def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> None:
     """Say what would run and why, stage by stage."""
-    from pipeline.api import open_job
+    from pipeline.api import failures, open_job, refuse
     from pipeline.ledger.why import plan_of
+    from pipeline.run.claim import check_export_place
 
     with _user_errors(f"fgdata plan {config}"):
         job = open_job(config, until)
+        refuse(failures(check_export_place(job.config, job.graph)))
         state = job.state()
         plans, given = plan_of(state), list(state.given.values())
         content: dict[str, Any] = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
@@ -296,7 +298,7 @@ def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None
 
 
 def _outcome_line(outcome: "Outcome") -> str:
-    given = [*outcome.account.lines()[1:], *(matched.line() for matched in outcome.given)]
+    given = [*outcome.account.lines()[1:], *(matched.line() for matched in outcome.given), *_stale_lines(outcome.stale)]
     if outcome.run_id is None:
         return "\n".join([*given, f"nothing to be done: all stages hold all {outcome.num_images} images"])
     lines = [
@@ -306,6 +308,11 @@ def _outcome_line(outcome: "Outcome") -> str:
     ]
     end = f"done in {outcome.seconds:.0f} s; {outcome.num_failed} failed rows; Ray's logs: {outcome.logs}"
     return "\n".join([*given, *lines, end])
+
+
+def _stale_lines(stale: Sequence[str]) -> list[str]:
+    named = f"{', '.join(stale[:5])}{' and more' if len(stale) > 5 else ''}"
+    return [f"at export.to lie {len(stale)} shards of another run, which the manifest does not name: {named}"] if stale else []
 
 
 def _plan_table(plans: "list[StagePlan]") -> str:

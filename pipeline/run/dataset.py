@@ -3,31 +3,36 @@
 import importlib.metadata
 from collections.abc import Sequence
 
-from pipeline.config.graph import Node
+from pydantic import ValidationError
+
 from pipeline.config.model import Config
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.ledger.status import StageStatus, count_statuses
+from pipeline.run.claim import settle_stale, shard_nodes
 from pipeline.storage import Storage
 from schemas.dataset import ShardStats, StageDescription, shard_name
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run
 
 
-def write_dataset_files(config: Config, state: State) -> None:
+def write_dataset_files(config: Config, state: State) -> list[str]:
     """Write manifest.json and README.md; nothing where no stage of the run writes shards, or some shard is not written yet.
 
-    A file that would be the same is left as it is.
+    A file that would be the same is left as it is. Returns the names of shards that lie beside the set and are not of it.
     """
-    for node in _shard_nodes(config, state):
+    stale = []
+    for node in shard_nodes(config, state.graph):
         tables = state.current_tables(node.name)
         if any(table is None for _, table in tables):
             continue
+        stale = settle_stale(config, state)
         target = Storage(str(config.export_to))
         shards = [stats for stats in _statistics(target, [item for item, _ in tables]) if stats is not None]
         stages = [_described(state, status) for status in count_statuses(state)]
         for path, content in dataset_files(DataSet(importlib.metadata.version("fgdata"), shards, stages)).items():
             if not target.exists(path) or target.read(path) != content:
                 target.write(path, content)
+    return stale
 
 
 def _described(state: State, status: StageStatus) -> StageDescription:
@@ -39,7 +44,7 @@ def _described(state: State, status: StageStatus) -> StageDescription:
 def ask_for_lost_shards(config: Config, state: State) -> int:
     """Mark committed shards to be written again whose files at `export.to` are gone or come from another ledger; says how many."""
     num_lost = 0
-    for node in _shard_nodes(config, state):
+    for node in shard_nodes(config, state.graph):
         done = [item for item, table in state.current_tables(node.name) if table is not None]
         found = _statistics(Storage(str(config.export_to)), done)
         lost = [item for item, stats in zip(done, found, strict=True) if stats is None or stats.label != state.label(node.name, item)]
@@ -49,11 +54,14 @@ def ask_for_lost_shards(config: Config, state: State) -> int:
     return num_lost
 
 
-def _shard_nodes(config: Config, state: State) -> list[Node]:
-    """The stages that write shards beside the ledger."""
-    return [node for node in state.graph if node.scope == "shard" and config.export_to is not None]
-
-
 def _statistics(target: Storage, items: Sequence[Item]) -> list[ShardStats | None]:
     names = [f"{shard_name(item.units[0].shard_number)}_stats.json" for item in items]
-    return [None if content is None else ShardStats.model_validate_json(content) for content in target.read_many(names)]
+    return [None if content is None else _parsed(content) for content in target.read_many(names)]
+
+
+def _parsed(content: bytes) -> ShardStats | None:
+    """None of what another tool, or another version, wrote under this name."""
+    try:
+        return ShardStats.model_validate_json(content)
+    except ValidationError:
+        return None

@@ -11,6 +11,7 @@ from pipeline.config.model import Config
 from pipeline.config.registry import is_carried, model_path
 from pipeline.corpus.discover import find
 from pipeline.corpus.params import CorpusError
+from pipeline.run.claim import check_export_place
 from pipeline.run.cluster import collisions, holdings
 from pipeline.storage import Storage, StorageError, remote_errors
 from pipeline.storage_errors import in_one_line
@@ -30,6 +31,7 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
         "use a virtual environment of its own",
     )
     yield _corpus(config)
+    yield from check_export_place(config, graph)
     yield _writable("workdir", config.workdir)
     if config.export_to and any(node.scope == "shard" for node in graph):
         yield _writable("export.to", config.export_to)

@@ -22,6 +22,7 @@ from tests.support.in_process import carry_all
 from tests.support.kept import CASES, KEPT, unpack
 from tests.support.rehearsal_job import files
 
+
 def _risen() -> frozenset[str]:
     """The stages whose version has risen since tests/kept was recorded; recording it anew (tests.support.kept) leaves none."""
     recorded = [json.loads(path.read_bytes()) for path in KEPT.glob("*/work/*/*/stage.json")]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
+import jinja2
 from pydantic import Field
 
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
@@ -118,9 +119,9 @@ class _Checkpoint:
         try:
             inputs = self._encode(batch)
             grammars = [self._grammar(request) for request in batch]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, jinja2.TemplateError) as error:
             if len(batch) == 1:
-                return [Answer(error="bad_request", detail=str(error)[:500])]
+                return [Answer(error="bad_request", detail=f"{type(error).__name__}: {error}"[:500])]
             return [answer for request in batch for answer in self._answer_batch([request])]
         lengths = [int(length) for length in inputs["attention_mask"].sum(dim=1)]
         fits = [length < self._context for length in lengths]

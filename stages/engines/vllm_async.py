@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import jinja2
 from pydantic import Field
 
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
@@ -94,7 +95,7 @@ class VllmGenerator:
             if self._engine.errored:
                 raise EngineDead(f"vLLM's engine for {self._spec.model} died: {error.__cause__}") from error
             return Answer(error="bad_request", detail=str(error.__cause__)[:500])
-        except (VLLMClientError, ValueError, TypeError) as error:
+        except (VLLMClientError, ValueError, TypeError, jinja2.TemplateError) as error:
             is_too_long = any(text in str(error) for text in _TOO_LONG)
             return Answer(error="context_window" if is_too_long else "bad_request", detail=str(error)[:500])
         return _answer_of(outputs[-1])

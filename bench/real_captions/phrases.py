@@ -53,14 +53,10 @@ def readers(captions: Captions) -> Mapping[str, Reader]:
 
 
 def phrase_figures(captions: Captions) -> dict[str, Any]:
-    """`phrases`: reader -> precision and recall with 95 % bounds, and what was wrong; the same on each half of the windows."""
-    figures = {name: _figures(captions, captions.windows, read) for name, read in readers(captions).items()}
-    halves = {
-        f"{name}_{half}": _figures(captions, captions.windows[first::2], read)
-        for name, read in readers(captions).items()
-        for first, half in ((0, "even"), (1, "odd"))
-    }
-    return {"phrases": figures, "phrases_by_half": halves}
+    """`phrases`: reader -> precision and recall with 95 % bounds, and what was wrong; `phrases_held_out`: the same on other windows."""
+    windows = {"phrases": captions.windows, "phrases_held_out": captions.held_out}
+    read = readers(captions)
+    return {key: {name: _figures(captions, some, read[name]) for name in read} for key, some in windows.items()}
 
 
 def judged(window: Mapping[str, Any]) -> Judged:

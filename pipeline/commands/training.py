@@ -84,7 +84,7 @@ def evaluate(checkpoint: str, dataset: str, images: Path | None) -> dict[str, An
     from stages.train.evaluation.evaluate import evaluate as evaluate_export
     from stages.train.evaluation.features import Encoder
     from stages.train.evaluation.fgovd import evaluate_fgovd
-    from stages.train.model.clip import load_model
+    from stages.train.model.load import load_model
 
     is_fgovd = dataset.endswith(".jsonl")
     if is_fgovd and images is None:
@@ -120,7 +120,9 @@ class ProgressLine:
     def __call__(self, report: "Report") -> None:
         terms = "  ".join(f"{name.removeprefix('loss_')} {value:.3f}" for name, value in report.values.items())
         remaining = datetime.timedelta(seconds=round(report.remaining_s))
-        text = f"step {report.step}/{report.num_steps}  {terms}  {report.rate_img_s:.0f} img/s  {remaining} left"
+        counted = "".join(f"  {count} {what}" for count, what in
+                          ((report.num_unreadable, "images unreadable"), (report.num_cut, "texts cut")) if count)  # fmt: skip
+        text = f"step {report.step}/{report.num_steps}  {terms}  {report.rate_img_s:.0f} img/s  {remaining} left{counted}"
         print(f"\r{text}\x1b[K" if self._is_terminal else text, end="" if self._is_terminal else "\n", file=sys.stderr, flush=True)
 
     def end(self) -> None:
@@ -142,7 +144,8 @@ def _job(config: TrainConfig, stage: int, device: str) -> "Job":
     start = params.init or (str(earlier) if stage == 2 and earlier.is_dir() else None)
     from_scratch = config.from_scratch and start is None
     revision = config.revision if start is None else None
-    return Job(start or config.model, revision, from_scratch, config.dataset, Path(config.out) / f"stage{stage}", params, device)
+    out = Path(config.out) / f"stage{stage}"
+    return Job(start or config.model, revision, from_scratch, config.dataset, out, params, device, config.official)
 
 
 def _train_on_ray(config: TrainConfig, stage: int, watch: "Callable[[Report], None] | None") -> Path:

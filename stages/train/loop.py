@@ -1,6 +1,7 @@
 """The training loop of one stage, in one process of any number. Prints nothing: a watcher is told what happens."""
 
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ from stages.train.step import Losses, TrainingStep
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS, CURVES, RESULT, OFFICIAL = "checkpoints", "curves", "model", "official"
 
@@ -201,10 +204,12 @@ class Trainer:
     def _resume(self) -> int:
         if self.is_first_process:
             remove_unfinished(self.job.out, self.job.out / CHECKPOINTS)
-        found = read_newest(self.job.out / CHECKPOINTS, self.model)
+        found = read_newest(self.job.out / CHECKPOINTS, self.model, self.is_first_process)
         if found is None:
             return 0
-        step = resumed_step(found.path, found.progress, self._shape(), self.params.model_dump(mode="json"))
+        step, said = resumed_step(found.path, found.progress, self._shape(), self.params.model_dump(mode="json"))
+        for line in said if self.is_first_process else ():
+            logger.warning(line)
         put_back(found, self.model, self.optimiser, self.gather.rank, self.params.seed)
         self.step.margin = found.progress.margin
         return step

@@ -1,6 +1,5 @@
 """Whether and where a training goes on from a checkpoint: what must be equal, what may change, and what is said of it. No tensors."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,14 @@ from typing import Any
 from stages.train.config import MAY_CHANGE, TrainError
 from stages.train.model.checkpoint import Progress
 
-logger = logging.getLogger(__name__)
-
 # Other numbers of these give another order of the images: a training may go on in it.
 _ORDER = ("processes", "workers", "order")
 _OPTIMISER = "lr min_lr_share warmup_steps weight_decay beta1 beta2 eps max_grad_norm precision".split()
 
 
-def resumed_step(path: Path, saved: Progress, shape: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
-    """The step to go on with. With the same numbers of processes and workers it is the very next one; with others, that of the same
-    share of the training, in another order.
+def resumed_step(path: Path, saved: Progress, shape: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """The step to go on with, and what is to be said of it. With the same numbers of processes and workers it is the very next one;
+    with others, that of the same share of the training, in another order.
 
     Raises: TrainError where other images, texts or losses would be trained on.
     """
@@ -35,21 +32,17 @@ def resumed_step(path: Path, saved: Progress, shape: Mapping[str, Any], settings
                 f"{path}: was trained with {name} {before}, now it is {settings[name]}: what is trained would differ; "
                 "set it back, or choose another `out`"
             )
-    step = saved.step
+    step, said = saved.step, []
     if reordered:
         step = round(step * shape["steps"] / saved.shape["steps"])
         changes = ", ".join(f"{name} {saved.shape.get(name, 1)} before, {shape[name]} now" for name in reordered)
-        logger.warning(
-            "%s: goes on at step %d in another order of the images (%s): in this epoch some come twice, some not", path, step, changes
-        )
-    _say_what_changed(path, step, shape["steps"], saved.settings, settings)
-    return step
+        said.append(f"goes on at step {step} in another order of the images ({changes}): in this epoch some come twice, some not")
+    return step, [f"{path}: {line}" for line in (*said, *_changes(step, shape["steps"], saved.settings, settings))]
 
 
-def _say_what_changed(path: Path, step: int, num_steps: int, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _changes(step: int, num_steps: int, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     changes = [f"{name} {now[name]} (before: {before[name]})" for name in _OPTIMISER if name in before and before[name] != now[name]]
     if step >= num_steps:
-        what = f": with {', '.join(changes)} too" if changes else ""
-        logger.warning("%s: is trained to its end, nothing is trained%s; to train on choose another `out`", path, what)
-    elif changes:
-        logger.warning("%s: goes on with %s", path, ", ".join(changes))
+        also = f", with {', '.join(changes)} neither" if changes else ""
+        return [f"is trained to its end: nothing is trained{also}; to train on choose another `out`"]
+    return [f"goes on with {', '.join(changes)}"] if changes else []

@@ -107,8 +107,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def read_newest(folder: Path, model: FgModel) -> Checkpoint | None:
-    """The newest checkpoint that is whole; None where there is none. One that is not is logged, and the one before is tried.
+def read_newest(folder: Path, model: FgModel, is_told: bool = True) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where there is none. One that is not is logged (by one process: `is_told`), and the one
+    before is tried.
 
     Raises: TrainError where there are some and none is whole: to begin anew is for the user to decide.
     """
@@ -117,7 +118,8 @@ def read_newest(folder: Path, model: FgModel) -> Checkpoint | None:
         try:
             return _read(path, model)
         except _TORN as error:
-            logger.warning("%s: cannot be read (%s); the checkpoint before it is tried", path, " ".join(str(error).split())[:120])
+            level = logging.WARNING if is_told else logging.DEBUG
+            logger.log(level, "%s: cannot be read (%s); the checkpoint before it is tried", path, " ".join(str(error).split())[:120])
     if found:
         raise TrainError(f"{folder}: no checkpoint can be read; remove them to train from the start")
     return None

@@ -11,7 +11,7 @@ import torch
 from stages.train.config import TrainError
 from stages.train.model.base import EXTRA_FILE, PIXELS_FILE, FgModel
 from stages.train.model.clip import CLIP_PIXELS, FgClip
-from stages.train.model.official import from_official
+from stages.train.model.official import from_official, official_name
 from stages.train.model.siglip import SIGLIP_PIXELS, FgSiglip
 
 _ATTENTIONS = (None, "sdpa", "eager")
@@ -73,7 +73,7 @@ def load_model(place: str, revision: str | None = None, from_scratch: bool = Fal
         if "bias" in extra:
             model.start_sigmoid()
         kept = {name: value for name, value in model.state_dict().items() if name.startswith(f"{model.tower_name}.") or name in _OPTIONAL}
-        _put(place, model, {**kept, **extra}, EXTRA_FILE if path else "its weights file")
+        _put(place, model, {**kept, **extra}, EXTRA_FILE if path else "its weights file", str if path else official_name)
     return model, tokenizer
 
 
@@ -126,15 +126,17 @@ def _check_end_token(place: str, config: Mapping[str, Any], tokenizer: Any, fami
         )
 
 
-def _put(place: str, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load all of a module's state; every tensor has to be there, and to be known."""
+def _put(place: str, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], source: str, said: Callable[[str], str] = str) -> None:
+    """Load all of a module's state; every tensor has to be there, and to be known. `said` names one as the file does."""
     wanted = module.state_dict()
     missing = sorted(set(wanted) - set(weights))
     unknown = sorted(name for name in set(weights) - set(wanted) if not name.endswith(_NO_WEIGHTS))
     for what, names in (("has no", missing), ("holds the unknown tensor", unknown)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise TrainError(f"model {place}: {source} {what} {names[0]}{more}: it is of another kind of model, or its names were changed")
+            raise TrainError(
+                f"model {place}: {source} {what} {said(names[0])}{more}: it is of another kind of model, or its names were changed"
+            )
     known = {name: value.reshape(wanted[name].shape) if value.numel() == 1 and name in wanted else value for name, value in weights.items()}
     try:
         module.load_state_dict({name: value for name, value in known.items() if not name.endswith(_NO_WEIGHTS)})

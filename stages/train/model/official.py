@@ -57,6 +57,11 @@ def to_official(state: Mapping[str, torch.Tensor], tower_name: str) -> dict[str,
     return found
 
 
+def official_name(name: str) -> str:
+    """What the official code calls a tensor of ours."""
+    return _mapped(name, {ours: official for official, ours in _PARTS.items()}) or name
+
+
 def _mapped(name: str, parts: Mapping[str, str]) -> str | None:
     for start, other in parts.items():
         if name == start or (start.endswith(".") and name.startswith(start)):

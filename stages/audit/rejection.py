@@ -15,6 +15,7 @@ from stages.audit.layout import Bools, Floats, Ints, Layout, lay_out_as_given, s
 from stages.audit.ngrams import Pairs, Words, fit, pairs_of, read_words, text_scores
 
 PROBE_NEGATIVE, PROBE_POSITIVE, SURPLUS = "probe_negative", "probe_positive", "surplus"
+Candidate = tuple[int, int]  # item, index into its negatives
 _STRENGTHS = 40
 _DEALS, _FEW_PAIRS = 3, 100_000
 _TOP1_MARGIN, _PAIRWISE_MARGIN = 0.01, 0.02
@@ -40,12 +41,15 @@ def reject_to_chance(
     seed: int = 0,
     max_rounds: int = 8,
     held: Sequence[Collection[int]] | None = None,
+    twins: Sequence[tuple[Candidate, Candidate]] = (),
 ) -> Rejection:
     """Choose among each item's candidates (its negatives) at most `keep`, so that the n-gram probe is left at chance.
 
     Give three to four times as many candidates as are wanted. `held`: per item the candidates that are never dropped (reciprocal
     ones); the probe learns from them, but only the others are brought to chance. Held ones are exact by themselves, and a probe
     that has not met a text takes its twin for truer: weighed against the others, that drops sound candidates round after round.
+    `twins`: candidates, (item, index), of two items that exchange values: where one is asked about the other teaches nothing. It would
+    say that what is asked of is false, and nothing else.
 
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
     `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
@@ -54,6 +58,7 @@ def reject_to_chance(
     pairs = pairs_of(layout)
     rng = np.random.default_rng(seed)
     is_held = _held_mask(layout, pairs, held)
+    twin = _twin_pairs(layout, pairs, twins)
     reason = np.full(len(pairs.item), "", dtype="<U14")
     rounds: list[tuple[float, float, float]] = []
     words = read_words(layout.texts)
@@ -63,7 +68,7 @@ def reject_to_chance(
         if not deals:
             break
         weight = _weights(pairs, alive, layout.num_items)
-        margins = np.mean([_margins(words, layout, folds, pairs, alive, weight) for folds in deals], axis=0)
+        margins = np.mean([_margins(words, layout, folds, pairs, twin, alive, weight) for folds in deals], axis=0)
         rounds.append(_measured(pairs, alive & ~is_held, margins, weight, layout.num_items))
         if _is_at_chance(*rounds[-1]) or len(rounds) > max_rounds:
             break
@@ -102,11 +107,13 @@ def _weights(pairs: Pairs, alive: Bools, num_items: int) -> Floats:
     return np.asarray(weight * (alive.sum() / max(float(weight.sum()), 1e-12)))
 
 
-def _margins(words: Words, layout: Layout, folds: Folds, pairs: Pairs, alive: Bools, weight: Floats) -> Floats:
+def _margins(words: Words, layout: Layout, folds: Folds, pairs: Pairs, twin: Ints, alive: Bools, weight: Floats) -> Floats:
     """By how much each pair's positive scores above its negative, by the model of the other folds' live pairs."""
     margins = np.zeros(len(pairs.item))
     for teaching, asked in folds.splits:
-        scores = text_scores(words.counts, fit(words, layout, pairs, alive & teaching[pairs.item], weight))[layout.options]
+        told = (twin >= 0) & asked[pairs.item[twin]]
+        weights = fit(words, layout, pairs, alive & teaching[pairs.item] & ~told, weight)
+        scores = text_scores(words.counts, weights)[layout.options]
         here = asked[pairs.item]
         margins[here] = scores[pairs.positive[here]] - scores[pairs.negative[here]]
     return margins
@@ -154,6 +161,17 @@ def _held_mask(layout: Layout, pairs: Pairs, held: Sequence[Collection[int]] | N
     for item, indices in enumerate(held or ()):
         mask[first[item] + np.array(sorted(indices), dtype=np.int64)] = True
     return mask
+
+
+def _twin_pairs(layout: Layout, pairs: Pairs, twins: Sequence[tuple[Candidate, Candidate]]) -> Ints:
+    """Each pair's twin; -1: it has none."""
+    found = np.full(len(pairs.item), -1, dtype=np.int64)
+    first = layout.starts[:-1] - np.arange(layout.num_items)  # of each item's pairs
+    if twins:
+        item, index = np.array(twins, dtype=np.int64).transpose(2, 1, 0)
+        one, other = first[item] + index
+        found[one], found[other] = other, one
+    return found
 
 
 def _told(items: Sequence[AuditItem], pairs: Pairs, reason: np.ndarray, rounds: tuple[tuple[float, float, float], ...]) -> Rejection:

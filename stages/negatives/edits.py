@@ -129,7 +129,17 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:
     """The spans at which the words stand in the text as whole words, letter case as it is."""
-    return [match.span() for match in re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", text)]
+    spans, start = [], text.find(words) if words else -1
+    while start >= 0:  # as a regular expression would, without compiling one for each of a block's phrases
+        end = start + len(words)
+        is_whole = not (start and _is_word(text[start - 1])) and not (end < len(text) and _is_word(text[end]))
+        spans += [(start, end)] if is_whole else []
+        start = text.find(words, end if is_whole else start + 1)
+    return spans
+
+
+def _is_word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
 
 
 def _single(kind: EditType, positive: str, old: str, new: str) -> list[Edit] | str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from stages.words.lexicon import BOUNDARIES, DETERMINERS, PRONOUNS, types_of
+from stages.words.lexicon import BOUNDARIES, DETERMINERS, PRONOUNS, THINGS_ALONE_TOO, THINGS_TOO, types_of
 from stages.words.marks import DEFINITE, WORD, Named
 from stages.words.nouns import SINGULAR_IN_S, is_plural, looks_like_adjective, looks_like_participle, singular
 from stages.words.unboxed import COLLECTIVE_NOUNS, PLACE_NOUNS, is_abstract
@@ -11,21 +11,31 @@ from stages.words.unboxed import COLLECTIVE_NOUNS, PLACE_NOUNS, is_abstract
 _MAX_WORDS = 8
 # Where a phrase ends besides the boundaries: verbs of captions, participles that no ending tells, adverbs.
 STOPS = frozenset(
-    "reflects stuck gleams kneels agape captures adds reveals stretches boasts extends reads showcases provides depicts contrasts "
-    "seems presents adorns unfolds consists creates draws graces dominates shines serves enhances rises exhibits comes suggests "
-    "reaches allows leads grips remains goes ascends obscures encircles says resembles protrudes occupies guides grows separates "
-    "falls bisects meets looms emphasizes offers connects becomes illuminates portrays follows fades continues carries announces "
-    "varies indicates crosses comprises causes evokes gets keeps sees makes has hosts hugs tells seen set clad written slung strewn "
-    "spread spun hung bent drawn woven laid overlaid inlaid torn worn built broken eaten hidden emphasize exhibit extend contribute "
-    "provide create suggest depict reveal reach boast reflect become seem remain resemble beneath atop beyond underneath amidst amid "
-    "throughout except among until per aboard nor via alongside plus past due since without further otherwise away well upward "
-    "upwards downward downwards forward outward inward about go skyward together almost somewhat even perhaps ahead however apart "
-    "aloft rather backwards backward now already again overhead instead enough still inside outside ago visible present available "
-    "adjacent similar different reminiscent typical ready capable perpendicular diagonally else such darker lighter larger smaller "
-    "bigger taller shorter thicker thinner wider higher longer closer brighter bolder".split()
+    "smiles before after suggesting protrude emerge adorn intersect dangle sprout moves goes reflects stuck gleams kneels agape "
+    "captures adds reveals stretches boasts extends reads showcases provides depicts contrasts seems presents adorns unfolds consists "
+    "creates draws graces dominates shines serves enhances rises exhibits comes suggests reaches allows leads grips remains ascends "
+    "obscures encircles says resembles protrudes occupies guides grows separates falls bisects meets looms emphasizes offers connects "
+    "becomes illuminates portrays follows fades continues carries announces varies indicates crosses comprises causes evokes gets "
+    "keeps sees makes has hosts hugs tells seen set clad written slung strewn spread spun hung bent drawn woven laid overlaid inlaid "
+    "torn worn built broken eaten hidden emphasize exhibit extend contribute provide create suggest depict reveal reach boast reflect "
+    "become seem remain resemble beneath atop beyond underneath amidst amid throughout except among until per aboard nor via "
+    "alongside plus past due since without further otherwise away well upward upwards downward downwards forward outward inward about "
+    "go skyward together almost somewhat even perhaps ahead however apart aloft rather backwards backward now already again overhead "
+    "instead enough still inside outside ago visible present available adjacent similar different reminiscent typical ready capable "
+    "perpendicular diagonally else such darker lighter larger smaller bigger taller shorter thicker thinner wider higher longer "
+    "closer brighter bolder".split()
 )
 _SINGULAR_DETERMINERS = frozenset("a an this that each every another".split())
 _BEFORE_ARTICLES = frozenset("both all half".split())
+# Boundaries that are nouns after an article: "his face", "the can".
+_NOUNS_TOO = frozenset(
+    "face faces cover covers cast casts stand stands rest rests run runs show shows hold look looks walk walks can".split()
+)
+# Matter that needs no article, as plurals do: "filled with water".
+_MATTER = frozenset(
+    "water grass snow sand ice greenery foliage vegetation moss ivy mud smoke steam debris hair salt sugar rice bread cheese meat "
+    "sauce food furniture clothing equipment jewelry graffiti coffee tea milk text writing lettering gravel dirt".split()
+)
 # After these a plural needs no article: "of small rocks".
 _OPENERS = frozenset("of with by between behind among amidst amid through against on in from beneath and under near".split())
 
@@ -67,16 +77,16 @@ def _phrase_at(text: str, words: Sequence[_Word], first: int) -> int | None:
     if word.is_determiner:
         last = _end_of(text, words, first, first)
         before = words[first - 1] if first else None
-        is_relative = word.text == "that" and before is not None and before.end + 1 == word.start and not before.is_stop
+        is_relative = word.text == "that" and before is not None and not before.is_stop
         return last if last > first and not is_relative else None
     if word.is_stop or word.text == "no":
         return None
     last = _end_of(text, words, first, first)
-    if types_of(word.text) and last > first and not types_of(words[last].text) and not looks_like_adjective(words[last].text):
+    if types_of(word.text) and last > first and not _is_adjective(words[last].text):
         return last
     opened = first > 0 and words[first - 1].text in _OPENERS and not text[words[first - 1].end : word.start].strip()
-    follows = last + 1 < len(words) and words[last + 1].is_determiner and words[last + 1].start == words[last].end + 1
-    return last if opened and is_plural(words[last].text) and last - first < 3 and not follows else None
+    needs_none = is_plural(words[last].text) or words[last].text in SINGULAR_IN_S or words[last].text in _MATTER
+    return last if opened and needs_none and last - first < 5 and not _is_followed(words, last) else None
 
 
 def _end_of(text: str, words: Sequence[_Word], first: int, start: int) -> int:
@@ -101,7 +111,8 @@ def _step(text: str, words: Sequence[_Word], last: int) -> int | None:
         other = words[last + 2]
         is_pair = bool(types_of(word.text) & types_of(other.text)) and not text[following.end : other.start].strip()
         return 2 if is_pair and last + 3 < len(words) and not words[last + 3].is_stop else None
-    if following.is_stop or (between and between != ","):
+    is_noun = following.text in _NOUNS_TOO and not between and (word.is_determiner or _is_adjective(word.text))
+    if (following.is_stop and not is_noun) or (between and between != ","):
         return None
     if between and not (_is_adjective(word.text) and not following.is_determiner):
         return None
@@ -112,7 +123,8 @@ def _step(text: str, words: Sequence[_Word], last: int) -> int | None:
 
 
 def _is_adjective(word: str) -> bool:
-    return bool(types_of(word)) or looks_like_adjective(word)
+    is_value = bool(types_of(word)) and singular(word) not in THINGS_TOO | THINGS_ALONE_TOO
+    return is_value or looks_like_adjective(word)
 
 
 def _is_verb_after(words: Sequence[_Word], last: int) -> bool:
@@ -137,9 +149,13 @@ def _is_loose(words: Sequence[_Word], last: int) -> bool:
         return True
     if looks_like_participle(word):
         return True
+    return _is_followed(words, last) and is_plural(word) and not _is_adjective(before.text)
+
+
+def _is_followed(words: Sequence[_Word], last: int) -> bool:
+    """Whether another phrase begins right after this word, which then is a verb."""
     after = words[last + 1] if last + 1 < len(words) else None
-    follows = after is not None and after.is_determiner and after.text != "that" and after.start == words[last].end + 1
-    return follows and is_plural(word) and not _is_adjective(before.text)
+    return after is not None and after.is_determiner and after.text != "that" and after.start == words[last].end + 1
 
 
 def _names_several(words: Sequence[_Word]) -> bool:

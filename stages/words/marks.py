@@ -136,6 +136,8 @@ def _of_words(text: str, span: Named, words: Sequence[str], content: Sequence[st
         return "portion"
     if _is_value(words, head, domain) or (head in SUBSTANCES and words == [last]):
         return "no_noun"
+    if head == "shape" and last == "shapes" and modifiers:
+        return None
     if head in _ONLY_BEFORE_OF:
         return "abstract" if of or words in (["a", head], [last]) else None
     is_alone = head in NOTHING_IF_ALONE and last == head and words[0] not in DETERMINERS

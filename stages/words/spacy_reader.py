@@ -18,6 +18,8 @@ from stages.words.unboxed import COLLECTIVE_NOUNS, PLACE_NOUNS, is_abstract
 
 _NOUNS = ("NOUN", "PROPN")
 _PLACES = frozenset("left right top bottom center centre middle front back".split())
+_ARTICLES = frozenset("a an the another this these those".split())
+_BEFORE_ARTICLES = frozenset("all both half such quite what".split())
 _HYPHENS = frozenset("-‐‑–")
 _WORD_LIKE = frozenset("word words letter letters number numbers numeral text name logo title phrase initials slogan".split())
 
@@ -49,7 +51,12 @@ def _runs(doc: Any, chunk: Any) -> Iterator[tuple[int, int]]:
     first = chunk.start
     places = [i for i in range(chunk.start, chunk.root.i) if doc[i].text == "," and i > first and doc[i - 1].lower_ in _PLACES]
     first = places[-1] + 1 if places else first  # "the left, two mugs"
+    if first and doc[first - 1].lemma_ == "be" and doc[first].pos_ == "ADJ":  # "the can is full, and white bags ..."
+        first = next((i + 2 for i in range(first, chunk.root.i) if doc[i].text == "," and doc[i + 1].lower_ == "and"), first)
     for i in range(first + 1, chunk.root.i):
+        if doc[i].lower_ in _ARTICLES and doc[i - 1].lower_ not in _BEFORE_ARTICLES:  # "At the left of the flatbed another ..."
+            yield first, i - 1
+            first = i
         is_next = doc[i].lower_ in ("and", "or") and doc[i - 1].pos_ in _NOUNS and _begins_anew(doc[i + 1])
         if doc[i].lower_ == "of" or is_next:
             yield first, i - 1

@@ -59,16 +59,17 @@ ANAPHORIC = frozenset(
 )
 # Nothing in themselves where they stand alone ("on display", "in motion"); things with an article or a word before them.
 NOTHING_IF_ALONE = frozenset(
-    "wear support pursuit display flight bloom use work play sport art traffic parking nature sentinel service order place line step "
-    "practice life construction production turn bay rest store stock duty call watch sale concert guard demand foot hand mid-air".split()
+    "parallel wear support pursuit display flight bloom use work play sport art traffic parking nature sentinel service order place "
+    "line step practice life construction production turn bay rest store stock duty call watch sale concert guard demand foot hand "
+    "mid-air".split()
 )
 # Properties, acts, times, ideas, languages: the commonest of captions.
 ABSTRACT_NOUNS = frozenset(
-    "subject source atmosphere mood feeling sense impression contrast style design appearance effect ambiance ambience presence focus "
-    "detail detailing variety lot number kind type sort way time moment theme touch look expression color colour hue tint tone "
-    "undertone shading coloration colouration coloring palette gradient spectrum texture depth dimension shape size length width "
-    "height thickness diameter age weight scale scheme symmetry asymmetry balance pattern motif format finish font typeface serif "
-    "script cursive italic uppercase lowercase quality condition state manner mode fashion pose posture stance gesture demeanor "
+    "topography subject source atmosphere mood feeling sense impression contrast style design appearance effect ambiance ambience "
+    "presence focus detail detailing variety lot number kind type sort way time moment theme touch look expression color colour hue "
+    "tint tone undertone shading coloration colouration coloring palette gradient spectrum texture depth dimension shape size length "
+    "width height thickness diameter age weight scale scheme symmetry asymmetry balance pattern motif format finish font typeface "
+    "serif script cursive italic uppercase lowercase quality condition state manner mode fashion pose posture stance gesture demeanor "
     "attitude persona orientation alignment positioning placement layout profile outline curvature resemblance likeness similarity "
     "difference variation resolution clarity blur visibility transparency opacity motion movement action activity swim stride stroll "
     "walk pace speed velocity momentum rotation takeoff gaze stare glance glimpse peek attention interest curiosity intrigue mystery "

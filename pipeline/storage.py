@@ -230,6 +230,8 @@ class Storage:
         moment = next((item[field] for field in _TIME_FIELDS if item.get(field) is not None), None)
         if moment is None:
             raise StorageError(f"{self.root}: its listing names no version of {item['name']}: copy the files to s3:// or a local folder")
+        if isinstance(moment, str):
+            return f"{item['size']}-{moment}"
         return timed_version(int(item["size"]), moment.timestamp() if isinstance(moment, datetime) else float(moment))
 
 

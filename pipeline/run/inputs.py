@@ -12,6 +12,7 @@ from pipeline.given.params import GivenParams
 from pipeline.given.unit import GivenTable
 from pipeline.ledger.items import Item
 from pipeline.ledger.tables import Ledger, Table
+from pipeline.run.trial import Trial
 from prompts.loader import Prompt
 from schemas.rows import Row
 from schemas.stage_json import StageJson
@@ -37,6 +38,7 @@ class StageJob:
     export_to: str | None
     given: GivenParams | None = None
     descriptions: Mapping[str, StageJson] = dataclasses.field(default_factory=dict)
+    trials: Sequence[Trial] = ()
 
 
 @dataclass(frozen=True)

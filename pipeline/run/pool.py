@@ -19,11 +19,11 @@ class PoolError(RuntimeError):
 class _Actor(StageWorker):
     """A StageWorker that can say where Ray put it."""
 
-    def introduce(self, marker: str) -> tuple[str, Born]:
+    async def introduce(self, marker: str) -> tuple[str, Born]:
         """The node's id, and what the driver checks."""
         import ray
 
-        return ray.get_runtime_context().get_node_id(), self.born(marker)
+        return ray.get_runtime_context().get_node_id(), await self.born(marker)
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ class Pool:
             raise PoolError(
                 f"node {node_id[:8]} does not see the workdir {self.job.workdir} that this driver writes: use a shared path or s3://"
             )
+        for check in born.failed:
+            raise PoolError(f"{check.name}: {check.detail}; {check.act}")
         member.node_id = node_id
 
     def room(self) -> int:

@@ -30,7 +30,7 @@ from schemas.rows import (
     SelectRow,
 )
 from stages.base import Image, Stage, StageContext
-from stages.engines.base import Answer, Detector, DetectRequest, EngineDead, Found, Generator, Request, ServerAway
+from stages.engines.base import Answer, Detector, DetectRequest, Found, Generator, Request, ServerAway
 from stages.engines.rehearsal import RehearsalDetector, RehearsalDetectorSpec, RehearsalGenerator, RehearsalSpec
 from stages.engines.specs import DetectorSpec, GeneratorSpec, Spec
 
@@ -46,6 +46,10 @@ _ACTS: Mapping[str, str] = {
     "server_error": "look into the server's log",
     "truncated": "give the engine a larger context, or lower max_pixels",
 }
+
+
+# What engines raise where they do not start, or where a question is more than they can take. EngineDead is a RuntimeError.
+_FAILURES = (RuntimeError, ImportError, ValueError, TypeError, OSError)
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,10 @@ def trials_of(config: Config, nodes: Sequence[Node], picture: Image) -> list[Tri
     return trials
 
 
-def refusals(config: Config, trials: Sequence[Trial], answers: Sequence[Answer | None]) -> Iterator[Check]:
+def judged(specs: Mapping[str, Spec], trials: Sequence[Trial], answers: Sequence[Answer | None]) -> Iterator[Check]:
     """A check for each trial: not well where the engine will answer no question of this kind. None: it was a detector, and answered."""
     for trial, answer in zip(trials, answers, strict=True):
-        spec = config.engines[trial.role]
-        name = f"trial of engines.{trial.role} ({spec.kind}) for {trial.stage}"
+        name = _name(specs, trial)
         yield Check(name, True, "answered") if answer is None else _judged(name, trial, answer)
 
 
@@ -107,30 +110,41 @@ def ask_here(config: Config, trials: Sequence[Trial]) -> list[Check]:
     checks = []
     for role in dict.fromkeys(trial.role for trial in trials):
         mine = [trial for trial in trials if trial.role == role]
-        spec, stage = config.engines[role], mine[0].stage
         try:
-            answers = _answers(with_model_path(spec), config, stage, [trial.request for trial in mine])
-        except (EngineDead, ServerAway, ImportError, ValueError, OSError) as error:
-            said = " ".join(str(error).split())[:300]
-            checks.append(Check(f"trial of engines.{role} ({spec.kind}) for {stage}", False, said, "see its log, or correct its block"))
+            answers = _answers(with_model_path(config.engines[role]), config, mine[0].stage, [trial.request for trial in mine])
+        except (*_FAILURES, ServerAway) as error:
+            checks.append(_failed(config.engines, mine[0], error))
             continue
-        checks += refusals(config, mine, answers)
+        checks += judged(config.engines, mine, answers)
     return checks
 
 
-async def ask(generators: Mapping[str, Generator], detectors: Mapping[str, Detector], trials: Sequence[Trial]) -> list[Answer | None]:
-    """The answers of engines that are at hand.
-
-    Raises: EngineDead, ServerAway.
-    """
-    answers: list[Answer | None] = []
-    for trial in trials:
-        if isinstance(trial.request, Request):
-            answers += await generators[trial.role].generate([trial.request])
+async def ask_at_hand(
+    specs: Mapping[str, Spec], generators: Mapping[str, Generator], detectors: Mapping[str, Detector], trials: Sequence[Trial]
+) -> list[Check]:
+    """Asks the engines that a worker holds; servers were asked from the driver."""
+    checks = []
+    for trial in (trial for trial in trials if not specs[trial.role].is_remote):
+        answer = None
+        try:
+            if isinstance(trial.request, Request):
+                (answer,) = await generators[trial.role].generate([trial.request])
+            else:
+                await detectors[trial.role].detect([trial.request], 0.5)
+        except _FAILURES as error:
+            checks.append(_failed(specs, trial, error))
         else:
-            await detectors[trial.role].detect([trial.request], 0.5)
-            answers.append(None)
-    return answers
+            checks += judged(specs, [trial], [answer])
+    return checks
+
+
+def _name(specs: Mapping[str, Spec], trial: Trial) -> str:
+    return f"trial of engines.{trial.role} ({specs[trial.role].kind}) for {trial.stage}"
+
+
+def _failed(specs: Mapping[str, Spec], trial: Trial, error: Exception) -> Check:
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Check(_name(specs, trial), False, said, "see its log, or correct its block")
 
 
 def _answers(spec: Spec, config: Config, stage: str, requests: Sequence[Request | DetectRequest]) -> list[Answer | None]:

@@ -17,7 +17,9 @@ from pipeline.ledger.tables import Ledger, Table
 from pipeline.run.asking import Findings, UnitAsker, blamed, problem_of, raise_unless_an_images
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import BlockUnits, Inputs, StageJob, Task
+from pipeline.run.trial import ask_at_hand
 from pipeline.storage import Storage
+from schemas.check import Check
 from schemas.rows import Row
 from stages.base import AnyStage, BlockStage, ConservationError, Shard, ShardStage, Stage, StageContext
 from stages.engines.base import Detector, EngineDead, Generator, ServerAway
@@ -58,6 +60,7 @@ class Born:
 
     code: str
     marker: bytes | None
+    failed: tuple[Check, ...] = ()
 
 
 class FolderSink:
@@ -102,10 +105,12 @@ class StageWorker:
             descriptions=self.job.descriptions,
         )
 
-    def born(self, marker: str) -> Born:
-        """What the driver checks: the code's digest, and the marker read back from the workdir as this node sees it."""
+    async def born(self, marker: str) -> Born:
+        """What the driver checks: the code's digest, the marker read back from the workdir as this node sees it, and trial questions."""
         content = self.workdir.read(marker) if self.workdir.exists(marker) else None
-        return Born(code_digest(), content)
+        context = self._stage.context
+        checks = await ask_at_hand(self.job.specs, context.generators, context.detectors, self.job.trials)
+        return Born(code_digest(), content, tuple(check for check in checks if not check.is_ok))
 
     async def carry(self, task: Task) -> Done:
         """Run one item and commit its tables, unless it is a probe. A dead engine ends the process; a server that is away is reported."""

@@ -127,6 +127,30 @@ def test_a_prompt_that_does_not_render_is_found(tmp_path: Path) -> None:
     assert "caption/mine" in _checks(config, "--ask", code=2)["prompts"]["detail"]
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"chat_template": "{{ raise_exception('no such role') }}"}, "bad_request: TemplateError: no such role"),
+        ({"chat_template": "{{ 'word ' * 9000 }}"}, "context_window: "),
+        ({"chat_template": "{{ messages[0]['content'][0]['text'] }}{{ 'x ' * 500 }}"}, "the context ends before the answer may"),
+    ],
+    ids=["template", "context", "room"],
+)
+def test_an_engine_in_a_worker_is_asked_before_it_gets_work(tmp_path: Path, fields: dict[str, str], said: str) -> None:
+    pytest.importorskip("transformers")
+    config = write_job(tmp_path)
+    content = yaml.safe_load(config.read_text())
+    content["engines"] = {"captioner": {"kind": "transformers", "model": "builtin:captioner", "threads": 1, **fields}}
+    content["stages"], content["placement"] = {"caption": {"prompt": "demo"}}, {}
+    config.write_text(yaml.safe_dump(content))
+    refused = _refused("run", config, "--json")
+    assert "trial of engines.captioner (transformers) for caption: " in refused
+    assert said in refused
+    assert said in _checks(config, "--ask", code=2)["trial of engines.captioner (transformers) for caption"]["detail"]
+
+
 class TestShared:
     """What doctor says, run says too."""
 

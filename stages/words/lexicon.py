@@ -44,17 +44,18 @@ _PATTERNS = (
     "lettering letters text camouflage gingham tartan paisley tiled paneled panelled mosaic geometric tie-dye tie-dyed"
 )
 _SIZES = (
-    "small medium large big tiny huge little tall short long wide narrow thick thin miniature mini giant medium-sized mid-sized "
-    "enormous massive oversized petite skinny slender slim vast broad deep shallow low smaller larger bigger longer shorter taller "
-    "wider narrower thicker thinner smallest largest biggest longest shortest tallest widest"
+    "high towering compact small medium large big tiny huge little tall short long wide narrow thick thin miniature mini "
+    "giant medium-sized mid-sized enormous massive oversized petite skinny slender slim vast broad deep shallow low smaller larger "
+    "bigger longer shorter taller wider narrower thicker thinner smallest largest biggest longest shortest tallest widest"
 )
 _TRANSPARENCIES = "transparent translucent opaque clear see-through frosted semi-transparent"
 _STATES = (
-    "open opened closed shut ajar wet dry dried broken intact cracked damaged ruined empty unfilled full filled clean spotless dirty "
-    "soiled stained muddy dusty new old older aged ancient young younger elderly rusty rusted worn weathered faded folded unfolded "
-    "crumpled wrinkled lit unlit illuminated ripe unripe cut sliced chopped halved peeled whole raw cooked fried roasted grilled dead "
-    "leafless lush blooming melted frozen snowy sunny cloudy overcast crowded parked abandoned stacked raised lowered outstretched "
-    "bare bald smooth rough glossy shiny polished matte fluffy paved unpaved"
+    "pristine tidy messy dilapidated unfinished vintage antique modern reflective toasted baked shredded peeling inflated deflated "
+    "tied untied loose open opened closed shut ajar wet dry dried broken intact cracked damaged ruined empty unfilled full filled "
+    "clean spotless dirty soiled stained muddy dusty new old older aged ancient young younger elderly rusty rusted worn weathered "
+    "faded folded unfolded crumpled wrinkled lit unlit illuminated ripe unripe cut sliced chopped halved peeled whole raw cooked "
+    "fried roasted grilled dead leafless lush blooming melted frozen snowy sunny cloudy overcast crowded parked abandoned stacked "
+    "raised lowered outstretched bare bald smooth rough glossy shiny polished matte fluffy paved unpaved"
 )
 _SHAPES = (
     "round rounded circular square squared rectangular rectangle oval elliptical triangular triangle curved flat cylindrical tubular "
@@ -132,5 +133,5 @@ def _types_of_hyphenated(word: str) -> frozenset[str]:
         return frozenset({"shape"})
     if last in ("colored", "coloured", "toned", "tinted"):
         return frozenset({"colour"}) if all(part in colours | TINTS for part in first) else frozenset()
-    is_colour = last in colours and all(part in colours | TINTS | {"and", "bright", "medium"} for part in first)
+    is_colour = last in colours and all(part in colours | TINTS | {"and", "bright", "medium", "off"} for part in first)
     return frozenset({"colour"}) if is_colour else frozenset()

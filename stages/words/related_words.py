@@ -62,7 +62,7 @@ _SYNONYMS: dict[str, str] = {
     "size": """
         large big huge giant enormous massive oversized vast larger bigger largest biggest
         small little tiny miniature mini petite smaller smallest
-        tall taller tallest
+        tall taller tallest high towering
         long longer longest
         short shorter shortest
         wide broad wider widest
@@ -75,9 +75,10 @@ _SYNONYMS: dict[str, str] = {
         broken damaged cracked
         empty unfilled
         full filled
-        clean spotless
+        clean spotless pristine
+        new modern
         dirty stained muddy soiled dusty
-        old aged worn older ancient elderly
+        old aged worn older ancient elderly vintage antique
         lit illuminated
         closed shut
         open opened ajar
@@ -85,7 +86,8 @@ _SYNONYMS: dict[str, str] = {
         cut sliced chopped halved
         rusty rusted
         faded weathered
-        shiny glossy polished
+        shiny glossy polished reflective
+        cooked fried roasted grilled baked toasted
         cloudy overcast
         crumpled wrinkled
         young younger
@@ -213,9 +215,10 @@ _NEIGHBOURS: dict[str, str] = {
     """,
     "size": """
         medium large small
+        small compact low
     """,
     "state": """
-        old rusty dirty broken
+        old rusty dirty broken dilapidated faded peeling
         full whole
     """,
     "shape": """

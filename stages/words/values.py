@@ -39,7 +39,7 @@ _ONLY_BEFORE: Mapping[str, frozenset[str]] = {
     "clear": frozenset(
         "glass plastic water bottle bag container cup jar bowl window vase lens tube liquid acrylic cover case lid wrap film tape "
         "bulb droplet goggles glasses vinyl cylinder pane door panel sheet plate crystal mug pitcher tank box shade curtain bubble "
-        "tumbler tray dome".split()
+        "tumbler tray dome visor cockpit canopy screen lid".split()
     ),
     "full": frozenset(_HOLDERS.split()),
     "filled": frozenset(_HOLDERS.split()),
@@ -70,7 +70,8 @@ _NEVER_BEFORE: Mapping[str, frozenset[str]] = {
         "rain snow wind dusting breeze".split()
     ),
     "low": frozenset("angle angled level light shot view".split()),
-    "high": frozenset("angle".split()),
+    "high": frozenset("angle chair heel school contrast definition tech street rise".split()),
+    "golden": frozenset("retriever hour".split()),
     "short": frozenset("distance way time".split()),
     "long": frozenset("shot distance way time exposure day".split()),
     "medium": frozenset("shot view format close".split()),
@@ -110,6 +111,7 @@ _NEVER_BEFORE: Mapping[str, frozenset[str]] = {
     "cream": frozenset("cheese sauce puff".split()),
     "snowy": frozenset("owl egret".split()),
 }
+_BARE_SHADES = frozenset("dark light pale darker lighter paler".split())
 _SAID_OF = frozenset("is are was were looks look appears painted being be made in of with very quite all mostly entirely".split())
 
 
@@ -158,17 +160,23 @@ def _is_stated(text: str, words: Sequence[_Word], first: int, last: int) -> bool
     is_last = after is None or after.text in BOUNDARIES or after.text in PRONOUNS or after.text in DETERMINERS
     if not is_last or first < last:
         return True
-    if singular(word) in THINGS_ALONE_TOO or word in ("dark", "light"):
-        return word in ("dark", "light", "pale") and before is not None and before.text in _SAID_OF
+    if word in _BARE_SHADES:  # "in the dark" is none; "a dark, round base" and "is dark" are
+        return text[words[last].end :].startswith(",") or (before is not None and before.text in _SAID_OF)
+    if singular(word) in THINGS_ALONE_TOO:
+        return False
     if singular(word) in THINGS_TOO:
         return before is None or before.text in ("of", "in", "and", "or") if word == singular(word) else False
+    if types_of(word) == {"material"} and first == last:  # "the shiny marble", but "made of marble" and "is marble"
+        return before is None or before.text in _SAID_OF or before.text in ("of", "and", "or")
     return True
 
 
 def _phrase_after(text: str, words: Sequence[_Word], last: int) -> Sequence[_Word]:
     """The words that go on from here to where the phrase ends, at most four."""
     end = last + 1
-    while end < len(words) and end - last < 5 and _are_joined(text, words, end - 1) and words[end].text not in BOUNDARIES:
+    while end < len(words) and end - last < 5 and words[end].text not in BOUNDARIES:
+        if text[words[end - 1].end : words[end].start].strip() not in ("", ","):
+            break
         end += 1
     return words[last + 1 : end]
 

@@ -1,4 +1,4 @@
-"""How long `fgdata --help` takes, beside a bare typer command of one line: `python -m bench.startup --out DIR`."""
+"""`fgdata --help` beside a bare typer command, `import fgdata` beside Python itself: `python -m bench.startup --out DIR`."""
 
 import argparse
 import subprocess
@@ -9,7 +9,12 @@ from pathlib import Path
 from bench.measure import ratios, spread, write_report
 
 _BARE = "import typer\napp = typer.Typer()\n@app.command()\ndef one(): ...\n@app.command()\ndef two(): ...\napp(['--help'])"
-_WAYS = {"fgdata": [sys.executable, "-m", "pipeline.cli", "--help"], "typer": [sys.executable, "-c", _BARE]}
+_WAYS = {
+    "fgdata": [sys.executable, "-m", "pipeline.cli", "--help"],
+    "typer": [sys.executable, "-c", _BARE],
+    "import": [sys.executable, "-c", "import fgdata"],
+    "python": [sys.executable, "-c", "pass"],
+}
 
 
 def main() -> None:
@@ -29,7 +34,10 @@ def main() -> None:
         "startup",
         given.repeats,
         ["typer", "rich"],
-        ratios=ratios(seconds["fgdata"], seconds["typer"], {"help_over_bare_typer": "wall_s"}),
+        ratios={
+            **ratios(seconds["fgdata"], seconds["typer"], {"help_over_bare_typer": "wall_s"}),
+            **ratios(seconds["import"], seconds["python"], {"import_over_python": "wall_s"}),
+        },
         seconds={way: spread([run["wall_s"] for run in runs]) for way, runs in seconds.items()},
     )
     print(path.read_text(encoding="utf-8"))

@@ -50,9 +50,9 @@ def _checked(command: list[str], folder: Path) -> str:
     return answer.stdout
 
 
-def test_the_wheel_holds_our_four_packages_their_prompts_and_the_configurations(wheel: Path) -> None:
+def test_the_wheel_holds_our_packages_their_prompts_and_the_configurations(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"pipeline", "prompts", "schemas", "stages"}
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"fgdata", "pipeline", "prompts", "schemas", "stages"}
     assert {"prompts/caption/v1.yaml", "pipeline/demo/prompts/caption/demo.yaml", "pipeline/configs/laptop.yaml"} <= set(names)
     assert {"pipeline/report/templates/index.html.j2", "pipeline/report/assets/report.css"} <= set(names)
 

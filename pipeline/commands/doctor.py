@@ -10,6 +10,7 @@ from pipeline.corpus.params import CorpusError
 from pipeline.given.source import GivenError
 from pipeline.ledger.state import State
 from pipeline.run.cluster import ClusterError, collisions, connected
+from pipeline.run.code_digest import PACKAGES
 from pipeline.run.preflight import check_cluster, check_config, check_placement, local_holdings
 from pipeline.run.trial import ask_here, ask_remote, picture_of, prompt_problem, stand_in, trials_of
 from prompts.loader import PromptError
@@ -30,7 +31,7 @@ def examine(config: Path | None, must_ask: bool = False) -> list[Check]:
         Check(
             "package names",
             not found,
-            "; ".join(found) or "pipeline, stages, prompts, schemas are ours",
+            "; ".join(found) or f"{', '.join(PACKAGES)} are ours",
             "use a virtual environment of its own",
         ),
     ]

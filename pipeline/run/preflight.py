@@ -13,6 +13,7 @@ from pipeline.corpus.discover import find
 from pipeline.corpus.params import CorpusError
 from pipeline.run.claim import check_export_place
 from pipeline.run.cluster import collisions, holdings
+from pipeline.run.code_digest import PACKAGES
 from pipeline.storage import Storage, StorageError, remote_errors
 from pipeline.storage_errors import in_one_line
 from schemas.check import Check
@@ -27,7 +28,7 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
     yield Check(
         "package names",
         not found,
-        "; ".join(found) or "pipeline, stages, prompts, schemas are ours",
+        "; ".join(found) or f"{', '.join(PACKAGES)} are ours",
         "use a virtual environment of its own",
     )
     yield _corpus(config)

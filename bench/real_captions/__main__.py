@@ -18,11 +18,15 @@ from bench.measure import write_report
 from bench.real_captions.captions import READER, Captions
 from bench.real_captions.phrases import phrase_figures
 from bench.real_captions.slots import slot_figures
+from bench.real_captions.values import value_figures
+from bench.real_captions.wordnet import wordnet_figures
 
 # What is measured, in order: name -> what gives its keys of real_captions.json.
 PARTS: Mapping[str, Callable[[Captions], Mapping[str, Any]]] = {
     "phrases": phrase_figures,
     "slots": slot_figures,
+    "values": value_figures,
+    "wordnet": wordnet_figures,
 }
 
 
@@ -31,12 +35,13 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, default=os.environ.get("FGDATA_CAPTIONS"), help="default: $FGDATA_CAPTIONS")
     parser.add_argument("--spacy-model", default=READER, help="installed package or folder")
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), help="parts; default: all")
+    parser.add_argument("--wordnet", type=Path, help="WordNet's folder (Debian's wordnet-base): measured in place of our lists")
     parser.add_argument("--verbose", action="store_true", help="tell each phrase that is wrong, lost or unjudged")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if args.captions is None:
         parser.error("--captions, or FGDATA_CAPTIONS, must name the folder of the captions")
-    captions = Captions(args.captions, args.spacy_model, args.out, args.verbose)
+    captions = Captions(args.captions, args.spacy_model, args.out, args.verbose, args.wordnet)
     figures: dict[str, Any] = {}
     for name in args.only:
         started = time.monotonic()

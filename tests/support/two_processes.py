@@ -12,8 +12,9 @@ from stages.train.data.shards import ExportedDataset
 from stages.train.data.stream import Source, batches
 from stages.train.data.texts import TextPacker
 from stages.train.loop import Job, Report, Trainer
-from stages.train.losses import contrastive_loss
-from stages.train.model.clip import FgClip, load_model
+from stages.train.losses import contrastive_loss, sigmoid_loss
+from stages.train.model.base import FgModel
+from stages.train.model.load import load_model
 from stages.train.processes import Together, average_gradients
 from stages.train.step import TrainingStep
 
@@ -35,7 +36,7 @@ def first_batch(clip: str, root: str, params: Stage2, rank: int) -> Batch:
     return next(batches(source_of(clip, root, params), rank, 2))
 
 
-def silent_step(model: FgClip, params: Stage2, chunks: int) -> TrainingStep:
+def silent_step(model: FgModel, params: Stage2, chunks: int) -> TrainingStep:
     return TrainingStep(model, params.model_copy(update={"chunks": chunks}), Together())
 
 
@@ -51,6 +52,13 @@ def run(rank: int, folder: str, clip: str, root: str) -> None:
     loss.backward()
     found = {"loss": loss.detach(), **{f"{name}_grad": rows[name].grad for name in ("image", "text", "scale")}}
 
+    for name in ("image", "text", "scale"):
+        rows[name].grad = None
+    bias = torch.tensor(-3.0, requires_grad=True)
+    loss = sigmoid_loss(rows["image"], rows["text"], rows["scale"], bias, rows["is_valid"], rows["keys"], Together())
+    loss.backward()
+    found["sigmoid"] = {"loss": loss.detach(), "bias": bias.grad, **{name: rows[name].grad for name in ("image", "text", "scale")}}
+
     params = Stage2.model_validate({"batch_size": 4, "workers": 0, "precision": "fp32", "keep_groups": False})
     model, _ = load_model(clip)
     step = TrainingStep(model, params, Together())
@@ -63,6 +71,16 @@ def run(rank: int, folder: str, clip: str, root: str) -> None:
         pixels = [Sample(str(number), torch.zeros((3, 32, 32), dtype=torch.uint8)) for number in range(4)]
         batch = collate(pixels, source_of(clip, root, params).packer)
     found["one_silent"] = {chunks: silent_step(model, params, chunks).backward(batch).values() for chunks in (1, 2)}
+
+    recipe = Stage2.model_validate({**params.model_dump(exclude={"recipe"}, exclude_unset=True), "recipe": "fgclip2"})
+    model, _ = load_model(clip)
+    model.start_sigmoid()
+    training = TrainingStep(model, recipe, Together())
+    loud = first_batch(clip, root, params, rank)
+    found["margins"] = []
+    for one in (loud, batch, batch):  # the second and third have no box on the second process
+        own = training.backward(one).margin
+        found["margins"].append((None if own is None else float(own), training.margin))
 
     reports: list[Report] = []
     settings = params.model_copy(update={"steps": 6, "lr": 1e-3, "log_every": 1, "checkpoint_every": 3, "warmup_steps": 1, "chunks": 2})

@@ -10,6 +10,7 @@ from stages.train.config import Stage2, TrainError
 from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.evaluation.features import Encoder, Seen, SeenRegion
+from stages.train.evaluation.half_truth import half_truths
 from stages.train.evaluation.scores import Bools, Floats, choice_figures, first_wins, retrieval_figures, unmeasured, wins
 
 MAX_CANDIDATES = 1000
@@ -23,7 +24,7 @@ def evaluate(encoder: Encoder, dataset: ExportedDataset) -> dict[str, Any]:
     Raises: TrainError where no image can be read.
     """
     settings = Stage2(max_boxes=10_000, region_text="short", short_prefix="")
-    seen = encoder.see(dataset.read_all(), SampleMaker(settings, encoder.model.image_size, hardest_first=True))
+    seen = encoder.see(dataset.read_all(), SampleMaker(settings, **encoder.model.image_settings, hardest_first=True))
     if not seen.image_ND:
         raise TrainError(f"{dataset.root}: no readable image with a text")
     return {
@@ -31,6 +32,8 @@ def evaluate(encoder: Encoder, dataset: ExportedDataset) -> dict[str, Any]:
         "short": _retrieval(encoder, seen, seen.short, is_long=False),
         "region_top1": _region_top1(encoder, seen),
         "hard_negative_top1": hard_negative_top1(encoder, seen.regions, seen.region_ND),
+        **half_truths(encoder, seen),
+        "images": {"seen": len(seen.image_ND), "unreadable": seen.num_unreadable},
     }
 
 
@@ -42,6 +45,8 @@ def hard_negative_top1(encoder: Encoder, regions: Sequence[SeenRegion], region_N
     kept = [number for number, region in enumerate(regions) if region.negatives]
     if not kept:
         return {**unmeasured("no box with negatives"), "by_type": {}}
+    # an expression that stands among its own negatives can never win
+    possible = sum(regions[number].positive not in {text for text, _ in regions[number].negatives[:_NUM_NEGATIVES]} for number in kept)
     feature_ND = np.stack([region_ND[number] for number in kept])
     mean_D = feature_ND.mean(0)
     items: dict[str | None, list[tuple[bool, bool, int]]] = {}
@@ -53,7 +58,11 @@ def hard_negative_top1(encoder: Encoder, regions: Sequence[SeenRegion], region_N
             hits = first_wins(feature_D, text_KD[rows]), first_wins(mean_D, text_KD[rows])
             items.setdefault(kind, []).append((*hits, region.image))
     figures = {kind: _choice(rows) for kind, rows in items.items()}
-    return {**figures[None], "by_type": {kind: figures[kind] for kind in sorted(kind for kind in figures if kind)}}
+    return {
+        **figures[None],
+        "can_be_right": possible,
+        "by_type": {kind: figures[kind] for kind in sorted(kind for kind in figures if kind)},
+    }
 
 
 def _choice(items: Sequence[tuple[bool, bool, int]]) -> dict[str, Any]:
@@ -66,7 +75,8 @@ def _retrieval(encoder: Encoder, seen: Seen, texts: Sequence[str | None], is_lon
     if not kept:
         return {"i2t_r1": None, "i2t_r1_why": "no such captions", "t2i_r1": None, "t2i_r1_why": "no such captions", "images": 0}
     image_ND = np.stack([seen.image_ND[number] for number in kept])
-    return retrieval_figures(image_ND, encoder.texts([texts[number] or "" for number in kept], is_long))
+    names = [texts[number] or "" for number in kept]
+    return retrieval_figures(image_ND, encoder.texts(names, is_long), names)
 
 
 def _region_top1(encoder: Encoder, seen: Seen) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def _region_top1(encoder: Encoder, seen: Seen) -> dict[str, Any]:
     mean_ND = np.repeat(feature_ND.mean(0, keepdims=True), len(feature_ND), 0)
     hits, blind = (_wins_among_common(features, candidate_KD, own) for features in (feature_ND, mean_ND))
     figures = choice_figures(hits, blind, [region.image for region in seen.regions])
-    return {**figures, "candidates": min(len(common), MAX_CANDIDATES)}
+    return {**figures, "candidates": min(len(common), MAX_CANDIDATES), "can_be_right": len(own)}
 
 
 def _wins_among_common(feature_ND: Floats, candidate_KD: Floats, own: Sequence[int]) -> Bools:

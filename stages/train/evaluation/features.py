@@ -39,6 +39,7 @@ class Seen:
     short: list[str | None] = field(default_factory=list)
     regions: list[SeenRegion] = field(default_factory=list)
     region_ND: list[Floats] = field(default_factory=list)
+    num_unreadable: int = 0
 
 
 class Encoder:
@@ -79,7 +80,14 @@ class Encoder:
     def see(self, images: Iterable[tuple[bytes, ExportRecord]], maker: SampleMaker) -> Seen:
         """The image tower's view of exported images, as the maker reads them."""
         seen = Seen()
-        samples = (maker.sample(content, record, 0) for content, record in images)
+
+        def samples_of() -> Iterator[Sample]:
+            for content, record in images:
+                sample = maker.sample(content, record, 0)
+                seen.num_unreadable += not sample.is_readable
+                yield sample
+
+        samples = samples_of()
         for some in _portions((sample for sample in samples if sample.long or sample.short or sample.regions), self.batch_size):
             image_ND, region_ND = self.images([one.pixels_CHW for one in some], [[box.xyxy for box in one.regions] for one in some])
             for one, feature_D, of_regions in zip(some, image_ND, region_ND, strict=True):

@@ -52,8 +52,9 @@ def evaluate_fgovd(encoder: Encoder, path: Path, images: Path) -> dict[str, Any]
     """
     regions: list[SeenRegion] = []
     features: list[Floats] = []
+    maker = SampleMaker(Stage2(), **encoder.model.image_settings)
     for number, items in enumerate(_by_image(read_fgovd(path))):
-        pixels, (width, height) = _pixels(images / items[0].img_path, encoder.model.image_size)
+        pixels, (width, height) = _pixels(images / items[0].img_path, maker)
         _, (of_boxes,) = encoder.images([pixels], [[_shares(item, width, height) for item in items]])
         features.extend(of_boxes)
         regions += [SeenRegion(number, item.positive, tuple((text, item.test_type) for text in item.negatives)) for item in items]
@@ -85,14 +86,14 @@ def _item(line: str, where: str) -> FgOvdItem:
         raise TrainError(f"{where}: no FG-OVD item (img_path, bbox, one pos_expression, neg_expression): {error!r}") from error
 
 
-def _pixels(path: Path, image_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
+def _pixels(path: Path, maker: SampleMaker) -> tuple[torch.Tensor, tuple[int, int]]:
     try:
         content = path.read_bytes()
         with Image.open(path) as image:
             size = image.size
     except OSError as error:
         raise TrainError(f"{path}: {error.strerror or error}; --images names the folder that holds val2017/") from error
-    pixels = SampleMaker(Stage2(), image_size).pixels(content)
+    pixels = maker.pixels(content)
     if pixels is None:
         raise TrainError(f"{path}: cannot be decoded")
     return pixels, size

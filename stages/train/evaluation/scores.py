@@ -27,7 +27,7 @@ class Share:
     high: float
 
 
-def wins(query_QD: Floats, candidate_KD: Floats, own_Q: Sequence[int]) -> Bools:
+def wins(query_QD: Floats, candidate_KD: Floats, own_Q: Sequence[int] | npt.NDArray[np.int64]) -> Bools:
     """Whether each query is more similar to its own candidate than to every other, by more than a tie."""
     own = np.asarray(own_Q, np.int64)
     found = np.zeros(len(own), bool)
@@ -75,18 +75,56 @@ def choice_figures(hits_I: Bools, blind_I: Bools, clusters_I: Sequence[int]) -> 
     }
 
 
-def retrieval_figures(image_ID: Floats, text_ID: Floats) -> dict[str, Any]:
-    """R@1 of texts by image and of images by text, over all pairs. Equal texts tie, and a tie is not right."""
-    own = range(len(image_ID))
+def retrieval_figures(image_ID: Floats, text_ID: Floats, texts: Sequence[str] | None = None) -> dict[str, Any]:
+    """R@1 of texts by image and of images by text. Equal texts are one candidate, and each of their images is right for them.
+
+    `texts`: what the features are of; without it all count as different. `can_be_right`: items whose right answer no wrong one equals
+    in its feature. A tie is not right.
+    """
+    names = list(texts) if texts is not None else list(range(len(text_ID)))
+    first = {name: number for number, name in reversed(list(enumerate(names)))}
+    distinct = sorted(first.values())
+    place = {names[number]: turn for turn, number in enumerate(distinct)}
+    own_I = np.array([place[name] for name in names])
+    candidate_KD = text_ID[distinct]
     mean_ID = np.repeat(image_ID.mean(0, keepdims=True), len(image_ID), 0)
-    figures: dict[str, Any] = {"images": len(image_ID)}
-    for name, hits, blind in (
-        ("i2t_r1", wins(image_ID, text_ID, own), wins(mean_ID, text_ID, own)),
-        ("t2i_r1", wins(text_ID, image_ID, own), wins(text_ID, mean_ID, own)),
+    figures: dict[str, Any] = {"images": len(image_ID), "texts": len(distinct)}
+    for name, hits, blind, possible in (
+        ("i2t_r1", wins(image_ID, candidate_KD, own_I), wins(mean_ID, candidate_KD, own_I), ~_is_doubled(candidate_KD)[own_I]),
+        ("t2i_r1", finds(text_ID, image_ID, own_I), finds(text_ID, mean_ID, own_I), _has_an_image_alone(image_ID, own_I)),
     ):
-        found = share(hits, own)
+        found = share(hits, range(len(hits)))
         figures |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_blind": float(blind.mean())}
+        figures[f"{name}_can_be_right"] = int(possible.sum())
     return figures
+
+
+def finds(query_ID: Floats, image_ID: Floats, label_I: npt.NDArray[np.int64]) -> Bools:
+    """Whether each item's query is more similar to some image of its label than to every image of another, by more than a tie."""
+    found = np.zeros(len(query_ID), bool)
+    for first in range(0, len(query_ID), _ROWS):
+        rows = slice(first, first + _ROWS)
+        score_QI = query_ID[rows] @ image_ID.T
+        is_own_QI = label_I[rows, None] == label_I[None, :]
+        best_Q = np.where(is_own_QI, score_QI, -np.inf).max(1)
+        found[rows] = best_Q > np.where(is_own_QI, -np.inf, score_QI).max(1, initial=-np.inf) + TIE
+    return found
+
+
+def _is_doubled(feature_ND: Floats) -> Bools:
+    """Whether another row has the same feature: of each other no query can tell them."""
+    _, number_N, counts = np.unique(np.round(feature_ND, 5), axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(counts[number_N.ravel()] > 1)
+
+
+def _has_an_image_alone(image_ID: Floats, label_I: npt.NDArray[np.int64]) -> Bools:
+    """Whether some image of the item's label has a feature that no image of another label has."""
+    _, number_I = np.unique(np.round(image_ID, 5), axis=0, return_inverse=True)
+    labels: dict[int, set[int]] = {}
+    for number, label in zip(number_I.ravel().tolist(), label_I.tolist(), strict=True):
+        labels.setdefault(number, set()).add(label)
+    alone = {label for number, label in zip(number_I.ravel().tolist(), label_I.tolist(), strict=True) if len(labels[number]) == 1}
+    return np.array([label in alone for label in label_I.tolist()])
 
 
 def unmeasured(why: str) -> dict[str, Any]:

@@ -49,6 +49,10 @@ def test_what_was_learned_shows_beside_its_blind_control(learned: Encoder, tmp_p
     assert hard["gain_over_blind"] == pytest.approx(hard["value"] - hard["blind"])
     assert regions["value"] > 0.5 > regions["blind"]
     assert regions["candidates"] == 9
+    half = figures["half_truth"]
+    assert half["value"] > 0.6
+    assert half["items"] == half["can_be_right"] == 36
+    assert hard["can_be_right"] == hard["items"]
 
 
 def test_regions_in_the_evaluation_are_not_limited_to_four(encoder: Encoder, tmp_path: Path) -> None:

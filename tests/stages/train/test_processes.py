@@ -9,7 +9,7 @@ import torch
 from schemas.dataset import ExportRecord
 from stages.train.config import Stage2
 from stages.train.data.batch import Batch
-from stages.train.losses import Alone, contrastive_loss
+from stages.train.losses import Alone, contrastive_loss, sigmoid_loss
 from stages.train.model.clip import load_model
 from stages.train.step import TrainingStep
 from tests.support.training_data import record, region, write_dataset
@@ -48,6 +48,32 @@ def test_the_gathered_loss_equals_one_process_on_the_joined_batch(processes: lis
         torch.testing.assert_close(joined, rows[name].grad, atol=1e-5, rtol=0)
     scale = (processes[0]["scale_grad"] + processes[1]["scale_grad"]) / 2
     torch.testing.assert_close(scale, rows["scale"].grad, atol=1e-5, rtol=0)
+
+
+def test_the_sigmoid_loss_of_two_processes_is_that_of_one_on_the_joined_batch(processes: list[dict[str, Any]]) -> None:
+    rows, bias = features(), torch.tensor(-3.0, requires_grad=True)
+    for name in ("image", "text", "scale"):
+        rows[name].requires_grad_()
+    loss = sigmoid_loss(rows["image"], rows["text"], rows["scale"], bias, rows["is_valid"], rows["keys"])
+    loss.backward()
+    found = [process["sigmoid"] for process in processes]
+    torch.testing.assert_close((found[0]["loss"] + found[1]["loss"]) / 2, loss.detach(), atol=1e-5, rtol=0)
+    for name in ("image", "text"):
+        torch.testing.assert_close(torch.cat([one[name] for one in found]) / 2, rows[name].grad, atol=1e-5, rtol=0)
+    for name, tensor in (("scale", rows["scale"]), ("bias", bias)):
+        torch.testing.assert_close((found[0][name] + found[1][name]) / 2, tensor.grad, atol=1e-5, rtol=0)
+
+
+def test_the_margin_is_the_mean_over_processes_and_one_without_boxes_keeps_its_own(processes: list[dict[str, Any]]) -> None:
+    left, right = (process["margins"] for process in processes)
+    before = 0.0
+    for (one, moved), (other, same) in zip(left, right, strict=True):
+        assert moved == same
+        mean = ((before if one is None else one) + (before if other is None else other)) / 2
+        assert moved == pytest.approx(min(10.0, max(0.0, mean)), abs=1e-6)
+        before = moved
+    assert [margin for margin, _ in right[1:]] == [None, None]
+    assert left[0][1] > 0
 
 
 def test_a_step_of_two_processes_has_the_gradients_of_one(processes: list[dict[str, Any]], root: str, tiny_clip: Path) -> None:

@@ -16,6 +16,7 @@ from schemas.boxes import Box, iou_matrix
 from schemas.rows import ATTRIBUTE_TYPES, Phrase
 from stages.words.ambiguity import may_be_both_true
 from stages.words.domain import Domain
+from stages.words.values import values_in
 
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 # Nouns of common things that no one takes for one another, for images that name too few things themselves.
@@ -69,13 +70,15 @@ def lineup_of(phrases: Sequence[Phrase], best: Mapping[int, Box], domain: Domain
 def _near_misses(phrases: Sequence[Phrase], index: int, slot: str, best: Mapping[int, Box], domain: Domain) -> Iterator[Control]:
     phrase = phrases[index]
     words = [(match.start(), match.end(), match.group().lower()) for match in _WORD.finditer(phrase.text)]
-    for start, end, word in words[-1:] if slot == "noun" else words[:-1]:
-        if slot == "noun":
+    if slot == "noun":
+        for start, end, word in words[-1:]:
             for noun in _other_nouns(phrases, index, best, domain):
                 yield Control(index, "noun", _replaced(phrase.text, start, end, noun if word == phrase.head else f"{noun}s"))
-        elif slot in domain.types_of(word):
-            for value in _other_values(phrases, index, slot, word, domain):
-                yield Control(index, "value", _replaced(phrase.text, start, end, value))
+        return
+    for start, end, value in _values(phrase.text, slot, domain):
+        if words and end <= words[-1][0]:
+            for other in _other_values(phrases, index, slot, value, domain):
+                yield Control(index, "value", _replaced(phrase.text, start, end, other))
 
 
 def _other_nouns(phrases: Sequence[Phrase], index: int, best: Mapping[int, Box], domain: Domain) -> list[str]:
@@ -88,15 +91,20 @@ def _other_nouns(phrases: Sequence[Phrase], index: int, best: Mapping[int, Box],
 
 
 def _other_values(phrases: Sequence[Phrase], index: int, kind: str, value: str, domain: Domain) -> list[str]:
-    own = _words(phrases[index].text)
-    elsewhere = [word for other in phrases if other is not phrases[index] for word in _words(other.text) if kind in domain.types_of(word)]
+    others = (other.text for other in phrases if other is not phrases[index])
+    elsewhere = [word for text in others for _, _, word in _values(text, kind, domain)]
     candidates = dict.fromkeys([*elsewhere, *_shuffled(domain.values_of(kind), f"{phrases[index].text}/{kind}")])
-    stated = [value, *(word for word in own if kind in domain.types_of(word))]
+    stated = [value, *(word for _, _, word in _values(phrases[index].text, kind, domain))]
     return [word for word in candidates if not any(may_be_both_true(kind, word, one) for one in stated)]
 
 
-def _words(text: str) -> list[str]:
-    return [match.group().lower() for match in _WORD.finditer(text)]
+def _values(text: str, kind: str, domain: Domain) -> list[tuple[int, int, str]]:
+    """The values of a type that a phrase states, by the lists or the domain, each where it stands first; none inside another."""
+    own = [value.lower() for name, values in domain.values.items() if name == kind for value in values]
+    said = dict.fromkeys([*(one.value for one in values_in(text) if one.type == kind), *own])
+    found = [(match, value) for value in said if (match := re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", text.lower()))]
+    spans = sorted((match.start(), match.end(), value) for match, value in found)
+    return [one for one in spans if not any(one is not other and other[0] <= one[0] and one[1] <= other[1] for other in spans)]
 
 
 def _shuffled(words: Sequence[str], salt: str) -> list[str]:

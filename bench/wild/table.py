@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.wild.archives import CASES as ARCHIVES
+from bench.wild.copies import CASES as COPIES
 from bench.wild.doors import CASES as DOORS
+from bench.wild.places import CASES as PLACES
 from bench.wild.room import Room
 
 Case = Callable[[Room], str]  # its docstring is the input, in one line; AssertionError: something was lost, misread or overwritten
-CASES: tuple[Case, ...] = (*DOORS,)
+CASES: tuple[Case, ...] = (*DOORS, *ARCHIVES, *PLACES, *COPIES)
 assert len({case.__name__ for case in CASES}) == len(CASES), "two cases share a name"
 
 

@@ -128,7 +128,7 @@ def _linked(place: _Place) -> Iterator[_Place]:
             links = [entry.path for entry in entries if entry.is_symlink()]
     except OSError:
         return
-    targets = {Path(link).resolve() for link in links}
+    targets = {Path(os.path.realpath(link)) for link in links}  # resolve() raises where a link leads to itself
     folders = {target for target in targets if target.is_dir()}
     yield from (_Place("", folder.parts) for folder in folders)
     yield from (_Place("", folder.parts, ("*",)) for folder in {target.parent for target in targets - folders})

@@ -8,7 +8,7 @@ import typing
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config.graph import Node, build_graph
@@ -20,18 +20,22 @@ from pipeline.corpus.update import MapShards, thread_map, update_corpus
 from pipeline.given.matching import Matched, match_given
 from pipeline.ledger.presence import present
 from pipeline.ledger.state import State
-from pipeline.ledger.status import count_statuses
+from pipeline.ledger.status import Loss, StageStatus, count_statuses
 from pipeline.ledger.tables import Ledger
 from pipeline.run.claim import claim_export
 from pipeline.run.cluster import connected
-from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
+from pipeline.run.dataset import Written, ask_for_lost_shards, write_dataset_files, written
 from pipeline.run.lane import StageFigures
 from pipeline.run.preflight import check_cluster, check_config
 from pipeline.run.progress import Silent, Watcher
 from pipeline.run.runner import Runner
-from pipeline.run.trial import ask_remote, picture_of, stand_in, trials_of
+from pipeline.run.trial import Trial, ask_remote, picture_of, stand_in, trials_of
 from pipeline.storage import Storage, StorageError, remote_errors
 from schemas.check import Check
+from stages.engines.base import ErrorKind
+
+# Why an image fails that an engine was asked about; other reasons are the corpus's or the given rows'.
+ASKED_REASONS = frozenset({*typing.get_args(ErrorKind), "stage_error"})
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did. `statuses` counts images by the status of the last stage; `failed` those failed anywhere."""
+    """What a run did, and what there is now: statuses with an example of each loss, and the data set. `num_failed`: rows, of any stage."""
 
     figures: dict[str, StageFigures]
     num_images: int
@@ -70,8 +74,20 @@ class Outcome:
     run_id: str | None
     logs: str | None
     given: Sequence[Matched] = ()
-    account: Account = Account()
+    statuses: Sequence[StageStatus] = ()
+    dataset: Written | None = None
+    account: Account = field(default_factory=Account)
     stale: Sequence[str] = ()
+
+    @property
+    def barren(self) -> dict[str, tuple[str, Loss]]:
+        """The stages that looked at images of which none came back well: the commonest reason, and how it was lost."""
+        found = {}
+        for stage in self.statuses:
+            asked = {reason: loss for reason, loss in stage.losses.items() if loss.status == "failed" and reason in ASKED_REASONS}
+            if asked and not stage.images.get("ok") and not stage.images.get("filtered"):
+                found[stage.name] = max(asked.items(), key=lambda each: each[1].count)
+        return found
 
 
 def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = False) -> Job:
@@ -136,30 +152,33 @@ def _run_present(job: Job, watch: Callable[[Sequence[str]], Watcher] | None, sta
     claim_export(job.config, state)
     if not any(state.has_pending(node.name) for node in job.graph):
         stale = write_dataset_files(job.config, state)
-        return _outcome(state, {}, started, None, None, stale)
-    _ask_once(job, state)
+        return _outcome(job, state, {}, started, None, None, stale)
+    trials = _ask_once(job, state)
     with connected(job.config.placement.address) as logs:
         if not job.config.placement.wait_for_nodes:
             refuse(failures(check_cluster(job.config, job.graph)))
-        return _run_connected(job, state, watch, started, logs)
+        return _run_connected(job, state, trials, watch, started, logs)
 
 
-def _ask_once(job: Job, state: State) -> None:
-    """One trial question to each server, of the stages that have something to do.
+def _ask_once(job: Job, state: State) -> list[Trial]:
+    """One trial question to each server, of the stages that have something to do; returns those for engines in workers.
 
     Raises: ConfigError where a server will answer no question of this kind; PromptError where a prompt does not render.
     """
     pending = [node for node in job.graph if state.has_pending(node.name)]
-    picture = picture_of(job.config, state) or stand_in(None)
-    refuse([check for check in ask_remote(job.config, trials_of(job.config, pending, picture)) if not check.is_ok])
+    picture = picture_of(job.config, state)
+    refuse([check for check in ask_remote(job.config, trials_of(job.config, pending, picture or stand_in(None))) if not check.is_ok])
+    return trials_of(job.config, pending, stand_in(picture))
 
 
-def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str) -> Outcome:
+def _run_connected(
+    job: Job, state: State, trials: Sequence[Trial], watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str
+) -> Outcome:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     marker, content = f"runs/{run_id}.marker", run_id.encode()
     job.ledger.workdir.write(marker, content)
     watcher = watch([node.name for node in job.graph]) if watch else Silent()
-    runner = Runner(job.config, state, (marker, content), watcher)
+    runner = Runner(job.config, state, (marker, content), watcher, trials)
     try:
         runner.run()
         stale = write_dataset_files(job.config, state)
@@ -168,7 +187,7 @@ def _run_connected(job: Job, state: State, watch: Callable[[Sequence[str]], Watc
             _leave(job, runner, watcher, marker, started)
         raise
     _leave(job, runner, watcher, marker, started)
-    return _outcome(state, runner.figures, started, run_id, logs, stale)
+    return _outcome(job, state, runner.figures, started, run_id, logs, stale)
 
 
 def _leave(job: Job, runner: Runner, watcher: Watcher, marker: str, started: float) -> None:
@@ -185,13 +204,13 @@ def refuse(failed: list[Check]) -> None:
 
 
 def _outcome(
-    state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None, stale: Sequence[str]
+    job: Job, state: State, figures: dict[str, StageFigures], started: float, run_id: str | None, logs: str | None, stale: Sequence[str]
 ) -> Outcome:
-    num_failed = sum(stage.images.get("failed", 0) for stage in count_statuses(state))
+    statuses = count_statuses(state, with_examples=True)
+    num_failed = sum(stage.images.get("failed", 0) for stage in statuses)
     num_images = sum(item.num_images for item in state.items(state.graph[0].name))
-    return Outcome(
-        figures, num_images, num_failed, time.monotonic() - started, run_id, logs, list(state.given.values()), state.account, stale
-    )
+    given, dataset, seconds = list(state.given.values()), written(job.config, state), time.monotonic() - started
+    return Outcome(figures, num_images, num_failed, seconds, run_id, logs, given, statuses, dataset, state.account, stale)
 
 
 def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:

@@ -1,17 +1,14 @@
 """The command `fgdata`. Each command imports what it needs when it runs, so that --help answers at once."""
 
-import contextlib
-import json
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
-if TYPE_CHECKING:
-    from pipeline.api import Outcome
-    from pipeline.ledger.why import StagePlan
+from pipeline.commands.endings import say as _say
+from pipeline.commands.endings import say_outcome
+from pipeline.commands.endings import user_errors as _user_errors
 
 app = typer.Typer(
     name="fgdata",
@@ -70,18 +67,12 @@ def doctor(
 @app.command()
 def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> None:
     """Say what would run and why, stage by stage."""
-    from pipeline.api import failures, open_job, refuse
-    from pipeline.ledger.why import plan_of
-    from pipeline.run.claim import check_export_place
+    from pipeline.api import open_job
+    from pipeline.commands.texts import plan_said
 
     with _user_errors(f"fgdata plan {config}"):
         job = open_job(config, until)
-        refuse(failures(check_export_place(job.config, job.graph)))
-        state = job.state()
-        plans, given = plan_of(state), list(state.given.values())
-        content: dict[str, Any] = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
-        content |= {**state.account.as_json(), "unit_size": job.config.corpus.unit_size}
-        _say(as_json, content, "\n".join([*state.account.lines(), *(matched.line() for matched in given), _plan_table(plans)]))
+        _say(as_json, *plan_said(job, job.state()))
 
 
 @app.command()
@@ -97,44 +88,34 @@ def run(
     """Run all that is pending; run it again to resume."""
     from pipeline import api
     from pipeline.api import placed
-    from pipeline.run.progress import Display
+    from pipeline.run.progress import Display, JsonLines
 
     options = {"--until": until, "--address": address, "--schedule": schedule}
     given = "".join(f" {name} {value}" for name, value in options.items() if value is not None) + _flag(allow_unverified)
     with _user_errors(f"fgdata run {config}{given}"):
         job = placed(api.open_job(config, until, allow_unverified=allow_unverified), address, schedule)
-        outcome = api.run(job, None if as_json else Display)
-        _report(outcome, as_json, max_failed)
+        say_outcome(api.run(job, JsonLines if as_json else Display), config, as_json, max_failed)
 
 
 @app.command()
 def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api
-    from pipeline.run.progress import Display
+    from pipeline.run.progress import Display, JsonLines
 
     with _user_errors(f"fgdata export {config}{_flag(allow_unverified)}"):
         job = api.open_job(config, api.exporting_stage(), allow_unverified=allow_unverified)
-        _report(api.run(job, None if as_json else Display), as_json, max_failed)
+        say_outcome(api.run(job, JsonLines if as_json else Display), config, as_json, max_failed)
 
 
 @app.command()
 def status(config: ConfigPath, as_json: AsJson = False) -> None:
     """Count images by status and reason, stage by stage."""
     from pipeline.api import open_job
-    from pipeline.ledger.status import count_statuses
+    from pipeline.commands.texts import status_said
 
     with _user_errors(f"fgdata status {config}"):
-        state = open_job(config).state()
-        stages = [stage.as_json() for stage in count_statuses(state)]
-        images_in = sum(item.num_images for item in state.items(state.graph[0].name))
-        lines = [f"{images_in} images"]
-        for stage in stages:
-            counts = ", ".join(f"{count} {name}" for name, count in stage["images"].items())
-            reasons = ", ".join(f"{name} {count}" for name, count in stage["reasons"].items())
-            lines.append(f"  {stage['name']:<15} {counts}{f'  ({reasons})' if reasons else ''}")
-        content = {"images_in": images_in, "stages": stages, "corpus": state.account.as_json(), "left_out": state.account.counts()}
-        _say(as_json, content, "\n".join([*state.account.lines(), *lines]))
+        _say(as_json, *status_said(open_job(config).state()))
 
 
 @app.command()
@@ -157,16 +138,24 @@ def report(
 def audit(
     path: Annotated[str, typer.Argument(metavar="PATH", help="An exported data set, or a file or folder of another format.")],
     format: Annotated[
-        str | None, typer.Option("--format", help="fgdata (the default where there is a manifest.json), fgovd, sugarcrepe or jsonl.")
+        str | None,
+        typer.Option(
+            "--format",
+            help="fgdata (the default where there is a manifest.json), fgovd, sugarcrepe (SugarCrepe++ too), valse, vlchecklist, negbench, "
+            "winoground, cola or jsonl.",
+        ),
     ] = None,
     max_items: Annotated[int, typer.Option("--max-items", min=1, help="Of more distinct items a sample is audited.")] = 50_000,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out and count entries that are wrong, instead of refusing the set.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask what texts alone give away of which one is true. Exit 0: pass, 3: leaks, 4: too few items to say."""
     from pipeline.commands.audit import audit_set
 
     with _user_errors(f"fgdata audit {path}"):
-        content, text, code = audit_set(path, format, max_items)
+        content, text, code = audit_set(path, format, max_items, skip_bad=skip_bad)
         _say(as_json, content, text)
         if code:
             raise typer.Exit(code)
@@ -236,12 +225,13 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole line on a small corpus with ground truth and small real models, and score it."""
+    from pipeline.commands.texts import outcome_text
     from pipeline.demo.run import run_demo, score_table
     from pipeline.run.progress import Display
 
     with _user_errors(f"fgdata demo --out {out} --images {images} --seed {seed} --engine {engine}"):
         outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)
-        _say(as_json, score, f"{_outcome_line(outcome)}\n{score_table(score, out)}")
+        _say(as_json, score, f"{outcome_text(outcome)}\n{score_table(score, out)}")
 
 
 @app.command()
@@ -281,81 +271,12 @@ def _flag(allow_unverified: bool) -> str:
     return " --allow-unverified" if allow_unverified else ""
 
 
-def _report(outcome: "Outcome", as_json: bool, max_failed: float | None) -> None:
-    content: dict[str, Any] = {
-        "run": outcome.run_id,
-        "given": [matched.as_json() for matched in outcome.given],
-        "images": outcome.num_images,
-        "failed": outcome.num_failed,
-        "left_out": outcome.account.counts(),
-        "seconds": round(outcome.seconds, 3),
-        "stages": {name: figures.as_json() for name, figures in outcome.figures.items()},
-    }
-    _say(as_json, content, _outcome_line(outcome))
-    if max_failed is not None and outcome.num_failed > max_failed * outcome.num_images:
-        typer.echo(f"{outcome.num_failed} of {outcome.num_images} images failed: more than --max-failed {max_failed}", err=True)
-        raise typer.Exit(1)
+def main() -> None:
+    """The program: commands that start Ray run in a process of their own."""
+    from pipeline.commands import supervise
 
-
-def _outcome_line(outcome: "Outcome") -> str:
-    given = [*outcome.account.lines()[1:], *(matched.line() for matched in outcome.given), *_stale_lines(outcome.stale)]
-    if outcome.run_id is None:
-        return "\n".join([*given, f"nothing to be done: all stages hold all {outcome.num_images} images"])
-    lines = [
-        f"{name:<15} {figures.images:>7} images  {figures.wall_s:8.1f} s  {figures.tokens:>9} tokens  "
-        + ", ".join(f"{count} {word}" for word, count in sorted(figures.statuses.items()))
-        for name, figures in outcome.figures.items()
-    ]
-    end = f"done in {outcome.seconds:.0f} s; {outcome.num_failed} failed rows; Ray's logs: {outcome.logs}"
-    return "\n".join([*given, *lines, end])
-
-
-def _stale_lines(stale: Sequence[str]) -> list[str]:
-    named = f"{', '.join(stale[:5])}{' and more' if len(stale) > 5 else ''}"
-    return [f"at export.to lie {len(stale)} shards of another run, which the manifest does not name: {named}"] if stale else []
-
-
-def _plan_table(plans: "list[StagePlan]") -> str:
-    lines = []
-    for stage in plans:
-        why = ", ".join(f"{reason} {count}" for reason, count in stage.why.items())
-        lines.append(f"{stage.name:<15} {stage.fingerprint}  done {stage.done:>6}  pending {stage.pending:>6}{f'  ({why})' if why else ''}")
-    return "\n".join(lines)
-
-
-def _say(as_json: bool, content: dict[str, Any], text: str) -> None:
-    typer.echo(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) if as_json else text)
-
-
-@contextlib.contextmanager
-def _user_errors(command: str) -> Iterator[None]:
-    """A user's error is one line and exit 2; an interruption is exit 130 with the command that resumes."""
-    from pipeline.run.gate import GateError
-    from pipeline.run.pool import PoolError
-    from pipeline.storage import remote_errors
-    from pipeline.storage_errors import in_one_line
-
-    try:
-        yield
-    except GateError as error:
-        typer.echo(f"fgdata: {error}", err=True)
-        raise typer.Exit(3) from error
-    except (ValueError, PoolError) as error:
-        if not _is_ours(error):
-            raise
-        typer.echo(f"fgdata: {error}", err=True)
-        raise typer.Exit(2) from error
-    except remote_errors() as error:
-        typer.echo(f"fgdata: {in_one_line(error)}", err=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; what is committed is kept. Resume with: {command}", err=True)
-        raise typer.Exit(130) from error
-
-
-def _is_ours(error: BaseException) -> bool:
-    return type(error).__module__.split(".")[0] in ("pipeline", "stages", "prompts", "schemas")
+    sys.exit(supervise.main(app))
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    main()

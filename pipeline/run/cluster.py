@@ -2,17 +2,23 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.run.code_digest import PACKAGES
 from stages.engines.specs import Resources
 
 _EXCLUDES = [".git", ".venv*", "demo-out", "docs", "tests", "bench", "**/__pycache__"]
 
 _NODE_PATIENCE_S = 60
+_LISTENING_S = 5
 
 
 class ClusterError(ValueError):
@@ -50,12 +56,45 @@ def _connect(address: str | None) -> None:
         options |= {"address": "local", "include_dashboard": False}  # else RAY_ADDRESS would have it join another
     else:
         options |= {"address": address, "runtime_env": _runtime_env()}
+    _check_listening(address)
     # In spite of log_to_driver the driver prints what raylets say to stdout, pages of it when a worker or node dies. Their logs hold it.
     ray._private.worker._worker_logs_enabled = False  # noqa: SLF001  # no public way
     try:
-        ray.init(**options)
+        with _own_signals():
+            ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and aborts on it; after this the handlers are ours again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _check_listening(address: str | None) -> None:
+    """Ray itself would try for minutes and then abort the process.
+
+    Raises: ClusterError where nothing listens.
+    """
+    place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address or ""
+    host, _, port = place.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENING_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"no Ray at {place}: nothing listens there ({error}); `ray status` on the head node shows its address"
+        ) from error
 
 
 def _runtime_env() -> dict[str, Any]:
@@ -101,22 +140,17 @@ def _answer() -> bool:
 
 
 def collisions() -> list[str]:
-    """Distributions other than ours that own one of our four top-level names, and packages that lie apart. Empty: all is well.
+    """Distributions other than ours that own one of our top-level names, and packages that lie apart. Empty: all is well.
 
     Another distribution named like ours overwrites our files silently; an editable install lists no packages at all, so
     both the folders and the names are compared.
     """
-    import pipeline
-    import prompts
-    import schemas
-    import stages
-
     found = []
     owners = importlib.metadata.packages_distributions()
-    for module in (pipeline, prompts, schemas, stages):
-        name = module.__name__
+    for name in PACKAGES:
         found += [f"'{name}' also belongs to the package {owner}" for owner in owners.get(name, []) if owner != "fgdata"]
-        folder = Path(str(module.__file__)).parent.parent
-        if folder != Path(str(pipeline.__file__)).parent.parent:
+        spec = importlib.util.find_spec(name)
+        folder = Path(str(spec.origin)).parents[1] if spec is not None else None
+        if folder != Path(__file__).parents[2]:
             found.append(f"'{name}' is imported from {folder}, not from beside pipeline")
     return sorted(set(found))

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -33,6 +34,28 @@ def write_dataset_files(config: Config, state: State) -> list[str]:
             if not target.exists(path) or target.read(path) != content:
                 target.write(path, content)
     return stale
+
+
+@dataclass(frozen=True)
+class Written:
+    """The data set as it lies at `place`: what its shards hold together."""
+
+    place: str
+    images: int
+    regions: int
+    negatives: int
+
+
+def written(config: Config, state: State) -> Written | None:
+    """What the run's data set holds; None where no stage writes one, or some shard is not written yet."""
+    for node in shard_nodes(config, state.graph):
+        tables = state.current_tables(node.name)
+        shards = _statistics(Storage(str(config.export_to)), [item for item, table in tables if table is not None])
+        found = [stats for stats in shards if stats is not None]
+        if tables and len(found) == len(tables):
+            totals = (sum(stats.images for stats in found), sum(stats.regions for stats in found), sum(stats.negatives for stats in found))
+            return Written(str(config.export_to), *totals)
+    return None
 
 
 def _described(state: State, status: StageStatus) -> StageDescription:

@@ -16,6 +16,7 @@ from pipeline.run.lane import Lane, Patience, Proof, StageFigures, StageStopped,
 from pipeline.run.pool import Death, Pool, close_all
 from pipeline.run.progress import Watcher
 from pipeline.run.suspects import Ask, Hopeless, Indivisible, Probe, Search, Whole, Witness
+from pipeline.run.trial import Trial
 from pipeline.run.worker import Done
 
 _WAIT_S = 5.0
@@ -25,9 +26,9 @@ _HURRIED_CLOSE_S, _CLOSE_S = 3.0, 30.0
 class Runner:
     """One run of a configuration over the state of its ledger."""
 
-    def __init__(self, config: Config, state: State, marker: tuple[str, bytes], watcher: Watcher) -> None:
+    def __init__(self, config: Config, state: State, marker: tuple[str, bytes], watcher: Watcher, trials: Sequence[Trial] = ()) -> None:
         self.config, self.state, self.watcher = config, state, watcher
-        self.marker = marker
+        self.marker, self.trials = marker, trials
         self.figures: dict[str, StageFigures] = {}
         self.gate = Gate(state, config.stages)
         self._lanes: dict[str, Lane] = {}
@@ -54,14 +55,16 @@ class Runner:
         return [[node] for node in self.state.graph]
 
     def _drive(self, nodes: Sequence[Node]) -> None:
-        started, close_s = time.monotonic(), _HURRIED_CLOSE_S
+        started, close_s = time.monotonic(), _CLOSE_S
         self._lanes = {node.name: self._lane(node) for node in nodes}
         try:
             for lane in self._lanes.values():
                 self._begin(lane)
             while self._fill():
                 self._wait()
-            close_s = _CLOSE_S
+        except KeyboardInterrupt:
+            close_s = _HURRIED_CLOSE_S
+            raise
         finally:
             for lane in self._lanes.values():
                 self.figures.setdefault(lane.node.name, StageFigures()).wall_s += time.monotonic() - started
@@ -73,8 +76,10 @@ class Runner:
 
     def _begin(self, lane: Lane) -> None:
         tables = self.state.current_tables(lane.node.name)
-        done = sum(len(item.units) for item, table in tables if table is not None)
-        self.watcher.begin(lane.node.name, done, sum(len(item.units) for item, _ in tables))
+        done = [item for item, table in tables if table is not None]
+        units, images = sum(len(item.units) for item, _ in tables), sum(item.num_images for item, _ in tables)
+        done_units, done_images = sum(len(item.units) for item in done), sum(item.num_images for item in done)
+        self.watcher.begin(lane.node.name, (done_units, units), (done_images, images))
         self.figures.setdefault(lane.node.name, StageFigures())
         for item in self.state.items(lane.node.name):
             self._offer(lane, item)
@@ -107,6 +112,7 @@ class Runner:
             export_to=self.config.export_to,
             given=self.config.given.get(node.name),
             descriptions={other.name: other.description for other in self._before(node)},
+            trials=[trial for trial in self.trials if trial.stage == node.name],
         )
 
     def _before(self, node: Node) -> list[Node]:
@@ -292,7 +298,7 @@ class Runner:
         figures.asked += done.findings.num_asked
         figures.good += done.findings.num_good
         figures.statuses.update(done.statuses)
-        self.watcher.advance(lane.node.name, num_units, done.num_images, done.num_tokens)
+        self.watcher.advance(lane.node.name, num_units, done.num_images, done.num_tokens, done.statuses["failed"])
         self._offer_below(lane.node, task.item)
 
     def _offer_below(self, node: Node, item: Item) -> None:

@@ -231,7 +231,10 @@ class TestJson:
 class TestRuns:
     def test_statuses_sum_to_the_images_and_failures_are_counted(self, failing: Path) -> None:
         answer = _answer("run", failing)
-        assert (answer["images"], answer["failed"] > 0) == (14, True)
+        assert (answer["images"], answer["num_failed"] > 0) == (14, True)
+        assert answer["failed"]["caption"]["bad_request"]["example"].endswith("rehearsed error")
+        assert (Path(answer["dataset"]).name, answer["next"]) == ("dataset", f"fgdata retry {failing}")
+        assert answer["exported"] == 14 - answer["num_failed"]
         for figures in answer["stages"].values():
             assert sum(figures["statuses"].values()) == figures["images"] == 14
         status = _answer("status", failing)
@@ -239,12 +242,12 @@ class TestRuns:
         for stage in status["stages"]:
             assert {"name", "fingerprint", "images", "reasons"} <= stage.keys()
             assert sum(stage["images"].values()) == 14
-            assert sum(stage["reasons"].values()) == 14 - stage["images"].get("ok", 0)
-        assert sum(stage["images"].get("failed", 0) for stage in status["stages"]) == answer["failed"]
-        assert status["stages"][0]["reasons"] == {"bad_request": status["stages"][0]["images"]["failed"]}
+            assert sum(reason["count"] for reason in stage["reasons"].values()) == 14 - stage["images"].get("ok", 0)
+        assert sum(stage["images"].get("failed", 0) for stage in status["stages"]) == answer["num_failed"]
+        assert status["stages"][0]["reasons"]["bad_request"]["count"] == status["stages"][0]["images"]["failed"]
 
     def test_more_failures_than_allowed_exit_1_also_when_nothing_is_left_to_run(self, failing: Path) -> None:
-        assert _answer("run", failing, "--until", "caption", "--max-failed", 1.0)["failed"] > 0
+        assert _answer("run", failing, "--until", "caption", "--max-failed", 1.0)["num_failed"] > 0
         result = _invoke("run", failing, "--until", "caption", "--max-failed", 0.01, "--json")
         assert result.exit_code == 1
         assert json.loads(result.stdout)["run"] is None

@@ -1,0 +1,183 @@
+"""Runs a command that starts Ray in a process of its own, so that however that ends, the user is told and nothing is left running.
+
+Ray's C++ code aborts the process it lives in where its own processes are gone, and writes what it likes to stderr. So the parent, which
+holds no Ray, takes the signals, passes them on, and after some seconds ends what is left; the child's stderr goes to the terminal for
+Python alone.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+_ON_RAY = ("run", "export", "demo", "rehearse")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MARK = "FGDATA_RUN"
+_GRACE_S, _AFTERLIFE_S = 6.5, 2.0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: told to end."""
+
+
+def is_child() -> bool:
+    """Whether this process does the work of a parent, which says how it ended."""
+    return _MARK in os.environ
+
+
+def from_the_start() -> None:
+    """Before anything heavy is imported: a signal meanwhile ends the program with the words that it would end with later."""
+    for number in _SIGNALS:
+        _take(number, lambda told, _: os._exit(_say_end(told, sys.argv[1:])))
+
+
+def _resume(words: list[str]) -> str:
+    import shlex
+
+    return f"what is committed is kept. Resume with: fgdata {shlex.join(words)}"
+
+
+def _say_end(number: int, words: list[str]) -> int:
+    """Say which signal ended it and how to go on; the exit code."""
+    print(f"{'interrupted' if number == signal.SIGINT else 'told to end'}; {_resume(words)}", file=sys.stderr, flush=True)
+    return 128 + number
+
+
+def main(app: Callable[[], object]) -> int:
+    """Run the command line; the exit code."""
+    words = sys.argv[1:]
+    if not words or words[0] not in _ON_RAY or "--help" in words or not hasattr(os, "fork"):
+        _take(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            _take(number, _raise_terminated)
+        return _called(app)
+    return _Parent(words).carry(app)
+
+
+def _called(app: Callable[[], object]) -> int:
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _raise_terminated(number: int, _: object) -> None:
+    raise Terminated(number)
+
+
+def _take(number: int, handler: Callable[[int, FrameType | None], object]) -> None:
+    """Handle a signal, unless whoever started us had it ignored."""
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, handler)
+
+
+class _Parent:
+    """Waits for the child that does the work."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words, self._mark = words, f"{os.getpid()}-{time.time_ns()}"
+        self._told: list[int] = []
+        self._child = 0
+
+    def carry(self, app: Callable[[], object]) -> int:
+        """The exit code of the child, or of the signal that ended it."""
+        import tempfile
+
+        handle, noise = tempfile.mkstemp(prefix="fgdata-", suffix=".log")
+        ours, childs = os.pipe()
+        for number in _SIGNALS:
+            _take(number, self._pass_on)
+        self._child = os.fork()
+        if not self._child:
+            os.close(childs)
+            return self._work(app, handle, ours)
+        os.close(ours)
+        os.close(handle)
+        if self._told:  # before there was a child to tell
+            os.kill(self._child, self._told[0])
+        _, status = os.waitpid(self._child, 0)
+        self._child = 0
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return self._end(status, noise)
+
+    def _work(self, app: Callable[[], object], noise: int, parent: int) -> int:
+        """In the child: what a terminal sends goes to the parent alone; the child ends where the parent does."""
+        import threading
+
+        os.setpgid(0, 0)
+        os.environ[_MARK] = self._mark
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        _take(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            _take(number, _raise_terminated)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        terminal = os.dup(2)
+        os.dup2(noise, 2)
+        sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+        try:
+            return _called(app)
+        except Terminated as told:
+            return 128 + int(told.args[0])
+        except KeyboardInterrupt:
+            return 130
+
+    def _pass_on(self, number: int, _: object) -> None:
+        """The first signal goes to the child, which has some seconds; a second one ends everything at once."""
+        self._told.append(number)
+        if len(self._told) > 1:
+            self._end_all()
+        elif self._child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, number)
+            signal.signal(signal.SIGALRM, lambda *_: self._end_all())
+            signal.setitimer(signal.ITIMER_REAL, _GRACE_S)
+
+    def _end(self, status: int, noise: str) -> int:
+        code = os.waitstatus_to_exitcode(status)
+        if code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
+            Path(noise).unlink()
+            return code
+        until = time.monotonic() + (_AFTERLIFE_S if len(self._told) < 2 else 0)
+        while self._left() and time.monotonic() < until:
+            time.sleep(0.1)
+        self._end_all()
+        if self._told:
+            Path(noise).unlink()
+            return _say_end(self._told[0], self._words)
+        cause = f"signal {-code}" if code < 0 else f"exit code {code}"
+        print(
+            f"fgdata: the run was ended by {cause}: Ray on this machine ended or memory ran out, see {noise}; {_resume(self._words)}",
+            file=sys.stderr,
+        )
+        return 2
+
+    def _left(self) -> list[int]:
+        """The processes on this machine that carry the run's mark."""
+        found, mark = [], f"{_MARK}={self._mark}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return found
+
+    def _end_all(self) -> None:
+        for _ in range(3):  # what is being started meanwhile is found the next time
+            left = [*self._left(), *([self._child] if self._child else [])]
+            for process in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, signal.SIGKILL)
+            if not left:
+                return
+            time.sleep(0.05)
+
+
+def _end_with(parent: int) -> None:
+    """End this process at once where the one at the other end of the pipe has ended."""
+    with contextlib.suppress(OSError):
+        os.read(parent, 1)
+    os.kill(os.getpid(), signal.SIGKILL)

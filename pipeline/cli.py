@@ -67,11 +67,13 @@ def doctor(
 @app.command()
 def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> None:
     """Say what would run and why, stage by stage."""
-    from pipeline.api import open_job
+    from pipeline.api import failures, open_job, refuse
     from pipeline.commands.texts import plan_said
+    from pipeline.run.claim import check_export_place
 
     with _user_errors(f"fgdata plan {config}"):
         job = open_job(config, until)
+        refuse(failures(check_export_place(job.config, job.graph)))
         _say(as_json, *plan_said(job, job.state()))
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pipeline.config.graph import Node
 from pipeline.ledger.items import Item
-from pipeline.run.asking import Findings
+from pipeline.run.blame.asking import Findings
+from pipeline.run.blame.suspects import Ask, Indivisible, Search
 from pipeline.run.inputs import Task
 from pipeline.run.pool import Pool, PoolError
-from pipeline.run.suspects import Ask, Indivisible, Search
 
 _ALIKE_IMAGES, _ALIKE_UNITS = 64, 3
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0

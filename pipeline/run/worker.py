@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config.registry import STAGES, with_model_path
 from pipeline.corpus.images import read_bytes
 from pipeline.ledger.tables import Ledger, Table
-from pipeline.run.asking import Findings, UnitAsker, blamed, problem_of, raise_unless_an_images
+from pipeline.run.blame.asking import Findings, UnitAsker, blamed, problem_of, raise_unless_an_images
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import BlockUnits, Inputs, StageJob, Task
 from pipeline.run.trial import ask_at_hand

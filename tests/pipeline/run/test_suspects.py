@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.run.suspects import Hopeless, Part, Probe, Search, Whole, Witness
+from pipeline.run.blame.suspects import Hopeless, Part, Probe, Search, Whole, Witness
 
 Dies = Callable[[list[int]], bool]
 

@@ -1,5 +1,6 @@
 """What plan, run and status say: to a person and, as JSON, to machines. Prints nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def _outcome_json(outcome: Outcome, next_command: str) -> dict[str, Any]:
         "failed": {stage: {reason: loss.as_json() for reason, loss in lost.items()} for stage, lost in _failed(outcome).items()},
         "num_failed": outcome.num_failed,
         "left_out": outcome.account.counts(),
+        "stale": list(outcome.stale),
         "seconds": round(outcome.seconds, 3),
         "stages": {name: figures.as_json() for name, figures in outcome.figures.items()},
         "next": next_command,
@@ -85,7 +87,7 @@ def _next(outcome: Outcome, config: Path) -> str:
 
 def outcome_text(outcome: Outcome) -> str:
     """What a run came to, for a person."""
-    lines = [*outcome.account.lines()[1:], *(matched.line() for matched in outcome.given)]
+    lines = [*outcome.account.lines()[1:], *(matched.line() for matched in outcome.given), *_stale_lines(outcome.stale)]
     if outcome.run_id is None:
         lines.append(f"nothing to be done: all stages hold all {outcome.num_images} images")
     lines += [
@@ -105,6 +107,11 @@ def outcome_text(outcome: Outcome) -> str:
     if outcome.run_id is not None:
         lines.append(f"done in {outcome.seconds:.0f} s; {outcome.num_failed} failed rows; Ray's logs: {outcome.logs}")
     return "\n".join(lines)
+
+
+def _stale_lines(stale: Sequence[str]) -> list[str]:
+    named = f"{', '.join(stale[:5])}{' and more' if len(stale) > 5 else ''}"
+    return [f"at export.to lie {len(stale)} shards of another run, which the manifest does not name: {named}"] if stale else []
 
 
 def _loss_line(reason: str, loss: Loss) -> str:

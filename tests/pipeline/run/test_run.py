@@ -162,7 +162,7 @@ class TestFailures:
     def test_a_stage_whose_first_units_fail_alike_is_stopped_and_commits_nothing(self, tmp_path: Path) -> None:
         config = write_job(tmp_path, captioner={"bad_json_rate": 1.0})
         config.write_text(config.read_text().replace("prompt: demo", "prompt: demo\n    attempts: 2", 1))
-        with pytest.raises(StageStopped, match="invalid_output 1[02], such as"):
+        with pytest.raises(StageStopped, match=r"invalid_output 1[02], such as"):
             api.run(api.open_job(config))
         assert _status(api.open_job(config).state())[0]["images"] == {"pending": 14}
 

@@ -63,7 +63,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
     """
 
     name = "verify"
-    version = 1
+    version = 2
     reads = ("region_caption", "hard_negative")
     may_read = ("select", "mine", "exchange")  # select is not there where phrases alone were given
     needs_pixels = True

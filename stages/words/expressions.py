@@ -7,10 +7,18 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from stages.words.lexicon import types_of
 from stages.words.nouns import plural_forms
 
 Refusal = Literal["noun_lost", "other_noun", "hedge", "position", "meta"]
+
+# Values that are nouns too: "orange" and "glass" of another region are no other noun here. Words of matter, colours, patterns.
+_VALUES_TOO = frozenset(
+    "orange gold silver bronze cream tan navy teal turquoise violet lavender olive khaki burgundy ivory charcoal indigo fuchsia black "
+    "white red green blue purple pink brown grey gray yellow beige maroon cyan magenta crimson scarlet wood metal plastic glass "
+    "ceramic leather fabric cloth cotton wool silk denim paper cardboard stone marble concrete brick rubber rattan wicker velvet "
+    "suede steel iron brass copper aluminium aluminum porcelain clay straw bamboo vinyl foam fur crochet linen canvas granite plaid "
+    "logo camouflage gingham tartan plain solid zigzag giant miniature square cut whole".split()
+)
 
 _FRAME = r"(?:image|picture|photo|photograph|frame|scene|crop|view|shot)"
 _SIDE = r"(?:of|side|edge|corner|half|third|portion|and|in|with|next|near|beside|behind|foreground|background)"
@@ -58,7 +66,7 @@ def refusal(text: str, head: str, other_heads: Iterable[str] = (), quoted: Seque
         plain = re.sub(re.escape(words), " ", plain, flags=re.IGNORECASE) if words.strip() else plain
     if not names_noun(text, head):
         return "noun_lost"
-    if any(not types_of(other) and names_noun(plain, other) for other in other_heads if not _same_noun(other, head)):
+    if any(other not in _VALUES_TOO and names_noun(plain, other) for other in other_heads if not _same_noun(other, head)):
         return "other_noun"
     if _HEDGE.search(plain):
         return "hedge"

@@ -38,15 +38,15 @@ _MATERIALS = (
     "plaster stucco crystal asphalt cement cobblestone gravel dirt hardwood oak mahogany pine sandstone limestone tile wire silvery"
 )
 _PATTERNS = (
-    "plain striped stripy stripey stripe stripes spotted spots dotted dots checkered chequered checked check checkerboard plaid "
-    "floral flowered flowery patterned unpatterned pattern printed print polka-dotted polka-dot zigzag chevron solid solid-colored "
-    "uniform speckled mottled marbled woven perforated holed studded textured quilted ribbed corrugated embroidered logo lettered "
-    "lettering letters text camouflage gingham tartan paisley tiled paneled panelled mosaic geometric tie-dye tie-dyed"
+    "plain striped stripy stripey stripe stripes spotted spot spots dotted dot dots checkered chequered checked check checkerboard "
+    "plaid floral flowered flowery patterned unpatterned pattern printed print polka-dotted polka-dot zigzag chevron solid "
+    "solid-colored uniform speckled mottled marbled woven perforated holed studded textured quilted ribbed corrugated embroidered "
+    "logo lettered lettering letters text camouflage gingham tartan paisley tiled paneled panelled mosaic geometric tie-dye tie-dyed"
 )
 _SIZES = (
-    "high towering compact small medium large big tiny huge little tall short long wide narrow thick thin miniature mini "
-    "giant medium-sized mid-sized enormous massive oversized petite skinny slender slim vast broad deep shallow low smaller larger "
-    "bigger longer shorter taller wider narrower thicker thinner smallest largest biggest longest shortest tallest widest"
+    "high towering compact small medium large big tiny huge little tall short long wide narrow thick thin miniature mini giant "
+    "medium-sized mid-sized enormous massive oversized petite skinny slender slim vast broad deep shallow low smaller larger bigger "
+    "longer shorter taller wider narrower thicker thinner smallest largest biggest longest shortest tallest widest"
 )
 _TRANSPARENCIES = "transparent translucent opaque clear see-through frosted semi-transparent"
 _STATES = (

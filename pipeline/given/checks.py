@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.text import UNFIT
+
 # Each reason with what it means; docs/bring-your-own.md has the same list.
 REASONS: Mapping[str, str] = {
     "malformed_json": "the line, sidecar or the rest of the file is no JSON",
@@ -13,10 +15,14 @@ REASONS: Mapping[str, str] = {
     "missing_key": "nothing names the image",
     "no_such_image": "no image of the corpus has this name",
     "duplicate_row": "two rows for one image: neither is taken",
+    "ambiguous_name": "several images have this name, and no folder in the row tells them apart",
+    "duplicate_id": "two images, or two categories, of the file have one id",
+    "compressed_file": "a compressed file beside the others, which is not read",
     "wrong_type": "a text, number, list or object was expected",
     "missing_field": "a field that the stage needs is not there",
     "empty_text": "nothing but white space",
     "null_bytes": "the text holds a NUL character",
+    "control_characters": "the text holds other control characters",
     "other_image_size": "the row is of an image of another size",
     "stored_orientation": "the row is of the pixels as stored, and EXIF turns this image",
     "too_many_regions": "more boxes or regions than `max_regions`",
@@ -47,6 +53,7 @@ REASONS: Mapping[str, str] = {
     "duplicate_negative": "the same negative twice for one region",
 }  # fmt: skip
 MISREAD = ("looks_xywh", "looks_normalised", "looks_pixels")  # one such box means that the whole row was declared wrongly
+_MANY = 2**31
 # UTF-8 read as Latin-1 or CP1252 leaves these pairs behind.
 _MOJIBAKE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac[\u0080-\u2fff]|\ufffd|[\ud800-\udfff]")
 
@@ -85,6 +92,9 @@ def optional_text(record: Mapping[str, Any], field: str) -> str | None:
         raise Refused("empty_text", f"'{field}' is empty")
     if "\0" in value:
         raise Refused("null_bytes", f"'{field}' holds a NUL character")
+    control = UNFIT.search(value)
+    if control is not None and not "\ud800" <= control.group() <= "\udfff":
+        raise Refused("control_characters", f"'{field}' holds {control.group()!r}")
     found = _MOJIBAKE.search(value)
     if found is not None:
         raise Refused("wrong_encoding", f"'{field}' holds {found.group()!r}")
@@ -120,9 +130,13 @@ def number_of(value: Any, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused("wrong_type", f"{what} is {type(value).__name__}, not a number")
-    if not math.isfinite(value):
-        raise Refused("not_finite", f"{what} is {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Refused("not_finite", f"{what} is {number}")
+    return number
 
 
 def index_of(record: Mapping[str, Any], field: str) -> int | None:
@@ -135,6 +149,8 @@ def index_of(record: Mapping[str, Any], field: str) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise Refused("wrong_type", f"'{field}' is {type(value).__name__}, not a whole number")
+    if abs(value) >= _MANY:
+        raise Refused("wrong_type", f"'{field}' is larger than any place")
     return value
 
 

@@ -4,7 +4,9 @@ A row keeps the name of its image, a hash of it, its content as JSON, a digest o
 """
 
 import hashlib
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +17,14 @@ from pipeline.given.formats import FORMATS
 from pipeline.given.names import MATCHES
 from pipeline.given.params import GivenParams
 from pipeline.given.records import GivenRecord, encoded, projected
-from pipeline.given.source import SourceFile, source_files, source_storage
+from pipeline.given.source import GivenError, SourceFile, is_compressed, source_files, source_storage
 from pipeline.storage import Storage
 
+# Of how the index holds what is read (folders since 2). In no fingerprint: rows of the same content keep their digest.
+_INDEX_VERSION = 2
+_SHOWN = 6
+_ENOUGH = 2  # nameless records that make a file one of another kind; a single one is listed
+_CONTROL = re.compile(r"\\u00(?:0[0-8bcef]|1[0-9a-f]|7f|8[0-46-9a-f]|9[0-9a-f])")  # as `encoded` writes them
 _ROWS_IN_GROUP = 256  # a worker reads a row group for each row that it wants, if the source is in another order than the corpus
 ROWS_SCHEMA = pa.schema(
     [
@@ -28,13 +35,14 @@ ROWS_SCHEMA = pa.schema(
         ("place", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),
+        ("folder", pa.string()),
     ]
 )
 
 
 def place_of(stage: str, params: GivenParams) -> str:
     """Where the index of a stage's source lies in the workdir."""
-    return f"given/{stage}/{params.reading_digest(stage)}"
+    return f"given/{stage}/{params.reading_digest(stage)}-{_INDEX_VERSION}"
 
 
 def rows_path(stage: str, params: GivenParams, file_id: str) -> str:
@@ -45,7 +53,7 @@ def rows_path(stage: str, params: GivenParams, file_id: str) -> str:
 def read_source(stage: str, params: GivenParams, workdir: Storage) -> list[str]:
     """The ids of the source's files, all of them read; a file is read again only where its version changed.
 
-    Raises: GivenError where there is no file.
+    Raises: GivenError where there is no file, or one that is of another kind than was said.
     """
     storage, entries = source_storage(params.path), source_files(stage, params.path, FORMATS[params.format].suffixes)
     known = {entry.path.rsplit("/", 1)[-1].removesuffix(".parquet") for entry in workdir.files(f"{place_of(stage, params)}/rows")}
@@ -67,8 +75,8 @@ def _read_file(params: GivenParams, source: SourceFile, workdir: Storage, target
         path = Path(folder) / "rows"
         with pq.ParquetWriter(path, ROWS_SCHEMA, compression="zstd") as writer:
             waiting: list[dict[str, object]] = []
-            for raw in FORMATS[params.format].read(source):
-                waiting.append(_indexed(projected(source.stage, params, raw)))
+            for record in _records(params, source):
+                waiting.append(_indexed(record))
                 if len(waiting) == _ROWS_IN_GROUP:
                     writer.write_table(pa.Table.from_pylist(waiting, ROWS_SCHEMA))
                     waiting = []
@@ -77,18 +85,43 @@ def _read_file(params: GivenParams, source: SourceFile, workdir: Storage, target
         workdir.write_file(target, path)
 
 
+def _records(params: GivenParams, source: SourceFile) -> Iterator[GivenRecord]:
+    """Raises: GivenError where no record at all names an image: it is a file of another kind."""
+    if is_compressed(source.path):
+        yield GivenRecord(source.path, None, {}, "compressed_file", "decompress it, or leave it out by a glob")
+        return
+    num_records, num_nameless, has = 0, 0, ""
+    for raw in FORMATS[params.format].read(source):
+        record = projected(source.stage, params, raw)
+        num_records += 1
+        num_nameless += record.reason == "missing_key"
+        if num_records == 1 and isinstance(raw.record, dict):
+            has = ", ".join(str(key) for key in [*raw.record][:_SHOWN])
+        yield record
+    if num_records >= _ENOUGH and num_nameless == num_records:
+        where = f"given.{source.stage}.path: {source.storage.url(source.path)}"
+        wanted = f"none of its {num_records} records has the field '{params.source_name('key')}' that names an image"
+        raise GivenError(f"{where}: {wanted}; the first has {has or 'none'}: correct path, format or fields")
+
+
 def _indexed(record: GivenRecord) -> dict[str, object]:
     content = encoded(record.content)
-    mark = f"{content}\0{record.reason}\0{record.detail}"
+    mark = f"{content}\0{record.reason}\0{record.detail}{_changed(content)}"
     return {
         "name": _storable(record.name),
         "hash": None if record.name is None else name_hash(record.name),
         "digest": hashlib.sha256(mark.encode()).hexdigest()[:16],
         "content": content,
-        "place": record.place,
+        "place": _storable(record.place),
         "reason": record.reason,
         "detail": _storable(record.detail),
+        "folder": _storable("/".join(record.folder)),
     }
+
+
+def _changed(content: str) -> str:
+    """A mark of rows that are judged another way than 0.1.0 did: control characters are refused."""
+    return "\0controls" if _CONTROL.search(content) else ""
 
 
 def _storable(text: str | None) -> str | None:

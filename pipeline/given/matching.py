@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpus.index import Unit
 from pipeline.corpus.params import digest
-from pipeline.corpus.update import index_path
+from pipeline.given.crowds import Crowds, common, find_crowds, images_of, names_file
 from pipeline.given.index import name_hash, place_of, read_source, rows_path
 from pipeline.given.names import MATCHES, IndexedImage
 from pipeline.given.params import GivenParams
@@ -31,7 +31,7 @@ from pipeline.storage import Storage
 
 _READERS = 16
 _FOOTER = b"fgdata.given"
-_POINTERS = pa.schema([("row", pa.int64()), ("file", pa.string()), ("at", pa.int64())])
+_POINTERS = pa.schema([("row", pa.int64()), ("file", pa.string()), ("at", pa.int64()), ("is_ambiguous", pa.bool_())])
 _UNMATCHED = pa.schema([("name", pa.string()), ("place", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 _ROWS_IN_GROUP = 1024
 NOTHING = "0" * 12  # the digest of a unit without a given row
@@ -84,12 +84,23 @@ class _Rows:
     files: npt.NDArray[np.int32]
     places: npt.NDArray[np.int64]
     digests: npt.NDArray[np.uint64]
+    folders: Sequence[str | None]
 
-    def of(self, name: str) -> Iterator[tuple[int, int, int]]:
-        """(file, place in it, digest) of each row of this name."""
-        wanted = np.uint64(name_hash(name))
-        for i in range(int(np.searchsorted(self.hashes, wanted, "left")), int(np.searchsorted(self.hashes, wanted, "right"))):
-            yield int(self.files[i]), int(self.places[i]), int(self.digests[i])
+    def of(self, name: int) -> list["_Row"]:
+        """The rows whose name has this hash."""
+        wanted = np.uint64(name)
+        start, end = (int(np.searchsorted(self.hashes, wanted, side)) for side in ("left", "right"))
+        return [
+            _Row(int(self.files[i]), int(self.places[i]), int(self.digests[i]), tuple((self.folders[i] or "").split("/")))
+            for i in range(start, end)
+        ]
+
+
+class _Row(NamedTuple):
+    file: int
+    at: int
+    digest: int
+    folder: tuple[str, ...]
 
 
 def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir: Storage) -> Matched:
@@ -100,13 +111,21 @@ def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir:
     files = read_source(stage, params, workdir)
     folder = f"{place_of(stage, params)}/{digest(files)}"
     shards = _by_shard(units)
-    names = {f"{shard_id}.{digest([unit.id for unit in part])}.parquet": part for shard_id, part in shards.items()}
+    crowds_path = f"{folder}/crowds-{digest([unit.id for unit in units])}.json"
+    marks, crowds, rows = _known_marks(workdir, crowds_path), None, None
+    if marks is None:
+        rows = _load(stage, params, files, workdir)
+        crowds = find_crowds(params.matched_by, shards, rows.hashes, workdir, f"{place_of(stage, params)}/names")
+        marks = {shard_id: mark for shard_id in shards if (mark := crowds.mark(shard_id))}
+        workdir.write(crowds_path, json.dumps(marks, sort_keys=True).encode())
+    names = {_pointers_name(shard_id, part, marks.get(shard_id)): part for shard_id, part in shards.items()}
     known = {entry.path.rsplit("/", 1)[-1] for entry in workdir.files(folder)}
     missing = [name for name in names if name not in known]
     if missing:
-        rows = _load(stage, params, files, workdir)
+        rows = rows or _load(stage, params, files, workdir)
+        crowds = crowds or find_crowds(params.matched_by, shards, rows.hashes, workdir, f"{place_of(stage, params)}/names")
         for name in missing:
-            workdir.write(f"{folder}/{name}", _matched_shard(params, files, rows, names[name], workdir))
+            workdir.write(f"{folder}/{name}", _matched_shard(params, files, rows, crowds, names[name], workdir))
     summary_path = f"{folder}/summary-{digest(sorted(names))}.json"
     if not workdir.exists(summary_path):
         summary = _summarise(stage, params, files, [f"{folder}/{name}" for name in names], workdir, f"{folder}/unmatched.parquet")
@@ -127,7 +146,8 @@ def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir:
         keeps=frozenset(
             [rows_path(stage, params, file_id) for file_id in files]
             + [f"{folder}/{name}" for name in (*names, "unmatched.parquet")]
-            + [summary_path]
+            + [summary_path, crowds_path]
+            + [f"{place_of(stage, params)}/names/{names_file(shard_id, part)}" for shard_id, part in shards.items()]
         ),
     )
 
@@ -141,46 +161,65 @@ def _by_shard(units: Sequence[Unit]) -> dict[str, list[Unit]]:
 
 def _load(stage: str, params: GivenParams, files: Sequence[str], workdir: Storage) -> _Rows:
     hashes, numbers, places, digests = [], [], [], []
+    folders: list[str | None] = []
     for number, file_id in enumerate(files):
         with workdir.open(rows_path(stage, params, file_id)) as file:
-            table = pq.read_table(file, columns=["hash", "digest"])
+            table = pq.read_table(file, columns=["hash", "digest", "folder"])
         named = np.flatnonzero(np.asarray(table.column("hash").is_valid()))
         hashes.append(table.column("hash").take(pa.array(named)).to_numpy().astype(np.uint64))
         marks = table.column("digest").take(pa.array(named)).to_pylist()
         digests.append(np.array([int(mark, 16) for mark in marks], np.uint64))
         places.append(named.astype(np.int64))
+        folders += table.column("folder").take(pa.array(named)).to_pylist()
         numbers.append(np.full(len(named), number, np.int32))
     joined = np.concatenate(hashes)
     order = np.argsort(joined, kind="stable")
-    return _Rows(joined[order], np.concatenate(numbers)[order], np.concatenate(places)[order], np.concatenate(digests)[order])
+    sorted_folders = [folders[i] for i in order.tolist()] if any(folders) else [None] * len(order)
+    return _Rows(
+        joined[order], np.concatenate(numbers)[order], np.concatenate(places)[order], np.concatenate(digests)[order], sorted_folders
+    )
 
 
-def _matched_shard(params: GivenParams, files: Sequence[str], rows: _Rows, units: Sequence[Unit], workdir: Storage) -> bytes:
+def _known_marks(workdir: Storage, path: str) -> dict[str, str] | None:
+    return dict(json.loads(workdir.read(path))) if workdir.exists(path) else None
+
+
+def _pointers_name(shard_id: str, part: Sequence[Unit], mark: str | None) -> str:
+    ids = [unit.id for unit in part]
+    return f"{shard_id}.{digest([*ids, mark] if mark else ids)}.parquet"
+
+
+def _matched_shard(
+    params: GivenParams, files: Sequence[str], rows: _Rows, crowds: Crowds, units: Sequence[Unit], workdir: Storage
+) -> bytes:
     """The pointers of one shard, by row of its index; the digest of each unit's rows in the footer."""
     records, marks = [], {}
-    names = _image_names(params, units, workdir)
+    images = images_of(params.matched_by, units, workdir)
     for unit in units:
-        found = [
-            (row - unit.first_row, mark, file, at)
-            for row in range(unit.first_row, unit.first_row + unit.num_rows)
-            for file, at, mark in rows.of(names[row])
-        ]
-        records += [{"row": unit.first_row + row, "file": files[file], "at": at} for row, _, file, at in found]
-        content = sorted((row, mark) for row, mark, _, _ in found)
-        marks[unit.id] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12] if content else NOTHING
+        content: list[list[object]] = []
+        for row in range(unit.first_row, unit.first_row + unit.num_rows):
+            for found, is_ambiguous in _taken(params, rows, crowds, unit.shard_id, row, images[row]):
+                records.append({"row": row, "file": files[found.file], "at": found.at, "is_ambiguous": is_ambiguous})
+                content.append([row - unit.first_row, found.digest, *(["ambiguous"] if is_ambiguous else [])])
+        marks[unit.id] = hashlib.sha256(json.dumps(sorted(content)).encode()).hexdigest()[:12] if content else NOTHING
     table = pa.Table.from_pylist(records, _POINTERS).replace_schema_metadata({_FOOTER: json.dumps(marks).encode()})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=_ROWS_IN_GROUP)
     return sink.getvalue()
 
 
-def _image_names(params: GivenParams, units: Sequence[Unit], workdir: Storage) -> list[str]:
-    """What each image of a shard is called, for this way of matching, by row of the shard's index."""
-    shard_id, number = units[0].shard_id, units[0].shard_number
-    with workdir.open(index_path(shard_id)) as file:
-        records = pq.read_table(file, columns=["key", "path", "member"]).to_pylist()
-    name = MATCHES[params.matched_by].image
-    return [name(IndexedImage(**record, shard_number=number, row=row)) for row, record in enumerate(records)]
+def _taken(
+    params: GivenParams, rows: _Rows, crowds: Crowds, shard_id: str, row: int, named: tuple[str, IndexedImage]
+) -> list[tuple[_Row, bool]]:
+    """The rows that an image takes, and of each whether it is another's as well: nobody can say whose."""
+    name, image = named
+    hashed = name_hash(name)
+    found = rows.of(hashed)
+    if len(found) > 1:  # of rows of one name those of the image's own folder
+        agreed = [common(MATCHES[params.matched_by].image_folder(image), each.folder) for each in found]
+        found = [each for each, count in zip(found, agreed, strict=True) if count == max(agreed)]
+    taken = ((each, crowds.takes(hashed, shard_id, row, each.folder)) for each in found)
+    return [(each, is_mine is None) for each, is_mine in taken if is_mine is not False]
 
 
 def _footer(workdir: Storage, path: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ class IndexedImage(NamedTuple):
     member: str
     shard_number: int
     row: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,27 @@ class Match:
     """One way of matching. `said` and `member` give the name of a given row, `image` that of an image: the same where they belong together.
 
     `said` reads a text of the source; `member` takes the tar's name and the key of a sidecar, and what it makes goes through `said`.
+    `folder` and `image_folder` are the folders that a row names and that an image lies in, outermost first: they tell images of one name
+    apart.
     """
 
     about: str
     image: Callable[[IndexedImage], str]
     said: Callable[[str], str] = str
     member: Callable[[str, str], str] = lambda _shard, key: key
+    folder: Callable[[str], tuple[str, ...]] = lambda _text: ()
+    image_folder: Callable[[IndexedImage], tuple[str, ...]] = lambda _image: ()
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def _image_folder(image: IndexedImage) -> tuple[str, ...]:
+    """Of a member of a tar or table its name counts as a folder too."""
+    place = place_of(image.path, image.member, image.key)
+    whole = place if place == image.path else f"{PurePosixPath(image.path).with_suffix('')}/{place}"
+    return _parts(whole)[:-1]
 
 
 MATCHES: Mapping[str, Match] = {
@@ -43,6 +59,8 @@ MATCHES: Mapping[str, Match] = {
         "the image's file name, whatever the folder",
         lambda image: file_name_of(image.member, image.key),
         said=lambda text: text.replace("\\", "/").rsplit("/", 1)[-1],
+        folder=lambda text: _parts(text)[:-1],
+        image_folder=_image_folder,
     ),
     "path": Match(
         "relative to the corpus", lambda image: place_of(image.path, image.member, image.key), said=lambda text: text.removeprefix("./")

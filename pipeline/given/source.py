@@ -12,6 +12,8 @@ from pipeline.corpus.params import expand_braces, split_path
 from pipeline.given.names import Match
 from pipeline.storage import Entry, Storage
 
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+
 
 class GivenError(ValueError):
     """A given source is not there or cannot be read at all; the message says what, where and what to do."""
@@ -60,9 +62,19 @@ def source_files(stage: str, path: str, suffixes: Sequence[str]) -> list[Entry]:
     patterns = [re.compile(glob_translate(item)) for item in expand_braces(pattern)] if pattern else []
     found = [entry for entry in listing if any(item.match(entry.path) for item in patterns)] if pattern else listing
     chosen = [entry for entry in found if PurePosixPath(entry.path).suffix.lower() in suffixes]
+    compressed = [
+        entry for entry in found if is_compressed(entry.path) and PurePosixPath(entry.path).with_suffix("").suffix.lower() in suffixes
+    ]
+    if not chosen and compressed:
+        raise GivenError(f"given.{stage}.path: {path}: {compressed[0].path} is compressed, which is not read: decompress it")
     if not chosen:
         raise GivenError(f"given.{stage}.path: {path}: no file that ends in {' or '.join(suffixes)}: correct path or format")
-    return chosen
+    return chosen + compressed
+
+
+def is_compressed(path: str) -> bool:
+    """Whether the name says that a file must be decompressed before it is read."""
+    return PurePosixPath(path).suffix.lower() in _COMPRESSED
 
 
 def _split(path: str) -> tuple[str, str | None]:

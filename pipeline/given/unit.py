@@ -1,7 +1,7 @@
 """On a worker: the given rows of one unit, read by its shard's pointers and made into rows of their stage."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from pipeline.storage import Storage
 from schemas.rows import CorpusRow, GivableRow
 from stages.base import Image
 
+_MAX_SIDE = 2**31
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -30,6 +32,9 @@ class _Found:
     content: str
     reason: str | None
     detail: str | None
+
+
+_AMBIGUOUS = "several images have this name: name its folder, or match by path"
 
 
 class GivenTable:
@@ -69,7 +74,10 @@ class GivenTable:
             by_file[file_id] = self._read_rows(file_id, places)
         found: dict[int, list[_Found]] = {}
         for pointer in wanted:
-            found.setdefault(pointer["row"] - unit.first_row, []).append(by_file[pointer["file"]][pointer["at"]])
+            row = by_file[pointer["file"]][pointer["at"]]
+            if pointer["is_ambiguous"]:
+                row = replace(row, reason="ambiguous_name", detail=_AMBIGUOUS)
+            found.setdefault(pointer["row"] - unit.first_row, []).append(row)
         return found
 
     def _read_rows(self, file_id: str, places: Sequence[int]) -> dict[int, _Found]:
@@ -90,6 +98,9 @@ class GivenTable:
 
     def _row(self, image: Image, found: Sequence[_Found], orientation: Callable[[], int]) -> GivableRow:
         try:
+            ambiguous = next((record for record in found if record.reason == "ambiguous_name"), None)
+            if ambiguous is not None:
+                raise Refused("ambiguous_name", ambiguous.detail or "")
             if len(found) > 1:
                 raise Refused("duplicate_row", ", ".join(record.place for record in found))
             (record,) = found
@@ -111,4 +122,6 @@ def _frame(image: Image, content: Mapping[str, Any], orientation: Callable[[], i
     if content.get("width") is None or content.get("height") is None:
         return None
     width, height = number_of(content["width"], "'width'"), number_of(content["height"], "'height'")
+    if max(width, height) >= _MAX_SIDE:
+        raise Refused("wrong_type", f"{width:g} x {height:g} is the size of no image")
     return Frame(int(width), int(height)) if width >= 1 and height >= 1 else None

@@ -3,30 +3,41 @@
 from collections.abc import Iterator
 from typing import Any
 
-import ijson
-
-from pipeline.given.source import Raw, SourceFile
+from pipeline.given.readers.stream import JSON_ERRORS, items, shape
+from pipeline.given.source import GivenError, Raw, SourceFile
 
 
 def read_finehard(source: SourceFile) -> Iterator[Raw]:
-    """A record for each element, with what this stage reads of it under our names, named by `f_path`."""
-    number = 0
-    with source.open() as file:
-        try:
-            for record in ijson.items(file, "item", use_float=True):
-                place = f"{source.path}:{number}"
-                number += 1
-                if not isinstance(record, dict):
-                    yield Raw(place, record)
-                    continue
-                path = record.get("f_path")
-                if not isinstance(path, str) or not path:
-                    yield Raw(place, reason="missing_key", detail="no field 'f_path' names the image")
-                    continue
-                yield Raw(place, _READ[source.stage](record), path)
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            reason = "wrong_encoding" if "UTF-8" in str(error) or isinstance(error, UnicodeDecodeError) else "malformed_json"
-            yield Raw(f"{source.path}:{number}", reason=reason, detail=f"cannot be read from record {number} on: {error}"[:300])
+    """A record for each element, with what this stage reads of it under our names, named by `f_path`.
+
+    Raises: GivenError where the file is no array of such records.
+    """
+    number = num_named = 0
+    try:
+        for record in items(source, "item"):
+            place = f"{source.path}:{number}"
+            number += 1
+            if not isinstance(record, dict):
+                yield Raw(place, record)
+                continue
+            path = record.get("f_path")
+            if not isinstance(path, str) or not path:
+                yield Raw(place, reason="missing_key", detail="no field 'f_path' names the image")
+                continue
+            num_named += 1
+            yield Raw(place, _READ[source.stage](record), path)
+        if not num_named:
+            _check_shape(source, number)
+    except JSON_ERRORS as error:
+        reason = "wrong_encoding" if "UTF-8" in str(error) or isinstance(error, UnicodeDecodeError) else "malformed_json"
+        yield Raw(f"{source.path}:{number}", reason=reason, detail=f"cannot be read from record {number} on: {error}"[:300])
+
+
+def _check_shape(source: SourceFile, num_records: int) -> None:
+    found, _ = shape(source)
+    if num_records or found != "an array":
+        where = f"given.{source.stage}.path: {source.storage.url(source.path)}"
+        raise GivenError(f"{where}: no FineHARD file: an array of objects with f_path was looked for, and {found} is there")
 
 
 def _caption(record: dict[str, Any]) -> dict[str, Any]:

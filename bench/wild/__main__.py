@@ -5,12 +5,12 @@ Writes DIR/wild.json with `rows`, and with --docs the table of docs/wild.md. Exi
 
 import argparse
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
 from bench.measure import write_report
 from bench.wild.table import Verdict, chosen, run_case
+from pipeline.run.cluster import connected
 
 _PAGE = Path("docs/wild.md")
 _MARK = "<!-- the table below is written by `python -m bench.wild --docs` -->"
@@ -24,12 +24,12 @@ def main() -> int:
     given = parser.parse_args()
     out = given.out.resolve()
     page = _PAGE.resolve()
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     verdicts = []
-    for case in chosen(given.only):
-        verdict = run_case(case)
-        verdicts.append(verdict)
-        print(f"{verdict.verdict:<6} {verdict.case:<36} {verdict.outcome}", flush=True)
+    with connected(None):  # one Ray for all runs
+        for case in chosen(given.only):
+            verdict = run_case(case)
+            verdicts.append(verdict)
+            print(f"{verdict.verdict:<6} {verdict.case:<36} {verdict.outcome}", flush=True)
     write_report(out, "wild", 1, ("pyarrow", "pillow", "fsspec"), rows=[dataclasses.asdict(each) for each in verdicts], ratios={})
     if given.docs:
         page.write_text(_with_table(page.read_text(encoding="utf-8"), verdicts), encoding="utf-8")

@@ -93,9 +93,10 @@ def corpus_is_left_alone(room: Room) -> str:
 
 def filters(room: Room) -> str:
     """Icons, banners, a huge picture and a re-encoded copy, with the rules for them"""
-    noise = encoded(picture(3, (400, 300)).rotate(20), "PNG")
+    turned = picture(3, (400, 300)).rotate(20)
     room.put({
-        "corpus/a.png": noise, "corpus/a_again.jpg": encoded(picture(3, (400, 300)).rotate(20), quality=80), "corpus/icon.jpg": encoded(picture(1, (32, 32))),
+        "corpus/a.png": encoded(turned, "PNG"), "corpus/a_again.jpg": encoded(turned, quality=80),
+        "corpus/icon.jpg": encoded(picture(1, (32, 32))),
         "corpus/banner.jpg": encoded(picture(2, (900, 90))), "corpus/huge.jpg": encoded(picture(4, (1500, 1400))),
     })  # fmt: skip
     room.job({"path": "corpus", "min_side_px": 64, "max_aspect_ratio": 4, "max_megapixels": 2, "near_duplicates": "filter"})

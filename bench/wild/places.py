@@ -130,12 +130,13 @@ def _bucket(objects: Mapping[str, bytes]) -> Iterator[None]:
     import logging
 
     import boto3
+    import fsspec
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(port=0)
     server.start()
-    host, port = server.get_host_and_port()
+    _, port = server.get_host_and_port()
     given = {
         "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -150,6 +151,7 @@ def _bucket(objects: Mapping[str, bytes]) -> Iterator[None]:
         yield
     finally:
         server.stop()
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # the next server has another port
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

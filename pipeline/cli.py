@@ -177,6 +177,20 @@ def hashes(
 
 
 @app.command()
+def shares(
+    config: ConfigPath,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the list.")] = Path("shares.json"),
+    as_json: AsJson = False,
+) -> None:
+    """Write which values the things of a finished sample have: a list for `stages.hard_negative.shares`, by which new ones are drawn."""
+    from pipeline.api import open_job
+    from pipeline.commands.shares import write_shares
+
+    with _user_errors(f"fgdata shares {config} --out {out}"):
+        _say(as_json, *write_shares(open_job(config), out))
+
+
+@app.command()
 def retry(
     config: ConfigPath,
     only: Annotated[str, typer.Option("--only", help="Which rows: failed (lost regions and values too) or quarantined.")] = "failed",

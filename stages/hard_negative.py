@@ -7,7 +7,7 @@ both are combined into negatives of two and three slots, of the region and of th
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -26,6 +26,7 @@ from stages.words.domain import ANY_DOMAIN, Domain
 
 
 class HardNegativeParams(StageParams):
+    in_files: ClassVar[tuple[str, ...]] = ("shares",)
     prompt: str = Field("v1", description="Version of the prompt for the task hard_negative.")
     attempts: int = Field(3, ge=1, description="Times a question is asked before its region goes without negatives.")
     new_values: NewValues = Field(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +15,8 @@ class StageParams(BaseModel):
     """Base of a stage's parameters: the YAML block `stages.<name>`; all of it is hashed. See schemas/hashed.py for adding a key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Blocks of this block that may stand in files of their own: in their place stands the file's name.
+    in_files: ClassVar[tuple[str, ...]] = ()
 
     def hashed(self) -> dict[str, Any]:
         """What enters a fingerprint."""

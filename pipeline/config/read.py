@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,8 +122,27 @@ class _Reader:
         blocks = _mapping(self.content["stages"], "stages")
         _known(blocks, STAGES, "stages")
         return {
-            name: validated(stage.params_type, blocks[name] or {}, f"stages.{name}") for name, stage in STAGES.items() if name in blocks
+            name: validated(stage.params_type, self._with_files(stage.params_type, blocks[name] or {}, f"stages.{name}"), f"stages.{name}")
+            for name, stage in STAGES.items()
+            if name in blocks
         }
+
+    def _with_files(self, params: type[StageParams], block: Any, where: str) -> Any:
+        """The block of a stage with the content of the files that it names, so that this is what is hashed."""
+        named = [key for key in params.in_files if isinstance(block, dict) and isinstance(block.get(key), str)]
+        return {**block, **{key: self._in_file(block[key], f"{where}.{key}") for key in named}} if named else block
+
+    def _in_file(self, named: str, where: str) -> Mapping[str, Any]:
+        """The block that a file holds, as YAML or, much faster to read, as JSON."""
+        path = Path(self._located(named, where))
+        try:
+            is_json = path.suffix == ".json"
+            content = json.loads(path.read_text(encoding="utf-8")) if is_json else read_yaml(path, f"correct {where}").content
+        except (ConfigError, ValueError, OSError) as error:
+            raise ConfigError(
+                f"{where}: {path} cannot be read: {' '.join(str(error).split())}; correct the name or write the file"
+            ) from error
+        return _mapping(content, str(path))
 
     def _domain(self) -> Domain:
         """The block `domain`, or the file that it names."""

@@ -83,7 +83,7 @@ def choose(
         one: "duplicate" if one.negative in held.get(one.place, ()) or (one.place, one.negative) in taken else "marginal"
         for one in candidates
     }
-    for pool in (_noun, _kind):  # what is left over of a noun is counted with what is left of its kind
+    for pool in (_noun, _kind, _any):  # what is left over of a noun is counted with what is left of its kind, and that with all that is left
         for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in candidates if reasons[one] == "marginal"]):
             reasons[one] = None
     _trim(reasons, candidates, limits.considered)
@@ -214,3 +214,7 @@ def _noun(texts: Mapping[Place, Text], candidate: Candidate) -> str:
 
 def _kind(texts: Mapping[Place, Text], candidate: Candidate) -> str:
     return "caption" if candidate.place.region == CAPTION else f"kind {kind_of(texts[candidate.place].noun)}"
+
+
+def _any(texts: Mapping[Place, Text], candidate: Candidate) -> str:
+    return "caption" if candidate.place.region == CAPTION else "any"

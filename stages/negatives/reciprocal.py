@@ -45,7 +45,8 @@ def parse(text: str, head: str, long: str, attributes: tuple[Attribute, ...]) ->
     listed = [Value(one.type, one.value.lower()) for one in attributes if one.type in ATTRIBUTE_TYPES]
     before = text[: nouns[0][0]]
     slots: list[Slot] = []
-    for value in sorted([*listed, *values_in(before)], key=lambda value: -len(value.value)):
+    stated = values_in(text[: nouns[0][1]])  # the noun is read too: by it "orange" is known for a colour
+    for value in sorted([*listed, *stated], key=lambda value: -len(value.value)):
         for start, end in occurrences(before.lower(), value.value):
             if not any(start < slot.end and slot.start < end for slot in slots):
                 slots.append(Slot(value.type, start, end, value.value))  # type: ignore[arg-type]  # an attribute type is an edit type

@@ -68,7 +68,8 @@ def positive_claims(positive: str, target: Target, attributes: Iterable[Attribut
     phrase = positive[target.start : target.end]
     nouns = noun_spans(phrase, target.head)
     before = phrase[: nouns[0][0]] if nouns else ""
-    found = [(value.type, value.value) for value in values_in(before)]
+    stated = values_in(phrase[: nouns[0][1]]) if nouns else ()  # the noun is read too: by it "orange" is known for a colour
+    found = [(value.type, value.value) for value in stated if occurrences(before.lower(), value.value)]
     listed = [
         (one.type, one.value.lower())
         for one in attributes

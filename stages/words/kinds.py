@@ -12,15 +12,17 @@ _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
 _KINDS: dict[str, str] = {
     "garment": """shirt jacket dress skirt pants shorts robe vest apron scarf sock glove tie sweater bikini swimsuit cape
-        | coat clothing outfit uniform attire suit jeans trousers blouse hoodie tunic gown cardigan leggings kimono costume top t-shirt
-        sleeve collar armor wear garment cloak shawl poncho blazer tights sleeves hem lapel cuff""",
+        collar coat |  clothing outfit uniform attire suit jeans trousers blouse hoodie tunic gown cardigan leggings kimono costume top
+        t-shirt
+        sleeve armor wear garment cloak shawl poncho blazer tights sleeves hem lapel cuff""",
     "headwear": "hat helmet crown headband wig | cap beanie turban hood headdress veil hijab visor fedora beret bonnet",
     "footwear": "sandal sneaker boot slipper | shoe heel loafer flip-flop cleat skate footwear",
-    "accessory": """necklace bracelet watch earring belt ring purse backpack umbrella sunglasses wallet brooch
-        | bag handbag strap glasses lanyard badge jewelry pendant bow ribbon lace buckle zipper button""",
+    "accessory": """necklace bracelet watch earring belt ring purse backpack umbrella sunglasses wallet brooch button zipper
+        | bag handbag strap glasses lanyard badge jewelry pendant bow ribbon lace buckle""",
     "hair": "beard mustache ponytail braid | hair eyebrow bang fur mane whisker strand fringe curl bun",
-    "body": """hand arm leg head eye nose ear mouth shoulder elbow knee foot finger neck chest tail wing beak paw horn tongue
-        | face wrist body forehead cheek lip tooth hip waist thumb chin skin belly torso breast muzzle snout hoof claw feather petal fin
+    "body": """hand arm leg head eye nose ear mouth shoulder elbow knee foot finger neck chest tail wing beak paw horn tongue feather
+        claw tooth
+        | face wrist body forehead cheek lip hip waist thumb chin skin belly torso breast muzzle snout hoof petal fin
         antler pupil nail ankle thigh plumage scale""",
     "person": """man woman boy girl baby | person child player driver soldier tourist spectator passenger rider individual people toddler
         pedestrian worker lady guy chef dancer singer figure skater surfer student officer musician performer model adult teenager kid
@@ -32,38 +34,40 @@ _KINDS: dict[str, str] = {
     "vehicle": """car truck bus van bicycle motorcycle train boat airplane helicopter wagon tractor scooter wheelchair carriage cart
         | sedan vehicle automobile plane aircraft jet ship suv bike taxi airliner locomotive tram ambulance minivan pickup canoe kayak
         sailboat yacht ferry tank trailer trolley fighter convertible porsche bmw vessel hatchback coupe jeep""",
-    "vehicle part": """wheel bumper headlight windshield fender propeller handlebar hubcap dashboard saddle mast
-        | tire hull rim hood spoke seat cockpit cab taillight fuselage engine motor deck keel exhaust mirror pedal""",
+    "vehicle part": """wheel bumper headlight windshield fender propeller handlebar hubcap dashboard saddle mast hood seat
+        | tire hull rim spoke cockpit cab taillight fuselage engine motor deck keel exhaust mirror pedal""",
     "building": """house tower church castle skyscraper bridge tent barn windmill lighthouse stadium greenhouse shed fortress temple
         | building cathedral home hotel structure store cottage cabin restaurant museum garage edifice monument station hall mosque palace
         mansion storefront pavilion facility shop kiosk bungalow obelisk hut school gazebo""",
-    "building part": """roof wall door window balcony chimney staircase pillar fence gate ceiling floor railing awning dome arch
-        | column ledge porch doorway entrance facade archway stairs step beam panel shutter pane walkway deck platform barrier baseboard
-        molding trim post pole brick tile plank slat canopy curb windowsill sill threshold banister handrail roofline cornice partition""",
+    "building part": """roof wall door window balcony chimney staircase pillar fence gate ceiling floor railing awning dome arch pole
+        beam tile brick
+        | column ledge porch doorway entrance facade archway stairs step panel shutter pane walkway deck platform barrier baseboard
+        molding trim post plank slat canopy curb windowsill sill threshold banister handrail roofline cornice partition""",
     "ground": """grass sand snow gravel sidewalk road carpet dirt water mud
         | street ground lawn path pathway driveway asphalt pavement field walkway track runway tarmac terrain earth soil land lane surface
         curb crosswalk turf mulch moss concrete ice puddle trail highway cobblestone court patio courtyard""",
-    "landform": """mountain beach river lake forest island cliff waterfall desert valley
-        | hill rock sea ocean boulder sky cloud stone shore pond stream hillside ridge peak canal coast mound slope wave horizon canyon cave
+    "landform": """mountain beach river lake forest island cliff waterfall desert valley sky rock cloud
+        | hill sea ocean boulder stone shore pond stream hillside ridge peak canal coast mound slope wave horizon canyon cave
         creek bay cove dune pebble coral glacier shoreline bank""",
-    "plant": """tree bush flower cactus vine mushroom fern palm
-        | leaf branch trunk shrub petal stem twig weed grass plant foliage greenery bloom blossom bud herb moss stalk bark sunflower rose
+    "plant": """tree bush flower cactus vine mushroom fern palm leaf trunk branch petal
+        | shrub stem twig weed grass plant foliage greenery bloom blossom bud herb moss stalk bark sunflower rose
         orchid tulip daisy lily frond sprig hedge stamen seed root log stump thorn needle pine oak ivy bouquet vegetation lotus""",
-    "furniture": """chair table bed sofa bench desk bookshelf cabinet stool dresser crib
-        | shelf couch armchair drawer furniture seat countertop counter cupboard wardrobe nightstand ottoman workbench rack armrest podium
+    "furniture": """chair table bed sofa bench desk bookshelf cabinet stool dresser crib shelf
+        countertop
+        | couch armchair drawer furniture seat counter cupboard wardrobe nightstand ottoman workbench rack armrest podium
         pedestal pew headboard throne recliner""",
     "textile": """curtain towel blanket pillow rug tablecloth napkin flag banner mattress
         | cushion carpet mat sheet cloth tapestry tarp ribbon cover fabric bedspread quilt drape bedding placemat doily tassel net rope
         string cord thread blind""",
-    "container": """bowl plate cup bottle vase basket bucket box jar barrel pot kettle
-        | mug glass dish container can tray pan tank saucer crate planter case pitcher carton jug urn pail bin trashcan lid tube canister
+    "container": """bowl plate cup bottle vase basket bucket box jar barrel pot kettle tray
+        glass | mug dish container can pan tank saucer crate planter case pitcher carton jug urn pail bin trashcan lid tube canister
         package packet sack pouch teapot goblet wineglass tumbler beaker holder""",
     "utensil": "spoon fork knife whisk ladle spatula chopsticks tongs | blade utensil straw cutlery skewer toothpick grater peeler",
     "tool": """hammer ladder broom axe sword rifle shovel scissors paintbrush hose umbrella racket
         | tool gun cannon weapon stick rod saw wrench drill spear bow arrow shield rope chain hook nail screw bolt crane bat club wand pen
         pencil brush tripod harness leash rake handle lever pipe wire cable""",
-    "food": """bread cake pizza sandwich salad soup cheese rice egg noodle cookie burger steak fries taco pancake sausage donut
-        | meat chicken sauce dessert pasta chocolate fry slice food waffle fish bun bacon sushi ice-cream cream cupcake pie frosting icing
+    "food": """bread cake pizza sandwich salad soup cheese rice egg noodle cookie burger steak fries taco pancake sausage donut sauce
+        | meat chicken dessert pasta chocolate fry slice food waffle fish bun bacon sushi ice-cream cream cupcake pie frosting icing
         crust topping syrup dough roll patty ham butter nut cereal curry dip candy broth snack tortilla beef pork""",
     "produce": """apple banana orange tomato carrot onion lemon strawberry pumpkin corn potato broccoli cucumber lettuce mushroom grape
         cherry pineapple watermelon pear
@@ -72,14 +76,16 @@ _KINDS: dict[str, str] = {
     "drink": "coffee beer wine milk juice tea | beverage liquid water drink cocktail soda smoothie lemonade champagne latte",
     "device": """television laptop camera telephone clock lamp microphone keyboard speaker fan stove refrigerator toaster printer radio
         | monitor screen phone tablet computer light bulb streetlight lantern candle machine robot grill sink oven microwave chandelier
-        sconce device antenna gauge remote mouse drum speedometer headlight flashlight fixture socket switch outlet headphones projector faucet
+        sconce device antenna gauge remote mouse drum speedometer headlight flashlight fixture socket switch outlet headphones projector
+        faucet
         toilet bathtub""",
     "instrument": "guitar piano drum violin trumpet harp saxophone flute | instrument cello accordion keyboard banjo cymbal ukulele bass",
     "picture": """sign statue painting poster map mural calendar
         | sculpture book sticker label card logo emblem drawing photograph picture plaque sketch graffiti billboard advertisement page
-        menu print banner tag symbol icon letter lettering text word font inscription number numeral arrow stripe dot spot line
-        circle rectangle triangle square star heart pattern border outline shape carving figurine patch mark artwork graphic illustration
+        menu print banner tag symbol icon lettering text word font inscription number numeral spot line
+        rectangle square pattern border outline shape carving figurine patch mark artwork graphic illustration
         embroidery decal crest coin stamp cross diamond hexagon oval band swirl""",
+    "mark": "stripe letter star circle heart triangle arrow | dot",
     "toy": "ball doll balloon kite swing skateboard surfboard snowboard puzzle | toy bat frisbee puppet slide block dice card robot teddy",
 }
 

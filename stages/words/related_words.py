@@ -285,6 +285,32 @@ _NEIGHBOURS: dict[str, str] = {
         ball balloon
         speaker radio
         gown dress
+        mouth tooth tongue beak head
+        head eye ear nose horn hair face neck
+        arm hand elbow shoulder
+        leg knee foot paw
+        paw claw foot hand
+        hand finger
+        wing feather
+        tail feather
+        leaf tree bush vine fern flower
+        tree bush
+        ground floor road sidewalk
+        petal flower leaf
+        tree branch trunk
+        rock mountain cliff
+        pole pillar beam
+        brick tile wall floor
+        wall fence
+        circle dot heart
+        glass cup bottle jar vase bowl
+        shelf bookshelf cabinet
+        countertop table desk
+        cloud sky
+        sauce soup
+        seat saddle
+        tray plate
+        collar scarf
     """,
 }
 # Words of two scales, or of a scale and something else, may both be true; those of one scale may not.

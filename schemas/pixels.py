@@ -3,9 +3,11 @@
 Knows no corpus, no limit and no bad file: whoever opens the file handles what Pillow raises.
 """
 
+import importlib.util
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,21 @@ _UPRIGHT = {
 # Of few bits Pillow scales the pixels, of 16 it drops the lower eight; what it says of the transparent colour it leaves alone.
 _SCALED = {"L;2": 85, "L;4": 17}
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+@lru_cache(maxsize=1)
+def has_heif_reader() -> bool:
+    """Whether HEIC and HEIF can be read: the extra `heic` is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+@lru_cache(maxsize=1)
+def register_readers() -> None:
+    """Let Pillow open HEIC where its reader is installed. For all who open images."""
+    if has_heif_reader():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 @dataclass(frozen=True)
@@ -98,7 +115,7 @@ def pixel_version(image: ImageFile.ImageFile) -> int:
 def is_plain(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether a reader that knows no EXIF, profile, transparency or depth sees what `shown` shows: Pillow's convert("RGB") alone."""
     stored = _stored(image)
-    if stored.is_deep or stored.mode in _WITH_ALPHA or stored.transparency is not None:
+    if stored.is_deep or stored.mode in _WITH_ALPHA or stored.transparency is not None or image.format == "HEIF":
         return False
     return orientation(image, data) == 1 and not changes_colours(stored.colour_mode, stored.profile)
 

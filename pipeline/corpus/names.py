@@ -2,7 +2,12 @@
 
 import re
 
-IMAGE_SUFFIXES = frozenset(("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "ppm", "pgm", "pbm"))
+from schemas.pixels import has_heif_reader
+
+_HEIF_SUFFIXES = ("heic", "heif", "hif") if has_heif_reader() else ()
+IMAGE_SUFFIXES = frozenset(
+    ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "ppm", "pgm", "pbm", *_HEIF_SUFFIXES)
+)
 SIDECAR_SUFFIXES = frozenset(("json", "txt"))
 # Pictures, raw photographs and drawings that no reader here opens.
 UNREAD_SUFFIXES = frozenset(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
-from schemas.pixels import BAD_FILE, orientation, pixel_version, shown
+from schemas.pixels import BAD_FILE, orientation, pixel_version, register_readers, shown
 
 MAX_FILE_BYTES = 256 * 2**20
 # EPS, PDF, WMF and the like are left out: their readers start other programs or draw text.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "HEIF", "PPM")
 # These readers compare with Pillow's global once more while they decode, and would warn where ours says no.
 _CHECKED_BY_PILLOW = ("TIFF", "GIF")
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -94,6 +94,7 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile | Problem:
 def _first_reader(data: bytes) -> ImageFile.ImageFile | None:
     """As Image.open, without its size check, which warns or raises by a global; ours is per corpus."""
     Image.init()
+    register_readers()
     refused: Exception | None = None
     for name in _FORMATS:
         if name not in Image.OPEN:

@@ -110,22 +110,9 @@ def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir:
     """
     files = read_source(stage, params, workdir)
     folder = f"{place_of(stage, params)}/{digest(files)}"
-    shards = _by_shard(units)
     crowds_path = f"{folder}/crowds-{digest([unit.id for unit in units])}.json"
-    marks, crowds, rows = _known_marks(workdir, crowds_path), None, None
-    if marks is None:
-        rows = _load(stage, params, files, workdir)
-        crowds = find_crowds(params.matched_by, shards, rows.hashes, workdir, f"{place_of(stage, params)}/names")
-        marks = {shard_id: mark for shard_id in shards if (mark := crowds.mark(shard_id))}
-        workdir.write(crowds_path, json.dumps(marks, sort_keys=True).encode())
-    names = {_pointers_name(shard_id, part, marks.get(shard_id)): part for shard_id, part in shards.items()}
-    known = {entry.path.rsplit("/", 1)[-1] for entry in workdir.files(folder)}
-    missing = [name for name in names if name not in known]
-    if missing:
-        rows = rows or _load(stage, params, files, workdir)
-        crowds = crowds or find_crowds(params.matched_by, shards, rows.hashes, workdir, f"{place_of(stage, params)}/names")
-        for name in missing:
-            workdir.write(f"{folder}/{name}", _matched_shard(params, files, rows, crowds, names[name], workdir))
+    shards = _by_shard(units)
+    names = _pointers(stage, params, files, shards, workdir, crowds_path)
     summary_path = f"{folder}/summary-{digest(sorted(names))}.json"
     if not workdir.exists(summary_path):
         summary = _summarise(stage, params, files, [f"{folder}/{name}" for name in names], workdir, f"{folder}/unmatched.parquet")
@@ -150,6 +137,31 @@ def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir:
             + [f"{place_of(stage, params)}/names/{names_file(shard_id, part)}" for shard_id, part in shards.items()]
         ),
     )
+
+
+def _pointers(
+    stage: str, params: GivenParams, files: Sequence[str], shards: Mapping[str, list[Unit]], workdir: Storage, crowds_path: str
+) -> dict[str, list[Unit]]:
+    """The name of each shard's table of pointers, with its units; what is missing of them is written."""
+    folder = crowds_path.rpartition("/")[0]
+    rows: _Rows | None = None
+    crowds: Crowds | None = None
+
+    def loaded() -> tuple[_Rows, Crowds]:
+        nonlocal rows, crowds
+        rows = rows or _load(stage, params, files, workdir)
+        crowds = crowds or find_crowds(params.matched_by, shards, rows.hashes, workdir, f"{place_of(stage, params)}/names")
+        return rows, crowds
+
+    marks = _known_marks(workdir, crowds_path)
+    if marks is None:
+        marks = {shard_id: mark for shard_id in shards if (mark := loaded()[1].mark(shard_id))}
+        workdir.write(crowds_path, json.dumps(marks, sort_keys=True).encode())
+    names = {_pointers_name(shard_id, part, marks.get(shard_id)): part for shard_id, part in shards.items()}
+    known = {entry.path.rsplit("/", 1)[-1] for entry in workdir.files(folder)}
+    for name in names.keys() - known:
+        workdir.write(f"{folder}/{name}", _matched_shard(params, files, *loaded(), names[name], workdir))
+    return names
 
 
 def _by_shard(units: Sequence[Unit]) -> dict[str, list[Unit]]:

@@ -22,7 +22,7 @@ _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string
 _OWNER = "fgdata"
 _EXTENSIONS: Mapping[str, str] = {
     "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "JPEG2000": "jp2",
-    "AVIF": "avif", "PPM": "ppm",
+    "AVIF": "avif", "HEIF": "heic", "PPM": "ppm",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image, ImageFile
 
-from schemas.pixels import BAD_FILE, is_plain, shown
+from schemas.pixels import BAD_FILE, is_plain, register_readers, shown
 
 _JPEG_QUALITY = 95
 
@@ -15,6 +15,7 @@ def upright(content: bytes, suffix: str) -> tuple[bytes, str] | None:
     It would where the image is stored turned or mirrored, has a profile that is not sRGB, is transparent or deeper than 8 bits.
     A JPEG is encoded anew at quality 95 without chroma subsampling, any other format as PNG; both RGB, upright, without EXIF.
     """
+    register_readers()
     try:
         with Image.open(io.BytesIO(content)) as image:
             assert isinstance(image, ImageFile.ImageFile), "what is opened is a file"

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageFile
 
 from schemas.dataset import ExportRecord, ExportRegion
-from schemas.pixels import BAD_FILE, shown
+from schemas.pixels import BAD_FILE, register_readers, shown
 from schemas.rows import EditType, Negative
 from stages.train.config import StageTraining
 from stages.train.data.batch import Sample, SampleRegion
@@ -62,6 +62,7 @@ class SampleMaker:
 
     def pixels(self, content: bytes, budget: int | None = None) -> torch.Tensor | None:
         """The upright image (3, H, W) of uint8, a square or of whole patches; None where Pillow cannot read it."""
+        register_readers()
         try:
             with Image.open(io.BytesIO(content)) as image:
                 assert isinstance(image, ImageFile.ImageFile), "what is opened is a file"

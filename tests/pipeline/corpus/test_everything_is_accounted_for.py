@@ -23,7 +23,7 @@ NAMES = st.one_of(
         ]),
     st.binary(min_size=1, max_size=6).map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"-")),
 )  # fmt: skip
-SUFFIXES = st.sampled_from([b".png", b".PNG", b".jpg", b".txt", b".json", b".tar.gz", b".heic", b".md", b".jpg_large", b"", b".tif"])
+SUFFIXES = st.sampled_from([b".png", b".PNG", b".jpg", b".txt", b".json", b".tar.gz", b".cr2", b".md", b".jpg_large", b"", b".tif"])
 CONTENTS = st.one_of(
     st.integers(0, 5).map(png),
     st.integers(0, 5).map(lambda number: png(number)[:40]),
@@ -116,7 +116,7 @@ def test_a_tar_is_images_sidecars_and_what_is_left_out(
     files: dict[bytes, bytes], links: dict[bytes, bytes], end: str, beside: dict[bytes, bytes]
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
-        others = {path: data for path, data in beside.items() if _usable(path) and path.endswith((b".md", b".tar.gz", b".heic"))}
+        others = {path: data for path, data in beside.items() if _usable(path) and path.endswith((b".md", b".tar.gz", b".cr2"))}
         tars = {
             b"good.tar": _tar({b"ok.png": png(7)}, {}, "well"),
             b"odd.tar": _tar({k: v for k, v in files.items() if _usable(k)}, links, end),

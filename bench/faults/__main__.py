@@ -12,12 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.faults import kills, poison
+from bench.faults import disk, kills, poison, remote, servers
 from bench.faults.table import Fault, Tally, markdown
 from bench.measure import write_report
 
 # One line a file; each has a table FAULTS.
-FAULTS: tuple[Fault, ...] = (*kills.FAULTS, *poison.FAULTS)
+FAULTS: tuple[Fault, ...] = (*kills.FAULTS, *poison.FAULTS, *servers.FAULTS, *disk.FAULTS, *remote.FAULTS)
 
 
 def main() -> int:

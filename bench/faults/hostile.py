@@ -169,10 +169,11 @@ class HostileServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, chooses: Callable[[str], Hostility | None], *, looks_bad: bool = False) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, chooses: Callable[[str], Hostility | None], *, looks_bad: bool = False, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.chooses, self.looks_bad = chooses, looks_bad
         self.num_asked = 0
+        self.pause_s = 0.0
 
     @property
     def url(self) -> str:
@@ -212,6 +213,7 @@ class _Handler(socketserver.StreamRequestHandler):
         self.server.num_asked += 1
         question = question_of(asked)
         good = json.dumps(_completion(asked, question)).encode()
+        time.sleep(self.server.pause_s)
         self._send(good, self.server.chooses(question))
 
     def _send(self, good: bytes, hostility: Hostility | None) -> None:

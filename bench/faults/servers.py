@@ -1,0 +1,141 @@
+"""Servers that answer badly, once or always, and servers that go away: one bad answer is one question's, a server's absence nobody's."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from bench.faults.hostile import HOSTILITIES, HostileServer, Hostility
+from bench.faults.job import Driver, committed, compare, dataset, write_job
+from bench.faults.table import Fault, Tally
+from schemas.rows import PASSING
+
+_KEYS = 90
+_AWAY_S = 12.0
+_CAPTION, _REGION = "Describe the image.", "Describe the "
+
+
+def _job(folder: Path, url: str) -> Path:
+    spec = {"kind": "openai", "model": "m", "base_url": url, "timeout_s": 2, "max_retries": 1}
+    engines = {"captioner": spec, "detector": {"kind": "rehearsal-detector"}}
+    return write_job(folder, keys=_KEYS, unit_size=4, engines=engines)
+
+
+def _ran(config: Path, *command: str) -> str:
+    code, said = Driver(*(command or ("run",)), config).ended()
+    assert code == 0, f"exit {code}: {said[-300:]}"
+    return said
+
+
+def _reference(scratch: Path) -> dict[str, bytes]:
+    with HostileServer(lambda _: None).running() as server:
+        config = _job(scratch / "undisturbed", server.url)
+        _ran(config)
+    return dataset(config)
+
+
+class _Victims:
+    """Gives each kind of hostility a question of its own, as they come; `times` is how often it strikes it."""
+
+    def __init__(self, kinds: list[Hostility], times: float) -> None:
+        self._kinds, self._times, self._lock = kinds, times, threading.Lock()
+        self.chosen: dict[str, Hostility] = {}
+        self._left: dict[str, float] = {}
+        self._num_seen = 0
+
+    def __call__(self, question: str) -> Hostility | None:
+        with self._lock:
+            self._num_seen += 1
+            is_new = question not in self._left and self._kinds and question.startswith(_CAPTION)
+            if is_new and self._num_seen > 2 and self._num_seen % 2:  # the first two are the trial's; every other image stays well
+                self.chosen[question] = self._kinds.pop()
+                self._left[question] = self._times
+            if self._left.get(question, 0) <= 0:
+                return None
+            self._left[question] -= 1
+            return self.chosen[question]
+
+
+def _once(scratch: Path, times: int) -> Tally:
+    """Each kind strikes one question once: the data set is that of an undisturbed run."""
+    tally, reference = Tally(), _reference(scratch)
+    kinds = [one for one in HOSTILITIES if one.kind in PASSING][:times]
+    victims = _Victims(list(kinds), times=1)
+    with HostileServer(victims).running() as server:
+        config = _job(scratch / "run", server.url)
+        _ran(config)
+        tally.injected = len(victims.chosen)
+        compare(tally, config, reference, _KEYS)
+    if tally.injected != len(kinds):
+        tally.wrong = f"{tally.injected} of {len(kinds)} kinds met a question"
+    tally.message = "nothing: the question is asked again"
+    return tally
+
+
+def _always(scratch: Path, times: int) -> Tally:
+    """Each kind strikes one question for ever: its image alone fails, with that kind; once the server is mended, `retry` makes all good."""
+    tally, reference = Tally(), _reference(scratch)
+    kinds = [one for one in HOSTILITIES if one.kind is not None][:times]
+    victims = _Victims(list(kinds), times=float("inf"))
+    with HostileServer(victims).running() as server:
+        config = _job(scratch / "run", server.url)
+        _ran(config)
+        tally.injected = len(victims.chosen)
+        expected = sorted(str(one.kind) for one in victims.chosen.values())
+        if _reasons(config) != expected:
+            tally.wrong = f"images failed as {_reasons(config)}, expected {expected}"
+        server.chooses = lambda _: None
+        _ran(config, "retry")
+        _ran(config)
+        tally.message = f"{len(expected)} of {_KEYS} images failed, each as its kind; after `fgdata retry` none"
+        compare(tally, config, reference, _KEYS)
+    return tally
+
+
+def _reasons(config: Path) -> list[str]:
+    """Of the captions that failed, why."""
+    found: list[str] = []
+    for path in committed(config):
+        if path.startswith("caption/"):
+            table = pq.read_table(config.parent / "work" / path, columns=["status", "reason"])
+            found += [row["reason"] for row in table.to_pylist() if row["status"] != "ok"]
+    return sorted(found)
+
+
+def _away(scratch: Path, times: int) -> Tally:
+    """The server ends in the middle of the run and is back after a while: the run waits, nothing fails."""
+    tally, reference = Tally(), _reference(scratch)
+    for number in range(times):
+        first = HostileServer(lambda _: None)
+        first.pause_s = 0.3
+        port = int(first.server_address[1])
+        with first.running():
+            config = _job(scratch / f"run{number}", first.url)
+            driver = Driver("run", config)
+            _wait_for(lambda first=first, number=number: first.num_asked > 6 + 5 * number)
+        time.sleep(_AWAY_S)
+        with HostileServer(lambda _: None, port=port).running():
+            code, said = driver.ended()
+        tally.injected += 1
+        tally.message = next((line for line in said.splitlines() if "away" in line), "")
+        if code or _reasons(config):
+            tally.wrong = f"exit {code}: {said[-200:]}; failed: {_reasons(config)}"
+        compare(tally, config, reference, _KEYS)
+    return tally
+
+
+def _wait_for(is_so: Callable[[], Any]) -> None:
+    until = time.monotonic() + 300
+    while not is_so():
+        assert time.monotonic() < until, "the run asked no question"
+        time.sleep(0.05)
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("an engine server answers badly, each kind once", _once, len(HOSTILITIES), 8),
+    Fault("an engine server answers badly, each kind always", _always, len(HOSTILITIES), 0),
+    Fault("an engine server is away for 12 s", _away, 5, 1),
+)

@@ -1,6 +1,7 @@
 """S3 that fails: a small proxy on loopback before a moto server answers 5 % with errors, cuts bodies, or dawdles."""
 
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -112,6 +113,7 @@ def _store(kind: str) -> Iterator[_Proxy]:
     """A bucket `faults` behind the proxy; processes started meanwhile inherit its address and keys."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # one line a request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     settings = {

@@ -106,6 +106,7 @@ class ShardStats(Record):
     coco: list[FileDigest] = Field(default_factory=list, description="The shard's COCO files; empty where none were asked for.")
     finehard: FileDigest | None = Field(None, description="The shard's FineHARD records; null where none were asked for.")
     finehard_records: int = Field(0, description="Fewer than `images` where an image has no caption or no usable region.")
+    finehard_flagged: int = Field(0, description="Regions in them that have ten negatives, which alone its trainer reads.")
 
 
 class EngineDescription(Record):

@@ -190,6 +190,7 @@ class _Writer:
         written = finehard_record(record, f_path)
         if written.caption and written.bbox_info:
             self.files.finehard.add(finehard_json(written))
+            self.tally.num_flagged += sum(box.flag_short_neg for box in written.bbox_info)
             self.sink.put(f"finehard/{f_path}", pixels)
 
 

@@ -1,5 +1,6 @@
 """What plan, run and status say: to a person and, as JSON, to machines. Prints nothing."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from pipeline.api import ASKED_REASONS, Job, Outcome
 from pipeline.ledger.state import State
 from pipeline.ledger.status import Loss, count_statuses
 from pipeline.ledger.why import StagePlan, plan_of
+from pipeline.run.dataset import Written
+from stages.dataset.smallness import insufficient, too_small
 
 Said = tuple[dict[str, Any], str]
 
@@ -54,6 +57,11 @@ def _outcome_json(outcome: Outcome, next_command: str) -> dict[str, Any]:
         "exported": dataset and dataset.images,
         "regions": dataset and dataset.regions,
         "negatives": dataset and dataset.negatives,
+        "proposed": dataset and dataset.proposed,
+        "rejects": dataset and dict(dataset.rejects),
+        "audit": dataset and sorted(dataset.verdicts),
+        "too_small": dataset and too_small(dataset.negatives, dataset.rejects, dataset.verdicts),
+        "finehard_flagged": dataset and dataset.finehard_flagged,
         "failed": {stage: {reason: loss.as_json() for reason, loss in lost.items()} for stage, lost in _failed(outcome).items()},
         "num_failed": outcome.num_failed,
         "left_out": outcome.account.counts(),
@@ -63,10 +71,11 @@ def _outcome_json(outcome: Outcome, next_command: str) -> dict[str, Any]:
         "next": next_command,
     }
     if dataset is None:
-        content |= {f"{name}_why": _NO_DATASET for name in ("dataset", "exported", "regions", "negatives")}
+        content |= {f"{name}_why": _NO_DATASET for name in _OF_DATASET}
     return content
 
 
+_OF_DATASET = ("dataset", "exported", "regions", "negatives", "proposed", "rejects", "audit", "too_small", "finehard_flagged")
 _NO_DATASET = "no stage of this run writes a data set, or not all of its shards are written"
 
 
@@ -104,9 +113,22 @@ def outcome_text(outcome: Outcome) -> str:
     if outcome.dataset is not None:
         held = outcome.dataset
         lines.append(f"data set: {held.place}: {held.images} images, {held.regions} regions, {held.negatives} negatives")
+        lines += _negatives_lines(held)
     if outcome.run_id is not None:
         lines.append(f"done in {outcome.seconds:.0f} s; {outcome.num_failed} failed rows; Ray's logs: {outcome.logs}")
     return "\n".join(lines)
+
+
+def _negatives_lines(held: Written) -> list[str]:
+    """What was released of what, why not the others, and what that means where it is little."""
+    lines = []
+    if held.proposed:
+        others = ", ".join(f"{reason} {count}" for reason, count in Counter(held.rejects).most_common(6))
+        lines.append(f"negatives: {held.negatives} of {held.proposed} candidates released; the others: {others or 'none'}")
+    if held.finehard_flagged is not None:
+        lines.append(f"FineHARD: {held.finehard_flagged} of {held.regions} regions are flagged: they have ten negatives")
+    notes = (too_small(held.negatives, held.rejects, held.verdicts), insufficient(held.verdicts))
+    return lines + [f"note: {note}" for note in notes if note]
 
 
 def _stale_lines(stale: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """Writes what describes the whole data set (manifest and card) once all of its shards are written. Knows a stage by its scope."""
 
 import importlib.metadata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
@@ -44,6 +45,10 @@ class Written:
     images: int
     regions: int
     negatives: int
+    proposed: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    verdicts: frozenset[str] = frozenset()
+    finehard_flagged: int | None = None
 
 
 def written(config: Config, state: State) -> Written | None:
@@ -53,8 +58,19 @@ def written(config: Config, state: State) -> Written | None:
         shards = _statistics(Storage(str(config.export_to)), [item for item, table in tables if table is not None])
         found = [stats for stats in shards if stats is not None]
         if tables and len(found) == len(tables):
-            totals = (sum(stats.images for stats in found), sum(stats.regions for stats in found), sum(stats.negatives for stats in found))
-            return Written(str(config.export_to), *totals)
+            rejects: Counter[str] = Counter()
+            for stats in found:
+                rejects.update(stats.negatives_rejected)
+            return Written(
+                str(config.export_to),
+                sum(stats.images for stats in found),
+                sum(stats.regions for stats in found),
+                sum(stats.negatives for stats in found),
+                sum(stats.negatives_proposed for stats in found),
+                rejects,
+                frozenset(audit.verdict for stats in found for audit in stats.audits),
+                sum(stats.finehard_flagged for stats in found) if any(stats.finehard for stats in found) else None,
+            )
     return None
 
 

@@ -117,7 +117,9 @@ def _entry(shard: ShardStats) -> ShardEntry:
 
 def _card(data: DataSet, manifest: Manifest) -> str:
     rehearsal = [REHEARSAL] if manifest.rehearsal else []
-    finehard = [FINEHARD] if any(shard.finehard for shard in manifest.shards) else []
+    flagged = sum(shard.finehard_flagged for shard in data.shards)
+    has_finehard = any(shard.finehard for shard in manifest.shards)
+    finehard = [FINEHARD.format(flagged=flagged, regions=manifest.totals.regions)] if has_finehard else []
     parts = [
         _front_matter(data, manifest),
         "# Fine-grained image-text data set",

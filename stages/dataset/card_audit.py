@@ -5,19 +5,25 @@ from collections.abc import Sequence
 
 from schemas.dataset import AuditSummary, ShardStats
 from schemas.rows import BlindFigures
-from stages.dataset.card_text import AUDIT, AUDIT_FAILED, AUDIT_INSUFFICIENT, NO_AUDIT, UNVERIFIED
+from stages.dataset.card_text import AUDIT, AUDIT_FAILED, AUDIT_INSUFFICIENT, NO_AUDIT, SMALL, UNBALANCED, UNVERIFIED
+from stages.dataset.smallness import BALANCING, too_small
 
 
 def negatives_part(shards: Sequence[ShardStats]) -> list[str]:
     """Tables of the negatives by type, source, level and verdict, and of what was not exported."""
     totals = {name: summed(shards, f"negatives_by_{name}") for name in ("type", "source", "level", "verdict")}
     if not totals["type"]:
-        return ["There are no negatives."]
+        small = too_small(0, summed(shards, "negatives_rejected"), ())
+        return ["There are no negatives.", *([SMALL.format(why=small)] if small else [])]
     tables = [counted(f"negatives by {name}", total) for name, total in totals.items()]
     proposed, rejected = sum(shard.negatives_proposed for shard in shards), summed(shards, "negatives_rejected")
     if rejected:
         left = f"{sum(totals['type'].values()):,} of {proposed:,} candidates were released; the others were refused:"
         tables += [left, counted("refused, by reason", rejected)]
+    verdicts = {audit.verdict for shard in shards for audit in shard.audits}
+    small = too_small(sum(totals["type"].values()), rejected, verdicts)
+    tables += [SMALL.format(why=small)] if small else []
+    tables += [UNBALANCED] if verdicts and not any(rejected[reason] for reason in BALANCING) else []
     return [*tables, *([UNVERIFIED] if totals["verdict"]["unverified"] else [])]
 
 

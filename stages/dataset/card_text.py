@@ -34,6 +34,11 @@ positive without the image."""
 AUDIT_INSUFFICIENT = """Where the verdict is insufficient there are too few items, or (of long captions) no head nouns, to say that
 nothing leaks."""
 
+SMALL = """**This set is small**: {why}."""
+
+UNBALANCED = """**The negatives are not balanced**: whatever the verdicts allow is released, and none was dropped for being commoner among
+negatives than among positives. A model can learn to tell them from the texts alone."""
+
 LAYOUT = """## Files
 
 - `NNNNN.tar`: WebDataset; for each image its source bytes, untouched, `<key>.json` and, where a text was asked for, `<key>.txt`.
@@ -75,7 +80,7 @@ expressions = regions.regions.str["short"]
 FINEHARD = """## FineHARD records
 
 `finehard/NNNNN.json` holds the records that FG-CLIP's published trainer reads: give it `finehard` both as data path and as image
-folder. Images without a caption or without a usable region are absent there. Loose images that their source stores turned by EXIF
-are encoded anew, upright, since that trainer ignores EXIF; all others are the source's bytes. A region is flagged only where it
-has ten negatives. The trainer fails on a batch in which fewer than two regions are flagged among the first four of their images:
-take a batch size that makes this impossible."""
+folder. Images without a caption or without a usable region are absent there. Loose images that their source stores turned by EXIF are
+encoded anew, upright, since that trainer ignores EXIF; all others are the source's bytes. A region is flagged only where it has ten
+negatives: {flagged:,} of {regions:,} are. The trainer fails on a batch in which fewer than two regions are flagged among the first
+four of their images: take a batch size that makes this impossible."""

@@ -21,6 +21,7 @@ class Tally:
     rejects: Counter[str] = field(default_factory=Counter)
     num_proposed: int = 0
     num_caption: int = 0
+    num_flagged: int = 0
     audits: dict[BlindFigures, None] = field(default_factory=dict)
     captions: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
@@ -93,6 +94,7 @@ class Tally:
             parquet=parquet,
             finehard=finehard,
             finehard_records=finehard_records,
+            finehard_flagged=self.num_flagged,
         )
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.report.blocks import Bars, Block, Fact, Facts, Grid, Panel, Whole, mean, share
 from pipeline.report.run_tables import child, children, column_values, explode
+from stages.dataset.smallness import too_small
 from stages.negatives.candidates import HOLDING, PROPOSING, holders
 
 STAGES = {"hard_negative": "written, computed", "mine": "mined", "exchange": "exchanged", "verify": "judged", "balance": "released"}
@@ -41,6 +42,14 @@ class _Counted:
         return found
 
 
+_ALSO_WANTED: Mapping[str, Sequence[str]] = {
+    "verify": ("facts.type", "facts.verdict"),
+    "mine": ("rejects",),
+    "exchange": ("rejects",),
+    "balance": ("audits.verdict",),
+}
+
+
 class NegativesPanel:
     """Counts each stage's candidates apart, so that what one stage hands on and the next refuses can be compared."""
 
@@ -54,7 +63,7 @@ class NegativesPanel:
             "regions.negatives.verdict",
             "regions.num_proposed",
             "regions.rejects",
-            *{"verify": ("facts.type", "facts.verdict"), "mine": ("rejects",), "exchange": ("rejects",)}.get(stage, ()),
+            *_ALSO_WANTED.get(stage, ()),
         )
         for stage in STAGES
     }
@@ -63,6 +72,7 @@ class NegativesPanel:
         self._stages: dict[str, _Counted] = {}
         self._facts: Counter[tuple[str, str]] = Counter()
         self._num_facts = 0
+        self._verdicts: set[str] = set()
         self._ungrouped: dict[str, Counter[str]] = {}
 
     def add(self, stage: str, table: pa.Table) -> None:
@@ -79,6 +89,9 @@ class NegativesPanel:
             counted.rejects.update(dict(refused or ()))
         self._add_negatives(counted, texts)
         self._add_facts(table)
+        audits = explode(table, "audits")
+        said = child(audits, "verdict")
+        self._verdicts |= set(said.to_pylist() if said is not None else ())
         for rejects in column_values(table, "rejects"):
             self._ungrouped.setdefault(stage, Counter()).update(dict(rejects or ()))
 
@@ -135,6 +148,8 @@ class NegativesPanel:
             Fact("texts with negatives", final.num_texts - final.per_text[0], f"{final.num_caption_texts} of the texts are long captions"),
         ]
         facts = [fact for fact in found if fact is not None]
+        if last == "balance" and (small := too_small(final.num, final.rejects, self._verdicts)):
+            facts.append(Fact("too small to balance", None, small))
         if "verify" in self._stages:
             checked = self._stages["verify"]
             facts.append(Fact("judged false, clearly", share(checked.by(3)["false"], checked.num), "of all candidates", "share"))

@@ -102,7 +102,9 @@ def picture(one: ExportRecord) -> bytes:
     return encoded(image)
 
 
-def write_dataset(folder: Path, shards: Sequence[Sequence[ExportRecord]], pictures: dict[str, bytes] | None = None) -> Path:
+def write_dataset(
+    folder: Path, shards: Sequence[Sequence[ExportRecord]], pictures: dict[str, bytes] | None = None, suffix: str = "png"
+) -> Path:
     """An exported data set of these records: tars, Parquet files and the manifest. `pictures` replaces an image's bytes by key."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
@@ -110,7 +112,7 @@ def write_dataset(folder: Path, shards: Sequence[Sequence[ExportRecord]], pictur
         name = shard_name(number)
         with ShardFiles(folder) as files:
             for one in records:
-                files.add(one, (pictures or {}).get(one.key) or picture(one), "png")
+                files.add(one, (pictures or {}).get(one.key) or picture(one), suffix)
         files.tar.path.rename(folder / f"{name}.tar")
         files.parquet.path.rename(folder / f"{name}.parquet")
         files.finehard.file.path.unlink()

@@ -139,7 +139,8 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
 def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Pixels of the samples as one tensor; as patches with their grids where a patch's side is given."""
     if patch_size is None:
-        return torch.stack([sample.pixels_CHW for sample in samples]), None
+        # Stacked as Pillow lays pixels out, channels last: nothing is turned around in the reader.
+        return torch.stack([sample.pixels_CHW.permute(1, 2, 0) for sample in samples]).permute(0, 3, 1, 2), None
     cut = [_patches(sample.pixels_CHW, patch_size) for sample in samples]
     pixels_BTP = torch.zeros((len(cut), max(len(one) for one in cut), cut[0].shape[1]), dtype=torch.uint8)
     for number, one in enumerate(cut):

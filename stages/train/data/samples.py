@@ -70,7 +70,7 @@ class SampleMaker:
             resized = upright.resize(self._size(*upright.size, budget or self.own_budget), Image.Resampling(self.resample))
         except _UNREADABLE:
             return None
-        return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1)  # a view: Pillow's order, which is what a batch keeps
 
     def _size(self, width: int, height: int, budget: int) -> tuple[int, int]:
         if self.patch_size is None:

@@ -2,7 +2,9 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from schemas.dataset import ExportRecord
 from stages.train.config import StageTraining, TrainError
 from stages.train.data.batch import Batch, Sample, collate
 from stages.train.data.order import Place, Reader, batches_per_epoch, epoch_order, epoch_seam, with_groups_together
@@ -17,6 +20,9 @@ from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.data.texts import TextPacker
 
+_Found = tuple[bytes, ExportRecord] | None
+_Call = tuple[_Found, int, int | None]  # what was read, epoch, patches
+_DECODING_THREADS = 2
 _AHEAD = 2  # batches that each worker makes before they are asked for
 
 
@@ -103,15 +109,43 @@ class _Stream(IterableDataset[Batch]):
         while True:
             places = reader_order(source.dataset, source.params, reader, epoch)[first * size :]
             seam = epoch_seam(source.dataset.shard_sizes, source.params.seed, epoch)
+            read = source.dataset.read_what_is_left(places, seam)
+            calls = self._calls(read, epoch, reader, epoch * per_epoch + first)
             samples: list[Sample] = []
-            for found in source.dataset.read_what_is_left(places, seam):
-                step = num_done * reader.num_workers + reader.worker
-                samples.append(source.maker.sample(*found, epoch, self._budget(step)) if found else source.maker.unreadable(""))
+            for sample in self._made(calls):
+                samples.append(sample)
                 if len(samples) == size:
                     yield collate(samples, source.packer, source.maker.patch_size)
                     samples = []
-                    num_done += 1
             epoch, first = epoch + 1, 0
+
+    def _calls(self, read: Iterable[_Found], epoch: int, reader: Reader, num_done: int) -> Iterator[_Call]:
+        """What is to be made of each image, from this reader's batch `num_done` on."""
+        for turn, found in enumerate(read):
+            batch = num_done + turn // self.source.params.batch_size
+            yield found, epoch, self._budget(batch * reader.num_workers + reader.worker)
+
+    def _made(self, calls: Iterator[_Call]) -> Iterator[Sample]:
+        """A sample for each call, in order. Without workers, threads decode up to a batch ahead: Pillow leaves them the interpreter."""
+        if self.source.params.workers:
+            yield from map(self._sample, calls)
+            return
+        with ThreadPoolExecutor(_DECODING_THREADS) as threads:
+            ahead: deque[Future[Sample]] = deque()
+            try:
+                for call in calls:
+                    ahead.append(threads.submit(self._sample, call))
+                    if len(ahead) > self.source.params.batch_size:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _sample(self, call: _Call) -> Sample:
+        found, epoch, budget = call
+        return self.source.maker.sample(*found, epoch, budget) if found else self.source.maker.unreadable("")
 
     def _budget(self, step: int) -> int | None:
         """Patches of a step's images, the same on all processes."""

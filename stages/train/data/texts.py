@@ -93,7 +93,7 @@ class TextPacker:
         """Token ids of each text, and whether it was cut."""
         if not texts:
             return [], []
-        found = self._tokenizer([self.normal(text) for _, text in texts], **self._settings)["input_ids"]
+        found = self._ids([self.normal(text) for _, text in texts])
         encoded, is_cut = [], []
         for (kind, text), ids in zip(texts, found, strict=True):
             limit = self._limits[kind]
@@ -102,9 +102,15 @@ class TextPacker:
             is_cut.append(is_over)
         return encoded, is_cut
 
-    @property
-    def _settings(self) -> dict[str, Any]:
-        return {"truncation": False, "verbose": False, "return_attention_mask": False}
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        """All tokens of each text. A fast tokenizer is asked for its ids alone, which takes half the time."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            whole: list[list[int]] = self._tokenizer(texts, truncation=False, max_length=None)["input_ids"]
+            return whole
+        backend.no_truncation()
+        backend.no_padding()
+        return [encoding.ids for encoding in backend.encode_batch_fast(texts)]
 
     def _cut(self, text: str, limit: int) -> list[int]:
         ids: list[int] = self._tokenizer([self.normal(text)], truncation=True, max_length=limit)["input_ids"][0]

@@ -11,8 +11,18 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from schemas.rows import CAPTION, CaptionRow, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives, SelectRow
 from schemas.hashed import added
+from schemas.rows import (
+    CAPTION,
+    PASSING,
+    CaptionRow,
+    HardNegativeRow,
+    Negative,
+    RegionCaption,
+    RegionCaptionRow,
+    RegionNegatives,
+    SelectRow,
+)
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, rng, seed_of
 from stages.engines.base import Request
@@ -57,12 +67,16 @@ class Proposals(BaseModel):
 
 @dataclass(frozen=True)
 class _Subject:
-    """A captioned region, what is known of it, and the question about it; None where its expression has nothing to edit."""
+    """A captioned region, what is known of it, and the question about it; None where its expression has nothing to edit.
+
+    `kept`: its negatives of before a retry that is about others; it is not asked about then.
+    """
 
     region: RegionCaption
     positive: str
     known: Known
     request: Request | None
+    kept: RegionNegatives | None = None
 
 
 class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
@@ -98,6 +112,9 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         regions = _select(image).regions
         phrase = regions[region.region].phrase if region.region < len(regions) else ""
         known = known_of([region.short, phrase, region.long or ""], region.attributes, [region.head], self.params.domain)
+        kept = _kept(image, region.region)
+        if kept is not None:
+            return _Subject(region, region.short, known, None, kept)
         prompt = self.context.prompts["hard_negative"]
         slots = slots_of(region.short, region.head, region.attributes, self.params.domain)
         schema = None
@@ -123,12 +140,16 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
             edits = {one.region: [edit for edit in one.negatives if edit.level == 1] for one in regions}
             known = {one.region.region: one.known for one in subjects}
             regions.append(caption_negatives(caption.long, _select(image), edits, known, self.params.max_caption_negatives, draw))
-        usage = total_usage([outcome.usage for outcome in outcomes])
-        if outcomes and all(outcome.error for outcome in outcomes):
-            return HardNegativeRow(key=image.key, status="failed", reason=outcomes[0].error, regions=regions, usage=usage)
+        before = image.before(HardNegativeRow)
+        usage = total_usage([*([before.usage] if before else []), *(outcome.usage for outcome in outcomes)])
+        if before is None and outcomes and all(outcome.error for outcome in outcomes):
+            reason, detail = outcomes[0].error, outcomes[0].detail
+            return HardNegativeRow(key=image.key, status="failed", reason=reason, detail=detail, regions=regions, usage=usage)
         return HardNegativeRow(key=image.key, regions=regions, usage=usage)
 
     def _negatives(self, image: Image, subject: _Subject, outcome: Outcome[list[Proposal]] | None, attempt: int) -> RegionNegatives:
+        if subject.kept is not None:
+            return subject.kept
         region, positive = subject.region, subject.positive
         if outcome is None or outcome.value is None:
             reason = "nothing_to_edit" if outcome is None else outcome.error or "invalid_output"
@@ -146,6 +167,11 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
 
 def _captioned(image: Image) -> list[RegionCaption]:
     return [region for region in image.row(RegionCaptionRow).regions if region.short]
+
+
+def _kept(image: Image, region: int) -> RegionNegatives | None:
+    before = image.before(HardNegativeRow)
+    return next((one for one in before.regions if one.region == region and not PASSING & {*one.rejects}), None) if before else None
 
 
 def _select(image: Image) -> SelectRow:

@@ -22,7 +22,7 @@ from bench.faults.job import ROOT, compare_files, dataset, write_job
 from bench.faults.table import Fault, Tally
 
 _CRASHED = 77
-_KEYS, _UNIT_SIZE = 6, 2
+_KEYS, _UNIT_SIZE = 4, 2
 _OPERATIONS = (
     "write",
     "write_file",

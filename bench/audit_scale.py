@@ -27,7 +27,8 @@ def write_set(path: Path, num_rows: int, with_nouns: bool = False) -> None:
     with path.open("w", encoding="utf-8") as file:
         for number in range(num_rows):
             noun, other = rng.choice(_NOUNS), rng.choice(_NOUNS)
-            words = [rng.choice(_MATERIALS), noun, rng.choice(_PLACES), rng.choice(_COLOURS), other, f"{rng.randrange(10**6):06d}"]
+            words = [rng.choice(_MATERIALS), noun, rng.choice(_PLACES), rng.choice(_COLOURS), other, rng.choice(_PLACES)]
+            words += ["the", rng.choice(_MATERIALS), rng.choice(_NOUNS) if number % 10 else f"n{rng.randrange(10**6)}"]
             colours = rng.sample(_COLOURS, OPTIONS)
             texts = [f"the {colour} {' '.join(words[:3])} the {' '.join(words[3:])}" for colour in colours]
             line = {"positive": texts[0], "negatives": texts[1:], "image": f"{number // 4}"}

@@ -6,13 +6,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.commands.audit_sets import OWN, AuditInputError, read_set
+from pipeline.commands.audit_formats import NOT_VALIDATED
+from pipeline.commands.audit_sets import AuditInputError, LeftOut, read_set
 from schemas.audit import MARGIN, PROBES, AuditReport, ProbeFigures, Probes
-from stages.audit.audit import audit
+from stages.audit.audit import audit_layout
+from stages.audit.layout import NO_CHOICE, REPEATED, SELF_NEGATIVE, lay_out
 from stages.audit.sampling import sampled
 
 EXIT_CODES = {"pass": 0, "fail": 3, "insufficient": 4}
 _WIDTH = 118
+_DROPPED = {
+    SELF_NEGATIVE: "negatives that are their own positive",
+    REPEATED: "negatives that stand in their item twice",
+    NO_CHOICE: "items whose options are all one text",
+    NOT_VALIDATED: "entries that the set's own annotators did not confirm",
+}
 _ADVICE = {
     "length": "make negatives as long as positives: edits of as many words, values of like length",
     "article": "set a/an right before each changed word, in positives too",
@@ -26,24 +34,47 @@ _ADVICE = {
 }
 
 
-def audit_set(path: str, format: str | None, max_items: int) -> tuple[dict[str, Any], str, int]:
+def audit_set(path: str, format: str | None, max_items: int, *, skip_bad: bool = False) -> tuple[dict[str, Any], str, int]:
     """The report as JSON, as a text to read, and the exit code. Of more than `max_items` distinct items a sample is audited.
 
     Raises: AuditInputError.
     """
-    found, every = read_set(path, format)
+    left_out = LeftOut(skip_bad)
+    found, every = read_set(path, format, left_out)
     items, num_entries = sampled(every, max_items)
     if not items:
         raise AuditInputError(f"{path}: no item with a negative in it; nothing can be audited")
-    report = audit(items)
+    is_sample = len(items) < num_entries
+    layout, dropped = lay_out(items)
+    del items  # what is laid out holds all of it
+    report = audit_layout(layout, {**left_out.dropped, **dropped})
     content = {
         "path": path,
         "format": found,
         "entries": num_entries,
-        "is_sample": len(items) < num_entries,
+        "is_sample": is_sample,
+        "skipped": {reason: {"count": num, "places": left_out.bad[reason]} for reason, num in sorted(left_out.num_bad.items())},
         **report.model_dump(mode="json"),
     }
-    return content, _told(path, found, num_entries, len(items) < num_entries, report), EXIT_CODES[report.verdict]
+    told = _told(path, found, num_entries, is_sample, report)
+    lines = [_line_of_dropped(report), *_lines_of_skipped(left_out)]
+    return content, "\n".join([*(line for line in lines if line), told]), EXIT_CODES[report.verdict]
+
+
+def _line_of_dropped(report: AuditReport) -> str:
+    """What was left out of the set as read, and how texts without spaces were."""
+    parts = [f"{num} {_DROPPED.get(why, why)}" for why, num in report.dropped.items()]
+    said = f"Left out: {', '.join(parts)}." if parts else ""
+    num_characters = report.texts_by_tokens.get("characters", 0)
+    how = f"{num_characters} texts without spaces between words were read by characters." if num_characters else ""
+    return f"{said} {how}".strip()
+
+
+def _lines_of_skipped(left_out: LeftOut) -> list[str]:
+    return [
+        f"Skipped {num}: {reason} ({', '.join(left_out.bad[reason][:3])}{', ...' if num > 3 else ''})"
+        for reason, num in sorted(left_out.num_bad.items())
+    ]
 
 
 def _told(path: str, format: str, num_read: int, is_sample: bool, report: AuditReport) -> str:
@@ -67,7 +98,7 @@ def _told(path: str, format: str, num_read: int, is_sample: bool, report: AuditR
     )
     if report.by_type:
         console.print(_type_table(report))
-        if format not in (OWN, "sugarcrepe"):
+        if format in ("fgovd", "jsonl", "cola"):
             console.print("Types that the file does not name are guessed from the words that were exchanged.", markup=False)
     for line in _verdict_lines(report, report.chance):
         console.print(line, markup=False, soft_wrap=True)

@@ -1,58 +1,57 @@
-"""Reads sets of positives and negatives for the audit: our exported data set, FG-OVD, SugarCrepe, any jsonl. Asks no probe."""
+"""Reads sets of positives and negatives for the audit: our exported data set, or files of a foreign format. Asks no probe."""
 
+import csv
+import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
+from pipeline.commands.audit_formats import FOREIGN, ForeignFormat
+from pipeline.corpus.lines import read_lines
 from pipeline.storage import Storage
 from schemas.audit import AuditItem
 from schemas.dataset import Manifest
-from stages.audit.readings import guessed_type, head_noun
+from stages.audit.readings import caption_items
 
-OWN, FORMATS = "fgdata", ("fgdata", "fgovd", "sugarcrepe", "jsonl")
-_SUFFIXES = {"fgovd": (".jsonl", ".json"), "sugarcrepe": (".json",), "jsonl": (".jsonl", ".json", ".ndjson")}
+OWN = "fgdata"
+FORMATS = (OWN, *FOREIGN)
 _COLUMNS = ("key", "sha256", "long", "regions", "negatives")
-LineT = TypeVar("LineT", bound=BaseModel)
+_NAMED_LINES = 20
 
 
 class AuditInputError(ValueError):
     """The set to be audited is not there or not of its format: what, where, what to do."""
 
 
-class _Fgovd(BaseModel):
-    pos_expression: list[str] | str = Field(min_length=1)
-    neg_expression: list[str] = Field(min_length=1)
-    img_path: str | None = None
-    image_id: int | str | None = None
+@dataclass
+class LeftOut:
+    """What is not audited: bad entries by reason, with the places of the first, where they may be skipped; and what a set discards."""
+
+    skips_bad: bool = False
+    bad: dict[str, list[str]] = field(default_factory=dict)
+    num_bad: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, where: str, reason: str, advice: str) -> None:
+        """Count a bad entry.
+
+        Raises: AuditInputError unless bad entries are skipped.
+        """
+        if not self.skips_bad:
+            raise AuditInputError(f"{where}: {reason}; {advice}, or leave such entries out with --skip-bad")
+        self.num_bad[reason] += 1
+        places = self.bad.setdefault(reason, [])
+        if len(places) < _NAMED_LINES:
+            places.append(where)
 
 
-class _SugarCrepe(BaseModel):
-    filename: str | None = None
-    caption: str
-    negative_caption: str
-
-
-class _Line(BaseModel):
-    positive: str
-    negatives: list[str] = Field(min_length=1)
-    image: str | int | None = None
-    noun: str | None = None
-    types: list[str | None] | None = None
-
-
-SHAPES: dict[str, tuple[type[BaseModel], str]] = {
-    "fgovd": (_Fgovd, '{"pos_expression": [str], "neg_expression": [str, ...], "img_path": str}'),
-    "sugarcrepe": (_SugarCrepe, '{"filename": str, "caption": str, "negative_caption": str}'),
-    "jsonl": (_Line, '{"positive": str, "negatives": [str, ...]} and optionally "image", "noun", "types": [str, ...]'),
-}
-
-
-def read_set(path: str, format: str | None) -> tuple[str, Iterator[AuditItem]]:
-    """The format, found or given, and the items in it, read as they are asked for.
+def read_set(path: str, format: str | None, left_out: LeftOut | None = None) -> tuple[str, Iterator[AuditItem]]:
+    """The format, found or given, and the items in it, read as they are asked for. `left_out` is filled meanwhile.
 
     Raises: AuditInputError, also while items are read.
     """
@@ -61,13 +60,18 @@ def read_set(path: str, format: str | None) -> tuple[str, Iterator[AuditItem]]:
     if format is None:
         if not Storage(path).exists("manifest.json"):
             raise AuditInputError(
-                f"{path}: no data set of ours (no manifest.json in it); say what it is: --format fgovd, sugarcrepe or jsonl"
+                f"{path}: no data set of ours (no manifest.json in it); say what it is: --format {', '.join(list(FOREIGN)[:-1])} or "
+                f"{list(FOREIGN)[-1]}"
             )
         format = OWN
-    return format, _own_items(path) if format == OWN else _foreign_items(path, format)
+    return format, _own_items(path) if format == OWN else _foreign_items(path, FOREIGN[format], left_out or LeftOut())
 
 
-def _own_items(path: str) -> Iterator[AuditItem]:
+def own_records(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The records of a data set of ours, these columns of them where they are there.
+
+    Raises: AuditInputError.
+    """
     storage = Storage(path)
     try:
         manifest = Manifest.model_validate_json(storage.read("manifest.json"))
@@ -78,66 +82,97 @@ def _own_items(path: str) -> Iterator[AuditItem]:
     for shard in manifest.shards:
         with storage.open(shard.parquet) as file:
             table = pq.ParquetFile(file)
-            columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
-            for batch in table.iter_batches(batch_size=1024, columns=columns):
-                for record in batch.to_pylist():
-                    yield from _items_of_record(record)
+            found = [name for name in columns if name in table.schema_arrow.names]
+            for batch in table.iter_batches(batch_size=1024, columns=found):
+                yield from batch.to_pylist()
 
 
-def _items_of_record(record: dict[str, Any]) -> Iterator[AuditItem]:
-    """The regions' items, and the long caption's where its negatives were exported."""
-    texts = [(region["short"], region["negatives"], region["head"]) for region in record.get("regions") or []]
-    texts.append((record.get("long"), record.get("negatives"), None))
-    for positive, negatives, noun in texts:
-        if positive and negatives:
-            yield AuditItem(
-                positive=positive,
-                negatives=tuple(negative["text"] for negative in negatives),
-                image=record["sha256"] or record["key"],
-                noun=noun,
-                types=tuple(negative["type"] for negative in negatives),
-            )
+def _own_items(path: str) -> Iterator[AuditItem]:
+    """The regions' items, and the long captions' where their negatives were exported."""
+    for record in own_records(path, _COLUMNS):
+        image = record["sha256"] or record["key"]
+        for region in record.get("regions") or []:
+            if region["short"] and region["negatives"]:
+                texts, types = zip(*((negative["text"], negative["type"]) for negative in region["negatives"]), strict=True)
+                yield AuditItem(positive=region["short"], negatives=texts, image=image, noun=region["head"], types=types)
+        if record.get("long") and record.get("negatives"):
+            edited = [(one["text"], one["edits"][0]["start"] if one["edits"] else 0, one["type"]) for one in record["negatives"]]
+            yield from caption_items(record["long"], edited, image)
 
 
-def _foreign_items(path: str, format: str) -> Iterator[AuditItem]:
-    for name, content in _files(path, _SUFFIXES[format]):
-        for where, entry in _entries(name, content, format):
-            shape, described = SHAPES[format]
-            yield _READERS[format](_validated(shape, entry, where, described), name, where)
+def _foreign_items(path: str, format: ForeignFormat, left_out: LeftOut) -> Iterator[AuditItem]:
+    for name, storage in _files(path, format.suffixes):
+        for where, entry in _entries(storage, name, format, left_out):
+            try:
+                valid = format.shape.model_validate(entry)
+            except ValidationError as error:
+                left_out.refuse(where, _first(error), f"it must be {format.described}")
+                continue
+            for item in format.items(valid, name):
+                if isinstance(item, AuditItem):
+                    yield item
+                else:
+                    left_out.dropped[item] += 1
 
 
-def _files(path: str, suffixes: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """The file, or the files of the folder that have a suffix of the format, with their names."""
+def _files(path: str, suffixes: Sequence[str]) -> Iterator[tuple[str, Storage]]:
+    """The file, or the files of the folder that have a suffix of the format, with where they lie."""
     folder, _, name = path.rstrip("/").rpartition("/")
     parent = Storage(folder or ("/" if path.startswith("/") else "."))
     if not parent.exists(name):
         raise AuditInputError(f"{path}: no such file or folder")
     if any(entry.path == name for entry in parent.files()):
-        yield name, parent.read(name)
+        yield name, parent
         return
     inside = Storage(path)
     found = [entry.path for entry in inside.files() if entry.path.endswith(tuple(suffixes))]
     if not found:
         raise AuditInputError(f"{path}: no file that ends in {' or '.join(suffixes)} in it")
     for entry_name in sorted(found):
-        yield entry_name, inside.read(entry_name)
+        yield entry_name, inside
 
 
-def _entries(name: str, content: bytes, format: str) -> Iterator[tuple[str, Any]]:
+def _entries(storage: Storage, name: str, format: ForeignFormat, left_out: LeftOut) -> Iterator[tuple[str, Any]]:
     """(where, object) for each entry of a file."""
+    if format.holds == "lines":
+        with storage.open(name) as file:
+            yield from _lines(file, name, left_out)
+        return
+    text = _decoded(storage.read(name), name)
+    if format.holds == "csv":
+        rows = csv.DictReader(io.StringIO(text))
+        yield from ((f"{name} line {rows.line_num}", {key: value for key, value in row.items() if value != ""}) for row in rows)
+        return
+    whole = _parsed(text, name)
+    if not isinstance(whole, dict | list):
+        raise AuditInputError(f'{name}: must be an object {{"0": {{...}}, ...}}, not {type(whole).__name__}')
+    yield from ((f"{name} entry {key}", entry) for key, entry in (whole.items() if isinstance(whole, dict) else enumerate(whole)))
+
+
+def _lines(file: Any, name: str, left_out: LeftOut) -> Iterator[tuple[str, Any]]:
+    before = 0
+    for number, line in enumerate(read_lines(file), start=1):
+        where = f"{name} line {number}"
+        try:
+            text = line.removeprefix(b"\xef\xbb\xbf").decode() if number == 1 else line.decode()
+            if text.strip():
+                yield where, json.loads(text)
+        except UnicodeDecodeError as error:
+            place = "" if left_out.skips_bad else f" at byte {before + error.start}"
+            left_out.refuse(name if not left_out.skips_bad else where, f"not UTF-8{place}", "convert it first")
+        except json.JSONDecodeError as error:
+            column = "" if left_out.skips_bad else f" at column {error.colno}"
+            left_out.refuse(where, f"not JSON ({error.msg}{column})", "correct or remove it")
+        except RecursionError:
+            left_out.refuse(where, "nested too deeply to be such a set", "correct or remove it")
+        before += len(line) + 1
+
+
+def _decoded(content: bytes, name: str) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AuditInputError(f"{name}: not UTF-8 at byte {error.start}; convert it first") from error
-    if format == "sugarcrepe":
-        whole = _parsed(text, name)
-        if not isinstance(whole, dict | list):
-            raise AuditInputError(f'{name}: must be an object {{"0": {{...}}, ...}}, not {type(whole).__name__}')
-        yield from ((f"{name} entry {key}", entry) for key, entry in (whole.items() if isinstance(whole, dict) else enumerate(whole)))
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"{name} line {number}", _parsed(line, f"{name} line {number}")
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -149,50 +184,8 @@ def _parsed(text: str, where: str) -> Any:
         raise AuditInputError(f"{where}: nested too deeply to be such a set") from error
 
 
-def _validated(shape: type[LineT], entry: Any, where: str, described: str) -> LineT:
-    try:
-        return shape.model_validate(entry)
-    except ValidationError as error:
-        raise AuditInputError(f"{where}: {_first(error)}; it must be {described}") from error
-
-
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
-
-
-def _from_fgovd(entry: Any, _name: str, _where: str) -> AuditItem:
-    positive = entry.pos_expression if isinstance(entry.pos_expression, str) else entry.pos_expression[0]
-    image = entry.img_path if entry.img_path is not None else entry.image_id
-    return _item(positive, entry.neg_expression, image)
-
-
-def _from_sugarcrepe(entry: Any, name: str, _where: str) -> AuditItem:
-    """Its files are one type each."""
-    return _item(entry.caption, [entry.negative_caption], entry.filename, types=[PurePosixPath(name).stem])
-
-
-def _from_line(entry: Any, _name: str, where: str) -> AuditItem:
-    if entry.types is not None and len(entry.types) != len(entry.negatives):
-        raise AuditInputError(f"{where}: {len(entry.types)} types for {len(entry.negatives)} negatives; give one each, or none")
-    return _item(entry.positive, entry.negatives, entry.image, entry.noun, entry.types)
-
-
-def _item(
-    positive: str, negatives: Sequence[str], image: str | int | None, noun: str | None = None, types: Sequence[str | None] | None = None
-) -> AuditItem:
-    return AuditItem(
-        positive=positive,
-        negatives=tuple(negatives),
-        image=None if image is None else str(image),
-        noun=noun.lower() if noun else head_noun(positive),
-        types=tuple(types) if types else tuple(guessed_type(positive, negative) for negative in negatives),
-    )
-
-
-_READERS: dict[str, Callable[[Any, str, str], AuditItem]] = {
-    "fgovd": _from_fgovd,
-    "sugarcrepe": _from_sugarcrepe,
-    "jsonl": _from_line,
-}
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else str(message)

@@ -3,7 +3,7 @@
 Knows nothing of probes.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -66,18 +66,23 @@ def lay_out(items: Sequence[AuditItem]) -> tuple[Layout, dict[str, int]]:
     An item's options are its distinct texts: a negative that is its positive could only tie with it, and one that stands there twice
     would make it look harder than it is. Items of which no negative is left are left out.
     """
-    merged: dict[tuple[str, tuple[str, ...]], tuple[AuditItem, set[str]]] = {}
+    merged: dict[tuple[str, tuple[str, ...]], AuditItem] = {}
+    images: defaultdict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)  # of items that occur on several
     dropped: Counter[str] = Counter()
     for given in items:
         item = _distinct(given, dropped)
         if item is not None:
-            _, images = merged.setdefault((item.positive, item.negatives), (item, set()))
-            if item.image is not None:
-                images.add(item.image)
+            first = merged.setdefault((item.positive, item.negatives), item)
+            if first is not item:
+                images[(item.positive, item.negatives)].update(one for one in (first.image, item.image) if one is not None)
     order = sorted(merged)
-    return _flat([merged[key][0] for key in order], [tuple(sorted(merged[key][1])) for key in order]), {
-        why: num for why, num in sorted(dropped.items()) if num
-    }
+    flat = [merged[key] for key in order]
+    of_item = [tuple(sorted(images[key])) if key in images else _images(merged[key]) for key in order]
+    return _flat(flat, of_item), {why: num for why, num in sorted(dropped.items()) if num}
+
+
+def _images(item: AuditItem) -> tuple[str, ...]:
+    return () if item.image is None else (item.image,)
 
 
 def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
@@ -99,7 +104,7 @@ def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
 
 def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
     """The items one by one in their order, equal ones too."""
-    return _flat(items, [() if item.image is None else (item.image,) for item in items])
+    return _flat(items, [_images(item) for item in items])
 
 
 def _flat(items: Sequence[AuditItem], images: Sequence[tuple[str, ...]]) -> Layout:

@@ -22,13 +22,14 @@ def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
 
     Counted against other folds' positives for positives too: against its own it would never have such a word.
     """
-    singles = words.singles
-    own = singles[layout.positives]
+    own = words.singles(layout.positives)
+    columns = np.flatnonzero(words.is_single)
     unknown = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
-        known = own[teaching].sum(axis=0) > 0
+        news = np.zeros(len(words.is_single))
+        news[columns] = own[teaching].sum(axis=0) == 0
         here = asked[layout.item_of]
-        unknown[here] = text_scores(singles, (~known).astype(np.float64))[layout.options[here]]
+        unknown[here] = text_scores(words.counts, news)[layout.options[here]]
     return best_of([unknown], layout, folds)
 
 
@@ -38,7 +39,7 @@ def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
     A value is a word, no article, that not all options of the item have, and that is a value on both sides: what only one side says is
     vocabulary's to find, and shares, not counts, keep more words (length) from looking like other words.
     """
-    if words.singles.shape[1] == 0:
+    if not words.is_single.any():
         return np.zeros(len(layout.options))
     own, other, values = _values(words, layout)
     scores = np.zeros(len(layout.options))
@@ -83,16 +84,16 @@ def _values(words: Words, layout: Layout) -> tuple[Any, Any, Any]:
     """(items x words) how much of each word is the positive's alone, the negatives' alone; (options x words) which are values."""
     from scipy.sparse import vstack
 
-    found = [_values_of_run(words.singles, layout, first, last) for first, last in _runs(layout)]
+    found = [_values_of_run(words, layout, first, last) for first, last in _runs(layout)]
     own, other, values = (vstack(parts).tocsr() for parts in zip(*found, strict=True))
     return own, other, values
 
 
-def _values_of_run(singles: Any, layout: Layout, first: int, last: int) -> tuple[Any, Any, Any]:
+def _values_of_run(words: Words, layout: Layout, first: int, last: int) -> tuple[Any, Any, Any]:
     from scipy.sparse import csr_array
 
     options = slice(layout.starts[first], layout.starts[last])
-    rows = singles[layout.options[options]].astype(np.float64)
+    rows = words.singles(layout.options[options])
     item_of, sizes = layout.item_of[options], layout.sizes[first:last]
     firsts = layout.starts[first:last] - layout.starts[first]
     values = rows.copy()

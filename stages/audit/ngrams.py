@@ -6,7 +6,6 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,9 @@ class Words:
     guess: Floats
     names: Mapping[str, int]
 
-    @cached_property
-    def singles(self) -> Any:
-        """The columns of single words; articles are a probe of their own."""
-        return self.counts[:, np.flatnonzero(self.is_single)].tocsr()
+    def singles(self, texts: Ints) -> Any:
+        """Of these texts the columns of single words; articles are a probe of their own."""
+        return self.counts[texts][:, np.flatnonzero(self.is_single)].astype(np.float64).tocsr()
 
 
 def read_words(texts: Sequence[str]) -> Words:
@@ -96,7 +94,17 @@ def _counted(parts: Sequence[tuple[Any, Ints]], column: Ints, keys: Ints, num_si
         indices.append((place % width).astype(np.int32))
         sizes_of_rows.append(np.bincount(place // width, minlength=len(sizes)))
     own = np.concatenate(indices)
-    return csr_array((np.ones(len(own), dtype=np.float32), own, np.cumsum(np.concatenate(sizes_of_rows))), shape=(num_texts, len(column)))
+    return csr_array((np.ones(len(own), dtype=np.int8), own, np.cumsum(np.concatenate(sizes_of_rows))), shape=(num_texts, len(column)))
+
+
+def _column_sums(counts: Any, times: Ints) -> Floats:
+    """How often each n-gram occurs where text i is there `times[i]` times."""
+    sums = np.zeros(counts.shape[1])
+    for first in range(0, counts.shape[0], _TEXTS_AT_ONCE):
+        block = times[first : first + _TEXTS_AT_ONCE]
+        if block.any():
+            sums += counts[first : first + _TEXTS_AT_ONCE].T @ block.astype(np.float64)
+    return sums
 
 
 def text_scores(counts: Any, weights: Floats) -> Floats:
@@ -142,12 +150,12 @@ def fit(words: Words, layout: Layout, pairs: Pairs, teaching: Bools, weight: Flo
         chosen = np.sort(np.random.default_rng(len(chosen)).choice(chosen, _MAX_TEACHERS, replace=False))
     positive, negative = pairs.positive[chosen], pairs.negative[chosen]
     seen = np.bincount(layout.options[np.unique(np.concatenate([positive, negative]))], minlength=words.counts.shape[0])
-    columns = np.flatnonzero(words.counts.T @ seen >= _MIN_COUNT)
+    columns = np.flatnonzero(_column_sums(words.counts, seen) >= _MIN_COUNT)
     if len(positive) < 2 or len(columns) == 0:
         return weights
     # A pair and its mirror have the same loss where there is no intercept: one of them with twice the C is both.
     signs = np.where(np.arange(len(positive)) % 2 == 0, 1.0, -1.0)
-    differences = words.counts[layout.options[positive]] - words.counts[layout.options[negative]]
+    differences = words.counts[layout.options[positive]] - words.counts[layout.options[negative]]  # of int8: -1, 0 and 1
     differences = diags_array(signs) @ differences[:, columns]
     model = LogisticRegression(C=2 * _C, fit_intercept=False, max_iter=1000)
     model.fit(differences.tocsr(), signs, sample_weight=(pairs.weight if weight is None else weight)[chosen])

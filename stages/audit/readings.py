@@ -3,7 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
+from schemas.audit import AuditItem
 from stages.audit.tokens import is_unspaced, tokens_of, unspaced_head
 from stages.words.chunker import chunks
 from stages.words.lexicon import types_of
@@ -29,6 +31,28 @@ def head_noun(text: str) -> str | None:
     return singular(words[-1]) if words else None
 
 
+def caption_items(caption: str, negatives: Sequence[tuple[str, int, str | None]], image: str | None) -> list[AuditItem]:
+    """A long caption's items, one for each head noun that its negatives edit; `negatives`: text, where its edit begins, type.
+
+    The noun of an edit is that of the phrase that holds it, else of the next one: as in a region's item, it says of what the change is.
+    """
+    phrases = [one for left, right in sentences(caption) for one in chunks(caption, left, right)]
+    of_noun: dict[str | None, list[tuple[str, str | None]]] = {}
+    for text, start, kind in negatives:
+        head = next((phrase.head for phrase in phrases if phrase.end > start), phrases[-1].head if phrases else head_noun(caption))
+        of_noun.setdefault(head, []).append((text, kind))
+    return [
+        AuditItem(
+            positive=caption,
+            negatives=tuple(text for text, _ in found),
+            image=image,
+            noun=head,
+            types=tuple(kind for _, kind in found),
+        )
+        for head, found in of_noun.items()
+    ]
+
+
 def guessed_type(positive: str, negative: str) -> str:
     """The type of the words that were exchanged, by the lexicon: swap where the same words stand in another order, else `other`."""
     return guessed_types(positive, [negative])[0]
@@ -48,7 +72,12 @@ def _type_between(own: Sequence[str], other: Sequence[str]) -> str:
     last = 0
     while last < shorter - first and own[-1 - last] == other[-1 - last]:
         last += 1
-    left, right = Counter(own[first : len(own) - last]), Counter(other[first : len(other) - last])
+    return _type_of_change(tuple(own[first : len(own) - last]), tuple(other[first : len(other) - last]))
+
+
+@lru_cache(maxsize=65_536)
+def _type_of_change(own: tuple[str, ...], other: tuple[str, ...]) -> str:
+    left, right = Counter(own), Counter(other)
     if left == right:
         return "swap" if left else OTHER
     for word in [*(left - right), *(right - left)]:

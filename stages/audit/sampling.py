@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 from collections.abc import Iterable
+from itertools import chain
 
 from schemas.audit import AuditItem
 
@@ -12,21 +13,25 @@ def sampled(items: Iterable[AuditItem], max_items: int) -> tuple[list[AuditItem]
 
     Holds no more than the sample in memory. An item that occurs on several images brings all its entries.
     """
-    kept: dict[int, list[AuditItem]] = {}
+    kept: dict[int, list[AuditItem] | AuditItem] = {}
     largest: list[int] = []
     num_entries = 0
     for item in items:
         num_entries += 1
         digest = _digest(item)
-        if digest in kept:
-            kept[digest].append(item)
+        there = kept.get(digest)
+        if there is not None:
+            kept[digest] = [*there, item] if isinstance(there, list) else [there, item]
         elif len(kept) < max_items:
-            kept[digest] = [item]
-            heapq.heappush(largest, -digest)
-        elif digest < -largest[0]:
-            del kept[-heapq.heapreplace(largest, -digest)]
-            kept[digest] = [item]
-    return [item for entries in kept.values() for item in entries], num_entries
+            kept[digest] = item
+        else:
+            if not largest:
+                largest = [-known for known in kept]
+                heapq.heapify(largest)
+            if digest < -largest[0]:
+                del kept[-heapq.heapreplace(largest, -digest)]
+                kept[digest] = item
+    return list(chain.from_iterable(entry if isinstance(entry, list) else (entry,) for entry in kept.values())), num_entries
 
 
 def _digest(item: AuditItem) -> int:

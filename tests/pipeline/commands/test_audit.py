@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline.api import open_job
 from pipeline.cli import app
+from pipeline.commands.audit_sets import LeftOut, read_set
 from pipeline.run.dataset import write_dataset_files
 from schemas.audit import PROBES, AuditItem
 from stages.audit.readings import guessed_type, head_noun
@@ -96,6 +97,65 @@ def test_sugarcrepe_files_are_read_from_a_folder_and_each_is_a_type(tmp_path: Pa
         "replace_att": folder["items"] - one["items"],
         "swap_att": one["items"],
     }
+
+
+def _json(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "content", "expected"),
+    [
+        ("sugarcrepe", "swap.json", [{"filename": "a.jpg", "caption": "a b", "caption2": "a c", "negative_caption": "a d"}],
+         {("a b", ("a d",), "a.jpg", ("swap",)), ("a c", ("a d",), "a.jpg", ("swap",))}),
+        ("valse", "actions.json", {"1": {"caption": "a b", "foil": "a c", "image_file": "a.jpg", "mturk": {"caption": 3, "foil": 0}},
+                                   "2": {"caption": "x", "foil": "y", "image_file": "b.jpg", "mturk": {"caption": 1, "foil": 2}}},
+         {("a b", ("a c",), "a.jpg", ("actions",))}),
+        ("vlchecklist", "colour.json", [["a.jpg", {"POS": ["a b", "x"], "NEG": ["a c", "y"]}]],
+         {("a b", ("a c",), "a.jpg", ("colour",)), ("x", ("y",), "a.jpg", ("colour",))}),
+        ("winoground", "examples.jsonl", {"id": 1, "caption_0": "a b", "caption_1": "b a", "image_0": "0", "image_1": "1", "tag": "Object"},
+         {("a b", ("b a",), "0", ("Object",)), ("b a", ("a b",), "1", ("Object",))}),
+        ("cola", "pairs.json", [["a.jpg", "a b", "b.jpg", "b a"]],
+         {("a b", ("b a",), "a.jpg", ("swap",)), ("b a", ("a b",), "b.jpg", ("swap",))}),
+    ],
+)  # fmt: skip
+def test_public_sets_are_read_as_their_authors_wrote_them(format: str, name: str, content: Any, expected: Any, tmp_path: Path) -> None:
+    left_out = LeftOut()
+    _, items = read_set(str(_json(tmp_path / name, content)), format, left_out)
+    assert {(item.positive, item.negatives, item.image, item.types) for item in items} == expected
+    assert dict(left_out.dropped) == ({"not_validated": 1} if format == "valse" else {})
+
+
+def test_negbench_rows_are_read_from_csv(tmp_path: Path) -> None:
+    (tmp_path / "mcq.csv").write_text(
+        'image_path,correct_answer,caption_0,caption_1,caption_2,correct_answer_template\na.jpg,1,a,"b, c",d,negative\n'
+    )
+    _, items = read_set(str(tmp_path / "mcq.csv"), "negbench")
+    (item,) = items
+    assert (item.positive, item.negatives, item.image, item.types) == ("b, c", ("a", "d"), "a.jpg", ("negative", "negative"))
+
+
+def test_bad_entries_can_be_left_out_and_are_counted_with_their_places(tmp_path: Path) -> None:
+    lines = [json.dumps({"positive": item.positive, "negatives": item.negatives}) for item in reciprocal_blocks()]
+    path = tmp_path / "set.jsonl"
+    path.write_bytes("\n".join([*lines[:5], "{", '{"positive": "a"}', "[1", *lines[5:]]).encode() + b'\n{"positive": "caf\xe9"}\n')
+    assert "set.jsonl line 6: not JSON" in _refused(path, "--format", "jsonl")
+    result = _audit(path, "--format", "jsonl", "--skip-bad", "--json")
+    report = json.loads(result.stdout)
+    assert report["items"] == len(lines)
+    assert report["skipped"]["negatives: Field required"] == {"count": 1, "places": ["set.jsonl line 7"]}
+    assert report["skipped"]["not UTF-8"] == {"count": 1, "places": [f"set.jsonl line {len(lines) + 4}"]}
+    assert sum(reason["count"] for reason in report["skipped"].values()) == 4
+    assert "Skipped 1: not UTF-8" in _audit(path, "--format", "jsonl", "--skip-bad").stdout
+
+
+def test_what_was_dropped_and_how_texts_were_read_is_said(tmp_path: Path) -> None:
+    items = [item.model_copy(update={"negatives": (*item.negatives, item.positive)}) for item in reciprocal_blocks(num_blocks=8)]
+    path = _lines(tmp_path / "set.jsonl", items)
+    report = json.loads(_audit(path, "--format", "jsonl", "--json").stdout)
+    assert (report["tokens"], report["dropped"]) == ("words", {"negative_is_positive": 32})
+    assert "Left out: 32 negatives that are their own positive." in _audit(path, "--format", "jsonl").stdout
 
 
 def test_our_own_exported_data_set_needs_no_format(tmp_path: Path) -> None:

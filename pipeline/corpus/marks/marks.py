@@ -69,7 +69,7 @@ class Marker:
             return row
         first = self._first.setdefault(bytes.fromhex(row.sha256), reference)
         duplicate_of = None if first == reference else first
-        marked = row.model_copy(update={"duplicate_of": duplicate_of})
+        marked = row.model_copy(update={"duplicate_of": duplicate_of}) if duplicate_of else row
         is_filtered = duplicate_of is not None and self.params.duplicates == "filter"
         return filtered(marked, reason="duplicate", detail=marked.detail) if is_filtered else marked
 
@@ -101,6 +101,8 @@ class Marker:
 
 def _unmarked(row: CorpusRow) -> CorpusRow:
     """The row as it was read: whatever is filtered in an index is so by a mark."""
+    if row.status != "filtered" and row.duplicate_of is None:
+        return row
     update: dict[str, object] = {"duplicate_of": None, "near_duplicate_of": None}
     if row.status == "filtered":
         detail = row.detail if row.reason == "duplicate" else None  # others overwrote what had been read

@@ -1,8 +1,8 @@
 """What indexing costs: `python -m bench.corpus_scale --out DIR [--files 30000] [--before REF] [--hashes 1000000] [--repeats 3]`.
 
 DIR/corpus_scale.json: `ratios.index_over_before`, this version's time to index a folder of small files over that of an earlier commit (REF,
-from git's history), taken in turns on the same files, and `index_cpu_over_before`, the same in seconds of the processor, which other work on
-the machine disturbs less; and `near_duplicates`: seconds and peak memory of comparing so many perceptual hashes.
+from git's history), taken in turns on the same files, and `index_cpu_over_before`, the same in seconds of the processor, which other
+work on the machine disturbs less; and `near_duplicates`: seconds and peak memory of comparing so many perceptual hashes.
 """
 
 import argparse

@@ -14,7 +14,7 @@ def cleaned(text: str) -> tuple[str, str | None]:
     if not found:
         return text, None
     kinds = ", ".join(sorted({_named(character) for character in found})[:4])
-    return UNFIT.sub("", text).strip(), f"{len(found)} characters left out: {kinds}"
+    return UNFIT.sub("", text).strip(), f"{len(found)} character{'s' if len(found) > 1 else ''} left out: {kinds}"
 
 
 def unfit_in(content: Any) -> str | None:

@@ -56,13 +56,15 @@ class Room:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
-    def job(self, corpus: str | dict[str, Any] = "corpus", stages: Sequence[str] = tuple(_STAGES), **blocks: Any) -> Path:
+    def job(
+        self, corpus: str | dict[str, Any] = "corpus", stages: Sequence[str] | Mapping[str, Any] = tuple(_STAGES), **blocks: Any
+    ) -> Path:
         """A configuration of rehearsal engines over a corpus; `blocks` replace whole blocks."""
         content = {
             "workdir": "work",
             "corpus": {"path": corpus, "unit_size": 4} if isinstance(corpus, str) else corpus,
             "engines": {"captioner": {"kind": "rehearsal"}, "detector": {"kind": "rehearsal-detector"}, "writer": {"kind": "rehearsal"}},
-            "stages": {name: _STAGES[name] for name in stages},
+            "stages": dict(stages) if isinstance(stages, Mapping) else {name: _STAGES[name] for name in stages},
             "placement": {"schedule": "streaming", "stages": {name: {"cpus": 0.1} for name in stages}},
             **({"export": {"to": "dataset"}} if "export" in stages else {}),
             **blocks,

@@ -10,11 +10,15 @@ from pathlib import Path
 from bench.wild.archives import CASES as ARCHIVES
 from bench.wild.copies import CASES as COPIES
 from bench.wild.doors import CASES as DOORS
+from bench.wild.given_rows import CASES as GIVEN_ROWS
+from bench.wild.pictures import CASES as PICTURES
 from bench.wild.places import CASES as PLACES
 from bench.wild.room import Room
+from bench.wild.settings import CASES as SETTINGS
+from bench.wild.texts import CASES as TEXTS
 
 Case = Callable[[Room], str]  # its docstring is the input, in one line; AssertionError: something was lost, misread or overwritten
-CASES: tuple[Case, ...] = (*DOORS, *ARCHIVES, *PLACES, *COPIES)
+CASES: tuple[Case, ...] = (*DOORS, *ARCHIVES, *PLACES, *COPIES, *PICTURES, *TEXTS, *GIVEN_ROWS, *SETTINGS)
 assert len({case.__name__ for case in CASES}) == len(CASES), "two cases share a name"
 
 

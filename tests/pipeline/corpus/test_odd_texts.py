@@ -33,7 +33,7 @@ ALTS = {"half": "nice mug", "nul": "red mug", "bell": "a bell  rings", "latin": 
 def _assert_read(rows: dict[str, CorpusRow]) -> None:
     assert {key: row.alt for key, row in rows.items()} == ALTS
     assert {row.status for row in rows.values()} == {"ok"}
-    assert rows["half"].detail == ".json sidecar: 1 characters left out: U+D83D"
+    assert rows["half"].detail == ".json sidecar: 1 character left out: U+D83D"
     assert "sidecar" in (rows["latin"].detail or "")
     assert rows["whole"].detail is None
     assert rows["whole"].url == "http://x/"
@@ -56,7 +56,7 @@ def test_a_column_of_a_parquet_file(tmp_path: Path) -> None:
     pq.write_table(pa.table({"key": ["a", "b"], "image": [png(1), png(2)], "caption": ["a\x00b", "c\td"]}), sink)
     write(tmp_path / "corpus", {"a.parquet": sink.getvalue()})
     rows = _rows(tmp_path)
-    assert [(row.alt, row.detail) for row in rows.values()] == [("ab", "1 characters left out: U+0000"), ("c\td", None)]
+    assert [(row.alt, row.detail) for row in rows.values()] == [("ab", "1 character left out: U+0000"), ("c\td", None)]
 
 
 def test_lines_of_a_text_corpus(tmp_path: Path) -> None:

@@ -96,8 +96,7 @@ def _own_items(path: str) -> Iterator[AuditItem]:
                 texts, types = zip(*((negative["text"], negative["type"]) for negative in region["negatives"]), strict=True)
                 yield AuditItem(positive=region["short"], negatives=texts, image=image, noun=region["head"], types=types)
         if record.get("long") and record.get("negatives"):
-            edited = [(one["text"], one["edits"][0]["start"] if one["edits"] else 0, one["type"]) for one in record["negatives"]]
-            yield from caption_items(record["long"], edited, image)
+            yield from caption_items(record["long"], [(one["text"], one["type"]) for one in record["negatives"]], image)
 
 
 def _foreign_items(path: str, format: ForeignFormat, left_out: LeftOut) -> Iterator[AuditItem]:

@@ -48,12 +48,21 @@ def image_folds(layout: Layout, rng: np.random.Generator | None = None) -> Folds
 
 
 def noun_folds(layout: Layout) -> Folds | str:
-    """Folds in which no head noun and no positive is on both sides; or why there can be none."""
+    """Folds in which no head noun and no positive is on both sides; or why there can be none.
+
+    Where texts of several nouns (long captions, whose items are the nouns that are edited) chain most of the set into one piece, nouns and
+    texts are dealt into folds apart, as in `image_folds`.
+    """
     if not any(layout.nouns):
         return "no item names its noun"
     everything = np.arange(layout.num_items)
     named = [item for item, noun in enumerate(layout.nouns) if noun]
-    groups = components(layout.num_items, [(named, [layout.nouns[item] for item in named]), (everything, layout.positives)])
+    by_noun, by_text = (named, [layout.nouns[item] for item in named]), (everything, layout.positives)
+    groups, nouns = components(layout.num_items, [by_noun, by_text]), components(layout.num_items, [by_noun])
+    limit = _GIANT * layout.num_items
+    if np.bincount(groups).max() > limit and np.bincount(nouns).max() <= limit:
+        texts = components(layout.num_items, [by_text])
+        return Folds(_crossed(_deal(nouns, None), _deal(texts, None)), "crossed", unseen_nouns=True)
     if groups.max() == 0:
         return "all items share one noun: nothing is left to learn from"
     return Folds(_splits(_deal(groups, None)), "joined", unseen_nouns=True)

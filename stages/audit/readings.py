@@ -31,14 +31,15 @@ def head_noun(text: str) -> str | None:
     return singular(words[-1]) if words else None
 
 
-def caption_items(caption: str, negatives: Sequence[tuple[str, int, str | None]], image: str | None) -> list[AuditItem]:
-    """A long caption's items, one for each head noun that its negatives edit; `negatives`: text, where its edit begins, type.
+def caption_items(caption: str, negatives: Sequence[tuple[str, str | None]], image: str | None) -> list[AuditItem]:
+    """A long caption's items, one for each head noun that its negatives edit; `negatives`: text and type.
 
-    The noun of an edit is that of the phrase that holds it, else of the next one: as in a region's item, it says of what the change is.
+    The noun of an edit is that of the phrase that it begins in, else of the next one: what the head is in a region's item.
     """
     phrases = [one for left, right in sentences(caption) for one in chunks(caption, left, right)]
     of_noun: dict[str | None, list[tuple[str, str | None]]] = {}
-    for text, start, kind in negatives:
+    for text, kind in negatives:
+        start = next((i for i, (own, other) in enumerate(zip(caption, text, strict=False)) if own != other), min(len(caption), len(text)))
         head = next((phrase.head for phrase in phrases if phrase.end > start), phrases[-1].head if phrases else head_noun(caption))
         of_noun.setdefault(head, []).append((text, kind))
     return [

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from schemas.audit import AuditItem, ProbeFigures
 from schemas.rows import CAPTION, BlindFigures
 from stages.audit.audit import audit
+from stages.audit.readings import caption_items
 from stages.audit.rejection import reject_to_chance
 from stages.negatives.symmetry import Change, symmetric
 from stages.negatives.trading import Settled, Share, settle
@@ -106,13 +107,21 @@ def figures(texts: Mapping[Place, Text], released: Iterable[Candidate], held: He
     found = []
     for of, is_caption in (("regions", False), ("captions", True)):
         items = [
-            AuditItem(positive=texts[place].positive, negatives=tuple(others), image=texts[place].image, noun=texts[place].noun or None)
+            item
             for place, others in negatives.items()
             if (place.region == CAPTION) == is_caption
+            for item in _items(texts[place], others, is_caption)
         ]
         if items:
             found.append(_figures(of, items, seed))
     return found
+
+
+def _items(text: Text, others: Sequence[str], is_caption: bool) -> list[AuditItem]:
+    """A region's text is one item; a long caption is one for each noun that is edited, since it has no head of its own."""
+    if is_caption:
+        return caption_items(text.positive, [(other, None) for other in others], text.image)
+    return [AuditItem(positive=text.positive, negatives=tuple(others), image=text.image, noun=text.noun or None)]
 
 
 def _figures(of: str, items: Sequence[AuditItem], seed: int) -> BlindFigures:

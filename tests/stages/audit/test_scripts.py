@@ -106,9 +106,9 @@ def test_types_stay_with_the_negatives_that_are_kept() -> None:
 def test_a_long_captions_edits_are_items_of_the_nouns_that_they_edit() -> None:
     caption = "A red cup stands on a wooden table. Two dogs sleep beside it."
     negatives = [
-        (caption.replace("red", "blue"), 2, "colour"),
-        (caption.replace("wooden", "metal"), 22, "material"),
-        (caption.replace("red", "green"), 2, "colour"),
+        (caption.replace("red", "blue"), "colour"),
+        (caption.replace("wooden", "metal"), "material"),
+        (caption.replace("red", "green"), "colour"),
     ]
     items = caption_items(caption, negatives, "image")
     assert [(item.noun, len(item.negatives), item.image) for item in items] == [("cup", 2, "image"), ("table", 1, "image")]

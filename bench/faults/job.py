@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,18 @@ STAGES = ("caption", "ground", "select", "region_caption", "export")
 _MARK = "FGDATA_FAULTS_MARK"
 
 
-def write_job(folder: Path, captioner: Mapping[str, Any] | None = None, *, keys: int = 14, unit_size: int = 2, **blocks: Any) -> Path:
+def write_job(
+    folder: Path,
+    captioner: Mapping[str, Any] | None = None,
+    *,
+    keys: int = 14,
+    unit_size: int = 2,
+    names: Sequence[str] = (),
+    **blocks: Any,
+) -> Path:
     """A folder with a corpus of two tars and a configuration of caption to export; the engine answers slowly enough to be hit."""
-    names = [f"k{number:03}" for number in range(keys)]
+    names = names or [f"k{number:03}" for number in range(keys)]
+    keys = len(names)
     (folder / "corpus").mkdir(parents=True)
     for name, part, tint in (("a", names[: keys * 4 // 7], 10), ("b", names[keys * 4 // 7 :], 200)):
         with webdataset.TarWriter(str(folder / "corpus" / f"{name}.tar"), mtime=0) as tar:

@@ -94,6 +94,19 @@ def _strike(
     tally.differing += sum(after.get(name) != content for name, content in before.items())
 
 
+def _two_drivers(scratch: Path, times: int) -> Tally:
+    """Two runs of one configuration at the same time: both end well, and what they wrote is what one alone writes."""
+    tally, reference = Tally(), undisturbed(scratch / "undisturbed")
+    for number in range(times):
+        config = write_job(scratch / f"run{number}")
+        pair = [Driver("run", config), Driver("run", config)]
+        ends = [driver.ended() for driver in pair]
+        tally.injected += 1
+        tally.wrong = next((f"exit {code}: {said[-200:]}" for code, said in ends if code), "")
+        compare(tally, config, reference)
+    return tally
+
+
 FAULTS = (
     Fault("driver", _kills("driver", _kill_driver, 25), times=20, sample=1),
     Fault("group", _kills("group", _kill_group, 25), times=10),
@@ -101,4 +114,5 @@ FAULTS = (
     Fault("worker while it is born", _kills("birth", _kill_one(_BIRTH), 25), times=15, sample=1),
     Fault("raylet", _kills("raylet", _kill_one(_RAYLET), 25), times=10),
     Fault("GCS", _kills("GCS", _kill_one(_GCS), 25), times=10),
+    Fault("two drivers on one workdir", _two_drivers, times=3),
 )

@@ -69,7 +69,19 @@ def _ending_of(error: Exception) -> tuple[int, str] | None:
         return 1, str(error)
     if isinstance(error, PoolError) or (isinstance(error, ValueError) and _is_ours(error)):
         return 2, str(error)
-    return (2, in_one_line(error)) if isinstance(error, remote_errors()) else None
+    if isinstance(error, remote_errors()):
+        return 2, in_one_line(error)
+    return (2, f"Ray has ended under the run: {_first_line(error)}; run again to resume") if _is_rays(error) else None
+
+
+def _is_rays(error: BaseException) -> bool:
+    """Whether Ray itself failed, and not what it ran for us."""
+    names = {each.__name__ for each in type(error).__mro__ if each.__module__.startswith("ray.")}
+    return "RayError" in names and "RayTaskError" not in names
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _is_ours(error: BaseException) -> bool:

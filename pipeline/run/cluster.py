@@ -62,7 +62,7 @@ def _connect(address: str | None) -> None:
     try:
         with _own_signals():
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones too, where a process of its own ends while it starts
         raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
 
 

@@ -3,12 +3,15 @@
     DIR/bin/python -m bench.train_step --out OUT      # in the environment of requirements/open-clip.txt
 
 Equal towers (ViT-B/16's widths; --layers less of both towers for a quick look), batch, optimiser and texts, in one process, the variants
-in turn in each repeat. A step is: forward, loss, backward, AdamW. Writes OUT/train_step.json.
+in turn in each repeat. A step is: forward, loss, backward, AdamW. Without open_clip, what does not need it is measured. `saved_mib`: what
+each step keeps for its backward pass, parameters aside. Writes OUT/train_step.json.
 """
 
 import argparse
+import importlib.util
 import random
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,21 +34,24 @@ _WORDS = (
     "horse car bus train chair table lamp window door street grass sky water beach mountain shirt hat bag bottle cup plate holding "
     "standing sitting running behind under above left right while its two three several bright dark long short round open closed"
 ).split()
+HAS_OPEN_CLIP = importlib.util.find_spec("open_clip") is not None
 Step = Callable[[], float]
 
 
 class Tokens:
-    """open_clip's tokenizer as ours is called."""
+    """open_clip's tokenizer as ours is called; without open_clip a number a word."""
 
     def __init__(self) -> None:
-        import open_clip
+        self._encode: Callable[[str], list[int]] = lambda text: [1 + zlib.crc32(word.encode()) % 40000 for word in text.split()]
+        self._start, self.eos_token_id = 49406, 49407
+        if HAS_OPEN_CLIP:
+            import open_clip
 
-        self._tokenizer = open_clip.tokenizer.SimpleTokenizer()
-        self.eos_token_id = self._tokenizer.eot_token_id
+            self._encode = open_clip.tokenizer.SimpleTokenizer().encode
 
-    def __call__(self, texts: list[str], truncation: bool, max_length: int) -> dict[str, list[list[int]]]:
-        bodies = [self._tokenizer.encode(text)[: max_length - 2] for text in texts]
-        return {"input_ids": [[self._tokenizer.sot_token_id, *body, self.eos_token_id] for body in bodies]}
+    def __call__(self, texts: list[str], truncation: bool, max_length: int | None) -> dict[str, list[list[int]]]:
+        bodies = [self._encode(text)[: max_length - 2 if max_length else None] for text in texts]
+        return {"input_ids": [[self._start, *body, self.eos_token_id] for body in bodies]}
 
 
 def main() -> None:
@@ -66,12 +72,16 @@ def main() -> None:
             step()
             if repeat:  # the first warms up
                 times[name].append(time.perf_counter() - started)
-    ratios = {
-        "short_over_open_clip": over(times, "short", "open_clip"),
-        "short_padded_over_open_clip": over(times, "short_padded", "open_clip"),
-        "published_density_over_global": over(times, "published", "global"),
-        "demo_density_over_global": over(times, "demo", "demo_global"),
+    pairs = {
+        "short_over_open_clip": ("short", "open_clip"),
+        "short_padded_over_open_clip": ("short_padded", "open_clip"),
+        "published_density_over_global": ("published", "global"),
+        "demo_density_over_global": ("demo", "demo_global"),
+        "fgclip2_over_fgclip": ("published_fgclip2", "published"),
+        "fgclip2_over_fgclip_demo": ("demo_fgclip2", "demo"),
     }
+    ratios = {name: over(times, *pair) for name, pair in pairs.items() if set(pair) <= set(times)}
+    saved = {name: round(saved_bytes(step) / 2**20, 1) for name, step in variants.items()}
     path = write_report(
         arguments.out,
         "train_step",
@@ -81,12 +91,34 @@ def main() -> None:
         texts=texts,
         seconds={name: spread(values) for name, values in times.items()},
         ratios=ratios,
+        upper_quartiles={name: quartile(times, *pair) for name, pair in pairs.items() if set(pair) <= set(times)},
+        saved_mib=saved,
     )
     print(path.read_text(encoding="utf-8"))
 
 
 def over(times: dict[str, list[float]], name: str, base: str) -> dict[str, float]:
     return spread([a / b for a, b in zip(times[name], times[base], strict=True)])
+
+
+def quartile(times: dict[str, list[float]], name: str, base: str) -> float:
+    """The upper quartile of the paired ratios."""
+    paired = sorted(a / b for a, b in zip(times[name], times[base], strict=True))
+    return round(paired[-(-3 * len(paired) // 4) - 1], 4)
+
+
+def saved_bytes(step: Step) -> int:
+    """Bytes that a step's forward pass keeps for its backward pass: each storage once, parameters aside."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if not (isinstance(tensor, torch.nn.Parameter) or (tensor.is_leaf and tensor.requires_grad)):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(kept.values())
 
 
 def make_variants(batch_size: int, layers: int, precision: str) -> tuple[dict[str, Step], dict[str, Any]]:
@@ -106,14 +138,20 @@ def make_variants(batch_size: int, layers: int, precision: str) -> tuple[dict[st
         "published": (collate(published, packer), whole),
         "demo_global": (collate(no_regions["demo"], packer), plain),
         "demo": (collate(toys, packer), whole),
+        "published_fgclip2": (collate(published, packer), {"recipe": "fgclip2"}),
+        "demo_fgclip2": (collate(toys, packer), {"recipe": "fgclip2"}),
+        "published_mlp": (collate(published, packer), {**whole, "gradient_checkpointing": "mlp"}),
+        "published_blocks": (collate(published, packer), {**whole, "gradient_checkpointing": True}),
     }
     batches["short_padded"] = (padded(batches["short"][0]), batches["short"][1])
-    variants: dict[str, Step] = {"open_clip": open_clip_step([one.short or "" for one in published], published, layers, precision)}
+    variants: dict[str, Step] = {}
+    if HAS_OPEN_CLIP:
+        variants["open_clip"] = open_clip_step([one.short or "" for one in published], published, layers, precision)
     variants |= {name: our_step(batch, settings, layers, precision) for name, (batch, settings) in batches.items()}
     return variants, {name: described(batch) for name, (batch, _) in batches.items()}
 
 
-def our_step(batch: Batch, settings: dict[str, float], layers: int, precision: str) -> Step:
+def our_step(batch: Batch, settings: dict[str, Any], layers: int, precision: str) -> Step:
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(0)
@@ -127,6 +165,10 @@ def our_step(batch: Batch, settings: dict[str, float], layers: int, precision: s
     )
     model = FgClip(CLIPModel(config)).train()
     params = Stage2.model_validate({**settings, "precision": precision})
+    if params.global_loss == "sigmoid":
+        model.start_sigmoid()
+    if params.gradient_checkpointing:
+        model.checkpoint_blocks(only_mlp=params.gradient_checkpointing == "mlp")
     training, optimiser = TrainingStep(model, params, Alone()), adamw(model)
 
     def step() -> float:

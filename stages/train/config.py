@@ -45,7 +45,9 @@ class StageTraining(BaseModel):
     eps: float = Field(1e-8, gt=0)
     max_grad_norm: float | None = Field(None, gt=0, description="Gradients are scaled down to this norm; null: never.")
     precision: Literal["fp32", "tf32", "bf16"] = Field("bf16", description="bf16: autocast, parameters stay fp32; tf32: matrix products.")
-    gradient_checkpointing: bool = Field(False, description="Recompute the blocks in the backward pass: less memory, a third more work.")
+    gradient_checkpointing: bool | Literal["mlp"] = Field(
+        False, description="Recompute in the backward pass: mlp: the blocks' MLPs (two thirds of what they keep), true: whole blocks."
+    )
     weight_long: float = Field(1.0, ge=0, description="Of the global loss with long captions; 0: they are not read.")
     weight_short: float = Field(1.0, ge=0, description="Of the global loss with short captions.")
     weight_regional: float = Field(0.0, ge=0, description="Of the loss of boxes with their expressions.")

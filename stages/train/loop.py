@@ -88,7 +88,7 @@ class Trainer:
             self.model.start_sigmoid()
         self.model.to(self.device).train()
         if params.gradient_checkpointing:
-            self.model.checkpoint_blocks()
+            self.model.checkpoint_blocks(only_mlp=params.gradient_checkpointing == "mlp")
         dataset = ExportedDataset(job.dataset)
         self.source = Source(dataset, SampleMaker(params, **self.model.image_settings), self.model.packer(self.tokenizer))
         self.per_epoch = steps_per_epoch(dataset, params, self.gather.num_processes)

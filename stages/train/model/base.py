@@ -5,13 +5,15 @@ Axes: B images, T image tokens, E width of a tower, D features; R boxes an image
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from stages.train.data.texts import BOX, LONG, PackedTexts, TextPacker
 
@@ -144,9 +146,14 @@ class FgModel(nn.Module):
         for scale in (self.towers.logit_scale, self.regional_scale, self.hard_scale):
             scale.clamp_(max=math.log(MAX_SCALE))
 
-    def checkpoint_blocks(self) -> None:
-        """Recompute the towers' blocks in the backward pass instead of keeping what is inside them."""
-        self.towers.gradient_checkpointing_enable({"use_reentrant": False})
+    def checkpoint_blocks(self, only_mlp: bool = False) -> None:
+        """Recompute the towers' blocks, or their MLPs alone, in the backward pass instead of keeping what is inside them."""
+        if not only_mlp:
+            self.towers.gradient_checkpointing_enable({"use_reentrant": False})
+            return
+        for tower in (self.towers.vision_model, self.towers.text_model):
+            for layer in tower.encoder.layers:
+                layer.mlp.forward = partial(_recomputed, layer.mlp.forward)
 
     def save(self, folder: Path) -> None:
         """Write a folder that transformers loads for short texts and `load_model` loads whole."""
@@ -166,6 +173,13 @@ class FgModel(nn.Module):
             "image_mean": [value / 255 for value in self._mean_C11.flatten().tolist()],
             "image_std": [value / 255 for value in self._std_C11.flatten().tolist()],
         }
+
+
+def _recomputed(forward: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor) -> torch.Tensor:
+    if not torch.is_grad_enabled():
+        return forward(hidden)
+    found: torch.Tensor = checkpoint(forward, hidden, use_reentrant=False, preserve_rng_state=False)  # an MLP draws nothing
+    return found
 
 
 def stretched(short_LE: torch.Tensor) -> torch.Tensor:

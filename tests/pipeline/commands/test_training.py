@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,41 @@ def test_the_page_on_training_explains_every_key() -> None:
     page = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
     quoted = set(re.findall(r"`([a-z0-9_]+)`", page))
     assert {*TrainConfig.model_fields, *Stage2.model_fields, *TrainPlacement.model_fields} - quoted == set()
+
+
+def test_the_pages_first_training_runs_as_written(tmp_path: Path) -> None:
+    """On as many images as the page's demo has; the model is a small one, since tests have no network."""
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    block = page[page.index("       model: openai/") :].split("\n\n", 1)[0]
+    content = yaml.safe_load("\n".join(line.strip() for line in block.splitlines()))
+    save_tiny_clip(tmp_path / "clip")
+    write_dataset(tmp_path / "demo-out" / "dataset", toys(96, 2))
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump({**content, "model": "clip"}), encoding="utf-8")
+    for stage in ("1", "2"):
+        answer = CliRunner().invoke(app, ["train", str(path), "--stage", stage])
+        assert answer.exit_code == 0, answer.output
+    assert (tmp_path / "clip-out" / "stage2" / "model" / "model.safetensors").is_file()
+
+
+def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
+    steps = {**STEP, "workers": 2, "steps": 100000, "batch_size": 2}
+    path = write_config(tmp_path, stage2=steps)
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "train", str(path), "--stage", "2"],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "step 3/" in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        left = [line for line in process.stderr if "img/s" not in line]
+        assert process.wait(60) == 130
+    assert len(left) == 1, left
+    assert "Resume with" in left[0]

@@ -72,11 +72,12 @@ def test_images_without_any_text_train_on(tmp_path: Path, tiny_clip: Path) -> No
     assert all(float(gradient.abs().max()) == 0 for gradient in found.values())
 
 
-def test_recomputed_blocks_give_the_same_gradients(tmp_path: Path, tiny_clip: Path) -> None:
+@pytest.mark.parametrize("only_mlp", [False, True])
+def test_recomputed_blocks_give_the_same_gradients(tmp_path: Path, tiny_clip: Path, only_mlp: bool) -> None:
     model, batch = batch_of(dataset(tmp_path, [1, 3, 0, 2, 1, 0]), tiny_clip, settings())
     model.train()
     _, kept = gradients(model, batch, settings())
-    model.checkpoint_blocks()
+    model.checkpoint_blocks(only_mlp)
     _, recomputed = gradients(model, batch, settings())
     for name, gradient in kept.items():
         torch.testing.assert_close(recomputed[name], gradient, msg=name)

@@ -44,8 +44,8 @@ def test_values_are_known_with_their_shade_as_they_stand(text: str, values: list
     "text",
     [
         "a clear sky", "a full beard", "a New York street", "the Golden Gate Bridge", "a dimly lit room", "an open field",
-        "a glass on a shelf", "two oranges", "a wine glass", "a light fixture", "the shiny marble", "the white-haired man's beard", "a golden retriever",
-        "a high chair", "the plain below",
+        "a glass on a shelf", "two oranges", "a wine glass", "a light fixture", "the shiny marble", "the white-haired man's beard",
+        "a golden retriever", "a high chair", "the plain below",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_value_is_none(text: str) -> None:

@@ -12,7 +12,7 @@ from pipeline.corpus.formats.table import FORMATS
 from pipeline.corpus.index import cut_units
 from pipeline.corpus.jobs import MapShards, ShardJob, run_job
 from pipeline.corpus.params import CorpusParams
-from pipeline.corpus.store import Footer, encoded, index_path, read_all
+from pipeline.corpus.store import Footer, encoded, index_path, read_all, read_footer
 from pipeline.storage import Storage
 from schemas.pixels import PIXELS
 from schemas.rows import CorpusRow
@@ -49,9 +49,10 @@ def go_on(params: CorpusParams, workdir: Storage, shards: dict[str, ShardFile], 
         units = tuple(cut_units(shard, number, read.rows))
         fresh = Footer(shard.location, shard.version, number, reading, params.duplicates, 0, (), units, UNMARKED, PIXELS)
         fresh = replace(fresh, **vars(read.members))
-        workdir.write(index_path(shard.shard_id), encoded(read.rows, fresh))
+        if not workdir.write_if_absent(index_path(shard.shard_id), encoded(read.rows, fresh)):
+            fresh = read_footer(workdir, shard.shard_id)  # another driver was first: its numbers hold
         footers[shard.shard_id] = fresh
-        number += 1
+        number = max(number, fresh.number) + 1
 
 
 def _has_version(shard: ShardFile) -> bool:

@@ -50,8 +50,12 @@ def is_ruled_out(kind: str, value: str, known: Iterable[Value]) -> bool:
 
 
 def is_allowed(kind: str, value: str, known: Iterable[Value]) -> bool:
-    """Whether some known value of this type says as much as `value` does, or nearly: then `value` is no negative."""
-    return any(one.type == kind and _say_nearly_the_same(kind, one.value, value) for one in known)
+    """Whether some known value of this type says as much as `value` does, or nearly: then `value` is no negative.
+
+    A bare shade names no colour: a mushroom with a pale stem may still be called red wrongly.
+    """
+    said = [one.value for one in known if one.type == kind and (one.value not in _SHADES or value in _SHADES)]
+    return any(_say_nearly_the_same(kind, one, value) for one in said)
 
 
 def is_same_noun(a: str, b: str) -> bool:

@@ -83,3 +83,11 @@ def test_the_guard_knows_the_forms_that_the_recogniser_gives(kind: str, a: str, 
 def test_a_value_stated_with_its_tint_is_true_in_its_plain_form() -> None:
     assert is_allowed("colour", "green", values_in("a forest green door"))
     assert not is_allowed("colour", "red", values_in("a forest green door"))
+
+
+def test_a_bare_shade_of_a_part_allows_no_colour() -> None:
+    known = values_in("a green mushroom with a pale stem")
+    assert known[-1] == ("colour", "pale")
+    assert not is_allowed("colour", "red", known)
+    assert is_allowed("colour", "light", known)
+    assert may_be_both_true("colour", "pale", "red")  # "a pale mushroom" may be a red one

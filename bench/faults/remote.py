@@ -127,7 +127,8 @@ def _store(kind: str) -> Iterator[_Proxy]:
     try:
         with _Proxy(server.get_host_and_port(), kind).running() as proxy:
             os.environ.update(settings, AWS_ENDPOINT_URL=f"http://127.0.0.1:{proxy.server_address[1]}")
-            _files().mkdir("faults")
+            with contextlib.suppress(FileExistsError):  # moto keeps one memory a process
+                _files().mkdir("faults")
             yield proxy
     finally:
         server.stop()
@@ -163,11 +164,11 @@ def _failing(kind: str) -> Callable[[Path, int], Tally]:
     def inject(scratch: Path, times: int) -> Tally:
         tally = Tally()
         with _store(kind) as proxy:
-            reference = dataset(_fetch(_undisturbed(scratch), "undisturbed"))
+            reference = dataset(_fetch(_undisturbed(scratch, f"{kind}-undisturbed"), f"{kind}-undisturbed"))
             for number in range(times):
                 if tally.wrong:
                     break
-                place = f"run{number}"
+                place = f"{kind}-run{number}"
                 config = _job(scratch / place, place)
                 proxy.is_armed = True
                 started = time.monotonic()
@@ -195,8 +196,8 @@ def _look(tally: Tally, code: int, said: str) -> None:
         tally.wrong = f"exit {code}: {line[:300]}"
 
 
-def _undisturbed(scratch: Path) -> Path:
-    config = _job(scratch / "undisturbed", "undisturbed")
+def _undisturbed(scratch: Path, place: str) -> Path:
+    config = _job(scratch / place, place)
     code, said = Driver("run", config).ended()
     assert code == 0, said
     return config

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.api import ASKED_REASONS, Job, Outcome
 from pipeline.ledger.state import State
-from pipeline.ledger.status import Loss, count_statuses
+from pipeline.ledger.status import Loss, StageStatus, count_statuses
 from pipeline.ledger.why import StagePlan, plan_of
 from pipeline.run.dataset import Written
 from stages.dataset.smallness import insufficient, too_small
@@ -36,6 +36,7 @@ def status_said(state: State) -> Said:
         counts = ", ".join(f"{count} {name}" for name, count in stage.images.items())
         lines.append(f"  {stage.name:<15} {counts}")
         lines += [f"    {_loss_line(reason, loss)}" for reason, loss in stage.losses.items()]
+        lines += [f"    {_lost_line(stage)}"] if stage.lost else []
     content = {"images_in": state.num_images, "stages": [stage.as_json() for stage in stages]}
     content |= {"corpus": state.account.as_json(), "left_out": state.account.counts()}
     return content, "\n".join([*state.account.lines(), *lines])
@@ -89,7 +90,7 @@ def _failed(outcome: Outcome) -> dict[str, dict[str, Loss]]:
 
 def _next(outcome: Outcome, config: Path) -> str:
     failed = {reason for losses in _failed(outcome).values() for reason in losses}
-    if failed & ASKED_REASONS:
+    if failed & ASKED_REASONS or any(stage.lost for stage in outcome.statuses):
         return f"fgdata retry {config}"
     return f"fgdata report {config}" if outcome.dataset else f"fgdata status {config}"
 
@@ -110,6 +111,7 @@ def outcome_text(outcome: Outcome) -> str:
         for reason, loss in stage.losses.items()
         if loss.status != "skipped"
     ]
+    lines += [f"lost in {stage.name}: {_lost_line(stage)}" for stage in outcome.statuses if stage.lost]
     if outcome.dataset is not None:
         held = outcome.dataset
         lines.append(f"data set: {held.place}: {held.images} images, {held.regions} regions, {held.negatives} negatives")
@@ -134,6 +136,11 @@ def _negatives_lines(held: Written) -> list[str]:
 def _stale_lines(stale: Sequence[str]) -> list[str]:
     named = f"{', '.join(stale[:5])}{' and more' if len(stale) > 5 else ''}"
     return [f"at export.to lie {len(stale)} shards of another run, which the manifest does not name: {named}"] if stale else []
+
+
+def _lost_line(stage: StageStatus) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in stage.lost.items())
+    return f"regions and values without an answer ({reasons}): `fgdata retry` asks for them again"
 
 
 def _loss_line(reason: str, loss: Loss) -> str:

@@ -24,17 +24,22 @@ class Loss:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """One stage: images by status, `pending` among them, and reasons of those that are not ok; `losses` where they were asked for."""
+    """One stage: images by status, `pending` among them, and reasons of those that are not ok; `losses` where they were asked for.
+
+    `lost`: children of images that are ok (regions, values) without an answer, by reason; tables of older versions do not count them.
+    """
 
     name: str
     fingerprint: str
     images: Mapping[str, int]
     reasons: Mapping[str, int]
     losses: Mapping[str, Loss] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         reasons = {reason: self.losses[reason].as_json() if reason in self.losses else count for reason, count in self.reasons.items()}
-        return {"name": self.name, "fingerprint": self.fingerprint, "images": dict(self.images), "reasons": reasons}
+        content = {"name": self.name, "fingerprint": self.fingerprint, "images": dict(self.images), "reasons": reasons}
+        return content | ({"lost": dict(self.lost)} if self.lost else {})
 
 
 def count_statuses(state: State, *, with_examples: bool = False) -> list[StageStatus]:
@@ -43,6 +48,7 @@ def count_statuses(state: State, *, with_examples: bool = False) -> list[StageSt
     for node in state.graph:
         images: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
+        lost: Counter[str] = Counter()
         seen: dict[str, Table] = {}
         for item, table in state.current_tables(node.name):
             if table is None:
@@ -51,10 +57,12 @@ def count_statuses(state: State, *, with_examples: bool = False) -> list[StageSt
             summary = state.ledger.summary(table)
             images.update(summary.statuses)
             reasons.update(summary.reasons)
+            lost.update(summary.lost or {})
             for reason in summary.reasons:
                 seen.setdefault(reason, table)
         losses = {reason: _loss(state, node, seen[reason], reason, count) for reason, count in sorted(reasons.items()) if with_examples}
-        stages.append(StageStatus(node.name, node.fingerprint, dict(sorted(images.items())), dict(sorted(reasons.items())), losses))
+        counts = [dict(sorted(counter.items())) for counter in (images, reasons, lost)]
+        stages.append(StageStatus(node.name, node.fingerprint, counts[0], counts[1], losses, counts[2]))
     return stages
 
 

@@ -18,7 +18,7 @@ from pipeline.ledger.presence import drivers, present
 from pipeline.storage import Storage
 from schemas.rows import CAPTION, HardNegativeRow, RegionCaptionRow, Row, VerifyRow
 from tests.support.in_process import carry_all
-from tests.support.rehearsal_job import files, write_job
+from tests.support.rehearsal_job import files, write_job, write_tar
 
 ERROR_500 = next(one for one in HOSTILITIES if one.name == "status 500")
 
@@ -57,6 +57,7 @@ class TestRetry:
             carry_all(config)
             (loser,) = [row for row in rows_of(config, stage) if row.lost]
             assert (loser.status, set(loser.lost)) == ("ok", {"server_error"})
+            assert [one["lost"] for one in fgdata("status", config)["stages"] if "lost" in one] == [dict(loser.lost)]
             before = {row.key: row for row in rows_of(config, stage)}
 
             server.chooses = lambda _: None
@@ -160,7 +161,7 @@ def _edit(config: Path, **stages: Any) -> None:
 
 def _judged_job(folder: Path, url: str) -> Path:
     """Caption to verify; the three roles that are asked about children answer from a server."""
-    folder.mkdir(exist_ok=True)
+    write_tar(folder / "corpus" / "a.tar", ["a0", "a1", "a2", "a3"])
     spec = {"kind": "openai", "model": "m", "base_url": url, "max_retries": 0}
     config = write_job(folder)
     content = yaml.safe_load(config.read_text())
@@ -168,7 +169,7 @@ def _judged_job(folder: Path, url: str) -> Path:
     stages = ("caption", "ground", "select", "region_caption", "hard_negative", "verify")
     content["stages"] = {name: {} if name in ("ground", "select") else {"prompt": "demo", "attempts": 1} for name in stages}
     content["stages"]["ground"] = {"floor": 0.1}
-    content["placement"], content["corpus"] = {}, {"path": content["corpus"]["path"], "unit_size": 4}
+    content["placement"] = {}
     config.write_text(yaml.safe_dump(content, sort_keys=False))
     return config
 

@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from bench.faults.job import Driver, committed, compare, undisturbed, write_job
+from bench.faults.job import STAGES, Driver, committed, compare, undisturbed, write_job
 from bench.faults.table import Fault, Tally
 
 # The process that a fault is about -> what its command line holds.
 _WORKER, _BIRTH, _RAYLET, _GCS = "ray::_Actor", "ray::_Actor.__init__", "raylet/raylet", "gcs_server"
+_ENGINE = "rehearsed-engine"
 _ENDS_THE_RUN = {"driver", "group", "raylet", "GCS"}
 
 
@@ -54,7 +56,7 @@ def _kills(name: str, kill: Callable[[Driver, random.Random], bool], latest_s: f
         reference = undisturbed(scratch / "undisturbed")
         number = 0
         while tally.injected < times and not tally.wrong:
-            config = write_job(scratch / f"run{number}")
+            config = write_job(scratch / f"run{number}", {"has_process": name == "engine"})
             number += 1
             _strike(config, kill, rng, tally, times, latest_s if name in _ENDS_THE_RUN else pause_s, name in _ENDS_THE_RUN)
             compare(tally, config, reference)
@@ -94,6 +96,36 @@ def _strike(
     tally.differing += sum(after.get(name) != content for name, content in before.items())
 
 
+def _lost_nodes(scratch: Path, times: int) -> Tally:
+    """A cluster of two nodes whose second, on which captions are made, goes in the middle of a run and is replaced."""
+    from ray.cluster_utils import Cluster
+
+    tally, reference = Tally(), undisturbed(scratch / "undisturbed")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        for number in range(times):
+            spot = cluster.add_node(num_cpus=1, resources={"spot": 1})
+            cluster.wait_for_nodes()
+            stages: dict[str, Any] = {name: {"cpus": 0.1} for name in STAGES}
+            stages["caption"]["custom"] = {"spot": 0.5}
+            placement = {"schedule": "stages", "address": cluster.address, "wait_for_nodes": True, "stages": stages}
+            config = write_job(scratch / f"run{number}", placement=placement)
+            driver = Driver("run", config)
+            while not committed(config) and driver.process.poll() is None:
+                time.sleep(0.05)
+            cluster.remove_node(spot, allow_graceful=False)
+            replacement = cluster.add_node(num_cpus=1, resources={"spot": 1})
+            code, said = driver.ended()
+            cluster.remove_node(replacement)
+            tally.injected += 1
+            marks = list((config.parent / "work" / "deaths").rglob("*.*"))
+            tally.wrong = tally.wrong or (f"exit {code}: {said[-200:]}" if code else "") or (f"blamed: {marks[0].name}" if marks else "")
+            compare(tally, config, reference)
+    finally:
+        cluster.shutdown()
+    return tally
+
+
 def _two_drivers(scratch: Path, times: int) -> Tally:
     """Two runs of one configuration at the same time: both end well, and what they wrote is what one alone writes."""
     tally, reference = Tally(), undisturbed(scratch / "undisturbed")
@@ -114,5 +146,7 @@ FAULTS = (
     Fault("worker while it is born", _kills("birth", _kill_one(_BIRTH), 25), times=15, sample=1),
     Fault("raylet", _kills("raylet", _kill_one(_RAYLET), 25), times=10),
     Fault("GCS", _kills("GCS", _kill_one(_GCS), 25), times=10),
+    Fault("the engine's process", _kills("engine", _kill_one(_ENGINE), 25), times=10, sample=1),
+    Fault("node", _lost_nodes, times=5),
     Fault("two drivers on one workdir", _two_drivers, times=3),
 )

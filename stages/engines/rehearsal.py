@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,7 +13,7 @@ from typing import Literal
 from PIL import Image
 from pydantic import Field
 
-from stages.engines.base import Answer, DetectRequest, Found, Request
+from stages.engines.base import Answer, DetectRequest, EngineDead, Found, Request
 from stages.engines.rehearsal_answers import share, write_answer
 from stages.engines.specs import DetectorSpec, GeneratorSpec, Resources
 
@@ -29,9 +31,10 @@ class RehearsalSpec(GeneratorSpec):
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of questions that always end in bad_request.")
     crash_on: str | None = Field(None, description="The process ends where a request's first image id or text contains this.")
     crash_once_dir: str | None = Field(None, description="With crash_on: a folder that remembers a crash, so that it happens once.")
+    has_process: bool = Field(False, description="The engine has a process of its own, as vLLM has, and is dead where that has ended.")
     crash_above: int | None = Field(None, gt=0, description="The process ends where it is asked more questions than this at once.")
     raise_on: str | None = Field(None, description="The engine raises where a request's first image id or text contains this.")
-    unhashed = frozenset({"delay_s", "crash_on", "crash_once_dir", "crash_above", "raise_on"})
+    unhashed = frozenset({"delay_s", "crash_on", "crash_once_dir", "crash_above", "raise_on", "has_process"})
 
     def build(self, resources: Resources) -> "RehearsalGenerator":
         return RehearsalGenerator(self, resources)
@@ -56,12 +59,16 @@ class RehearsalGenerator:
 
     def __init__(self, spec: RehearsalSpec, resources: Resources | None = None) -> None:  # one signature for all engines
         self._spec = spec
+        # It ends with the worker, whose end of the pipe it reads.
+        wait = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()", "rehearsed-engine"]
+        self._process = subprocess.Popen(wait, stdin=subprocess.PIPE) if spec.has_process else None
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
         """One answer each, in order, after `delay_s`. Ends the process on `crash_on` and above `crash_above`.
 
-        Raises: ValueError on `raise_on`.
+        Raises: ValueError on `raise_on`; EngineDead where its process has ended.
         """
+        self._look_at_process()
         for request in requests:
             self._crash(request)
             if self._spec.raise_on and _holds(request, self._spec.raise_on):
@@ -70,10 +77,16 @@ class RehearsalGenerator:
             os._exit(1)
         if self._spec.delay_s:
             await asyncio.sleep(self._spec.delay_s)
+        self._look_at_process()
         return [self.answer(request) for request in requests]
 
     async def close(self) -> None:
-        return None
+        if self._process is not None:
+            self._process.communicate()
+
+    def _look_at_process(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            raise EngineDead(f"the rehearsed engine's process ended with {self._process.returncode}")
 
     def _crash(self, request: Request) -> None:
         mark, folder = self._spec.crash_on, self._spec.crash_once_dir

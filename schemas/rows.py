@@ -112,7 +112,14 @@ class Phrase(Record):
     end: int | None
     head: str = Field(description="Head noun, lower case, singular where the reader can tell.")
     sentence: int
-    mark: str | None = Field(None, description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun, dropped.")
+    mark: str | None = Field(
+        None,
+        description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun, light, viewer, portion, name, quoted, absent, "
+        "likened, dropped.",
+    )
+        None,
+        description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun, light, viewer, portion, name, quoted, absent, likened, dropped.",
+    )
     near_misses: list[str] = Field(default_factory=list, description="With one word changed: what the detector was asked beside it.")
 
 

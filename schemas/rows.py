@@ -117,9 +117,6 @@ class Phrase(Record):
         description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun, light, viewer, portion, name, quoted, absent, "
         "likened, dropped.",
     )
-        None,
-        description="Why it is not asked of the detector: pronoun, scene, abstract, no_noun, light, viewer, portion, name, quoted, absent, likened, dropped.",
-    )
     near_misses: list[str] = Field(default_factory=list, description="With one word changed: what the detector was asked beside it.")
 
 

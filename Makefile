@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-real check format clean
+.PHONY: demo test test-slow test-real test-faults check format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/fgdata demo --out demo-out
@@ -17,6 +17,10 @@ test-slow: $(VENV)/.dev $(VENV)-gdino/.ready $(VENV)-open-clip/.ready
 # On data that is not part of the project: FGDATA_FGOVD names FG-OVD's hard.jsonl.
 test-real: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "real and not gpu"
+
+# An hour or two: at least 100 random kills, poison, hostile servers, every N of a run's storage operations. Writes docs/reliability.md's table.
+test-faults: $(VENV)/.dev
+	$(BIN)/python -m bench.faults --out faults-out
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,19 @@ def test_an_interrupted_run_says_how_to_resume_and_resumes(tmp_path: Path, undis
     assert before.items() <= _committed(tmp_path).items()
     _check_whole(config)
     assert _dataset(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_run_starts_ends_it_and_says_how_to_resume(
+    tmp_path: Path, drivers: list[Driver], number: signal.Signals
+) -> None:
+    config = _job(tmp_path)
+    drivers.append(Driver(config))
+    marker = tmp_path / "work" / "runs"
+    while not list(marker.glob("*.marker")) and drivers[-1].process.poll() is None:
+        time.sleep(0.02)
+    code, error = drivers[-1].end(number)
+    assert code == 128 + number, error
+    assert f"Resume with: fgdata run {config}" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert "***" not in error, "Ray's stack traces stay off the terminal"

@@ -89,6 +89,12 @@ class _Texts:
             return NONE
         return self.numbers.setdefault((kind, self._packer.normal(text)), len(self.numbers))
 
+    def keys(self, place_N: torch.Tensor) -> torch.Tensor:
+        """Each text's key at its place in the packed order."""
+        key_N = torch.zeros(len(self.numbers), dtype=torch.long)
+        key_N[place_N] = torch.tensor([_text_key(text) for _, text in self.numbers], dtype=torch.long)
+        return key_N
+
 
 def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | None = None) -> Batch:
     """The batch of these samples. Texts that several of them share are encoded once. With a `patch_size`, images of any shape are cut
@@ -96,13 +102,12 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
     texts, of_box = _Texts(packer), packer.box_kind
     long = [texts.add(sample.long, LONG) for sample in samples]
     short = [texts.add(sample.short) for sample in samples]
-    num_boxes = max((len(sample.regions) for sample in samples), default=0)
-    boxes_BR4 = torch.zeros((len(samples), num_boxes, 4))
+    boxes_BR4 = _boxes(samples)
+    num_boxes = boxes_BR4.shape[1]
     boxes, expressions, hard_boxes = [], [], []
     hard: list[list[tuple[int, float, int]]] = []
     for image, sample in enumerate(samples):
         for number, region in enumerate(sample.regions):
-            boxes_BR4[image, number] = torch.tensor(region.xyxy)
             if region.expression:
                 boxes.append(image * num_boxes + number)
                 expressions.append(texts.add(region.expression, of_box))
@@ -112,8 +117,6 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
                 hard.append([(texts.add(region.positive, of_box), 1.0, NONE), *negatives])
     packed, places = packer.pack(list(texts.numbers))
     place_N = torch.tensor([*places, NONE], dtype=torch.long)  # the last one answers for NONE
-    text_key_N = torch.zeros(len(places), dtype=torch.long)
-    text_key_N[place_N[:-1]] = torch.tensor([_text_key(text) for _, text in texts.numbers], dtype=torch.long)
     width = max((len(row) for row in hard), default=1)
     padded = [row + [(NONE, 0.0, NONE)] * (width - len(row)) for row in hard]
     pixels, grid_B2 = stacked(samples, patch_size)
@@ -124,7 +127,7 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
         num_unreadable=sum(not sample.is_readable for sample in samples),
         boxes_BR4=boxes_BR4,
         texts=packed,
-        text_key_N=text_key_N,
+        text_key_N=texts.keys(place_N[:-1]),
         long_B=place_N[torch.tensor(long, dtype=torch.long)],
         short_B=place_N[torch.tensor(short, dtype=torch.long)],
         box_K=torch.tensor(boxes, dtype=torch.long),
@@ -134,6 +137,15 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
         hard_weight_HM=_column(padded, 1, torch.float32, width),
         hard_type_HM=_column(padded, 2, torch.long, width),
     )
+
+
+def _boxes(samples: Sequence[Sample]) -> torch.Tensor:
+    """(B, R, 4), padded with empty boxes."""
+    boxes_BR4 = torch.zeros((len(samples), max((len(sample.regions) for sample in samples), default=0), 4))
+    for image, sample in enumerate(samples):
+        if sample.regions:
+            boxes_BR4[image, : len(sample.regions)] = torch.tensor([region.xyxy for region in sample.regions])
+    return boxes_BR4
 
 
 def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -14,7 +14,7 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev $(VENV)-gdino/.ready $(VENV)-open-clip/.ready
 	FGDATA_GROUNDINGDINO_PYTHON=$(VENV)-gdino/bin/python FGDATA_OPEN_CLIP_PYTHON=$(VENV)-open-clip/bin/python $(BIN)/python -m pytest -m "slow and not gpu and not real"
 
-# On data that is not part of the project: FGDATA_FGOVD names FG-OVD's hard.jsonl.
+# On data that is not part of the project: FGDATA_FGOVD names FG-OVD's hard.jsonl, FGDATA_CAPTIONS a folder of judged captions.
 test-real: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "real and not gpu"
 

@@ -120,7 +120,7 @@ def _split(store: str, parts: tuple[str, ...]) -> _Place:
 
 
 def _linked(place: _Place) -> Iterator[_Place]:
-    """Where links directly below a local folder lead."""
+    """Where links directly below a local folder lead; those to a folder above it are not followed by a listing either."""
     if place.store or not place.parts:
         return
     try:
@@ -129,6 +129,8 @@ def _linked(place: _Place) -> Iterator[_Place]:
     except OSError:
         return
     targets = {Path(os.path.realpath(link)) for link in links}  # resolve() raises where a link leads to itself
+    whole = Path(*place.parts).resolve()
+    targets -= {whole, *whole.parents}
     folders = {target for target in targets if target.is_dir()}
     yield from (_Place("", folder.parts) for folder in folders)
     yield from (_Place("", folder.parts, ("*",)) for folder in {target.parent for target in targets - folders})

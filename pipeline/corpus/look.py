@@ -37,10 +37,27 @@ def _versions(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[int]:
 
 def _version(params: CorpusParams, data: bytes) -> int | None:
     """None where this much of the file does not tell."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and b"ICCP" not in data[:64]:
-        return 0  # its reader wants the whole file; a profile would stand first
+    if _has_no_profile(data):
+        return 0
     header = probe(data, params.max_pixels_limit)
     return None if isinstance(header, Problem) else header.pixels
+
+
+def _has_no_profile(data: bytes) -> bool:
+    """Whether a glance says that nothing stands before the pixels that could change them: most images need no more."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return b"ICCP" not in data[:64]  # its reader wants the whole file; a profile would stand first
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        pixels = data.find(b"IDAT")
+        return pixels > 0 and not any(chunk in data[:pixels] for chunk in (b"iCCP", b"gAMA", b"tRNS"))
+    if data[:3] != b"\xff\xd8\xff":
+        return False
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        if data[position + 1] == 0xDA:  # the pixels begin
+            return b"ICC_PROFILE" not in data[:position]
+        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+    return False
 
 
 def _heads(storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:

@@ -51,10 +51,13 @@ def test_places_that_meet_are_refused(tmp_path: Path, corpus: str, workdir: str,
         ("data/{a,b}/*.tar", "data/c"),
         ("data [1]/x", "data [1]/work"),
         ("one.tar", "work"),
+        ("circle", "work"),
     ],
 )
 def test_places_side_by_side_are_allowed(tmp_path: Path, corpus: str, workdir: str) -> None:
     (tmp_path / "data [1]" / "x").mkdir(parents=True)
+    (tmp_path / "circle").mkdir()
+    (tmp_path / "circle" / "up").symlink_to("..")
     (tmp_path / "one.tar").write_bytes(b"")
     check_apart({"corpus.path": str(tmp_path / corpus)}, {"workdir": str(tmp_path / workdir)})
 

@@ -17,7 +17,7 @@ from stages.audit.ngrams import Pairs, Words, fit, pairs_of, read_words, text_sc
 PROBE_NEGATIVE, PROBE_POSITIVE, SURPLUS = "probe_negative", "probe_positive", "surplus"
 Candidate = tuple[int, int]  # item, index into its negatives
 _STRENGTHS = 40
-_DEALS, _FEW_PAIRS = 3, 100_000
+_DEALS, _FEW_PAIRS = 3, 20_000
 _TOP1_MARGIN, _PAIRWISE_MARGIN = 0.01, 0.02
 
 

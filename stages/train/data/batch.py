@@ -103,9 +103,8 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
     long = [texts.add(sample.long, LONG) for sample in samples]
     short = [texts.add(sample.short) for sample in samples]
     boxes_BR4 = _boxes(samples)
-    num_boxes = boxes_BR4.shape[1]
+    num_boxes, hard = boxes_BR4.shape[1], list[list[tuple[int, float, int]]]()
     boxes, expressions, hard_boxes = [], [], []
-    hard: list[list[tuple[int, float, int]]] = []
     for image, sample in enumerate(samples):
         for number, region in enumerate(sample.regions):
             if region.expression:

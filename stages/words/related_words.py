@@ -1,4 +1,4 @@
-"""The word lists behind the ambiguity guard: synonyms, broader words, neighbours, scales. Data only."""
+"""The word lists behind the ambiguity guard: synonyms, broader words, neighbours, shades. Data only."""
 
 # Each line is one group: the first word stands for the others.
 _SYNONYMS: dict[str, str] = {
@@ -177,6 +177,7 @@ _NEIGHBOURS: dict[str, str] = {
         auburn red brown maroon rust
     """,
     "material": """
+        stone cobblestone gravel pebble
         metal steel iron aluminium brass copper bronze tin chrome gold silver stainless wire mesh
         tile ceramic stone marble porcelain glass brick slate clay terracotta granite
         dirt gravel clay sand stone
@@ -222,6 +223,14 @@ _NEIGHBOURS: dict[str, str] = {
         full whole
     """,
     "shape": """
+        triangular cone-shaped conical wedge-shaped v-shaped arrow-shaped pyramid-shaped
+        cone-shaped conical wedge-shaped v-shaped
+        crescent crescent-shaped u-shaped c-shaped
+        crescent-shaped u-shaped c-shaped
+        oval oval-shaped egg-shaped pear-shaped
+        cylindrical pot-shaped tube-shaped barrel-shaped
+        square diamond-shaped box-shaped
+        rectangular box-shaped l-shaped
         round oval spherical cylindrical curved domed conical crescent
         curved arched wavy bent domed crescent twisted coiled curly
         curly wavy coiled twisted
@@ -290,6 +299,7 @@ _NEIGHBOURS: dict[str, str] = {
         arm hand elbow shoulder
         leg knee foot paw
         paw claw foot hand
+        claw foot
         hand finger
         wing feather
         tail feather
@@ -302,7 +312,7 @@ _NEIGHBOURS: dict[str, str] = {
         pole pillar beam
         brick tile wall floor
         wall fence
-        circle dot heart
+        circle dot
         glass cup bottle jar vase bowl
         shelf bookshelf cabinet
         countertop table desk
@@ -312,64 +322,6 @@ _NEIGHBOURS: dict[str, str] = {
         tray plate
         collar scarf
     """,
-}
-# Words of two scales, or of a scale and something else, may both be true; those of one scale may not.
-_SCALES: dict[str, str] = {
-    "size": """
-        large small medium
-        tall
-        long
-        short
-        wide narrow
-        thick thin
-        deep shallow
-        low
-    """,
-    "state": """
-        open closed
-        wet dry
-        broken whole
-        empty full
-        clean dirty
-        new old
-        rusty
-        folded unfolded
-        lit unlit
-        shiny matte
-        smooth rough
-        raw cooked
-        raised lowered
-        leafless lush
-        ripe unripe
-        cut
-    """,
-    "shape": """
-        round square rectangular oval triangular spherical cylindrical star-shaped heart-shaped hexagonal octagonal conical crescent
-        flat
-        pointed
-        straight curved wavy curly bent twisted coiled
-        arched
-        domed
-        angular
-        slanted
-        jagged
-        serrated
-        scalloped
-        elongated
-    """,
-}
-# Short opposes both tall and long; a cut thing is not whole.
-_OPPOSED: dict[str, tuple[tuple[str, str], ...]] = {
-    "size": (("tall", "short"), ("long", "short"), ("tall", "low")),
-    "state": (("cut", "whole"), ("rusty", "clean")),
-    "shape": (("flat", "spherical"),),
-}
-# Patterns that go with any other.
-MIXING: dict[str, frozenset[str]] = {
-    "pattern": frozenset(
-        "woven perforated textured studded corrugated tiled paneled mottled marbled mosaic geometric tie-dyed logo "
-        "text printed quilted ribbed".split()
-    ),
 }
 # What a shade of a colour is also called.
 SHADED: dict[str, tuple[str, ...]] = {
@@ -416,11 +368,3 @@ def _pairs(kind: str, groups: str) -> frozenset[frozenset[str]]:
 
 
 RELATED: dict[str, frozenset[frozenset[str]]] = {kind: _pairs(kind, groups) for kind, groups in _NEIGHBOURS.items()}
-
-
-def _axes(kind: str) -> dict[str, int]:
-    return {word: i for i, scale in enumerate(_SCALES[kind].strip().splitlines()) for word in scale.split()}
-
-
-AXES: dict[str, dict[str, int]] = {kind: _axes(kind) for kind in _SCALES}
-OPPOSED: dict[str, frozenset[frozenset[str]]] = {kind: frozenset(map(frozenset, pairs)) for kind, pairs in _OPPOSED.items()}

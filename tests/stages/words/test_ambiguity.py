@@ -8,7 +8,7 @@ from pipeline.demo.world import SLOTS
 from stages.words.ambiguity import canonical_value, contradictions, is_allowed, is_ruled_out, may_be_both_true
 from stages.words.kinds import siblings_of
 from stages.words.lexicon import TYPES_OF_VALUE
-from stages.words.related_words import MIXING
+from stages.words.scales import MIXING
 from stages.words.values import Value, values_in
 
 AMBIGUOUS = [

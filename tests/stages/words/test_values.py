@@ -5,7 +5,8 @@ import pytest
 from schemas.rows import ATTRIBUTE_TYPES
 from stages.words.ambiguity import is_allowed, may_be_both_true
 from stages.words.lexicon import types_of
-from stages.words.related_words import AXES, CANONICAL, RELATED
+from stages.words.related_words import CANONICAL, RELATED
+from stages.words.scales import AXES
 from stages.words.values import values_in
 
 

@@ -1,12 +1,16 @@
+import io
 import itertools
 import os
+import re
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from schemas.rows import Negative
 from stages.train.config import Stage2, TrainError
@@ -225,6 +229,39 @@ def test_texts_that_images_share_are_encoded_once(tiny_clip: Path) -> None:
     assert batch.short_B[0] == batch.short_B[1] == batch.short_B[2]
     assert batch.hard_text_HM[0].equal(batch.hard_text_HM[1])
     assert batch.text_key_N.unique().numel() == 7
+
+
+def test_an_image_of_sixteen_bits_is_seen_in_all_its_shades() -> None:
+    """Pillow alone clips it to white; the captioner and the trainer see the same."""
+    deep = Image.fromarray(np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32))
+    buffer = io.BytesIO()
+    deep.save(buffer, "PNG")
+    pixels = SampleMaker(Stage2(), 32).pixels(buffer.getvalue())
+    assert pixels is not None
+    assert abs(float(pixels.float().mean()) - 127.5) < 1
+
+
+def test_long_captions_vary_by_sentence_where_asked(tiny_clip: Path) -> None:
+    one = record(0, long="First here. Second, 1.5 m. Third! Fourth?")
+
+    def longs(**params: float) -> list[str]:
+        maker = SampleMaker(Stage2.model_validate({"seed": 3, **params}), 32)
+        return [maker.sample(picture(one), one, epoch).long or "" for epoch in range(12)]
+
+    assert set(longs()) == {one.long}
+    assert set(longs(long_drop_first=1)) == {"Second, 1.5 m. Third! Fourth?"}
+    parts = longs(long_subsample=1)
+    assert {text.count("h") > 0 for text in parts} == {True}
+    assert all(one.long != text and set(re.split(r"(?<=[.!?]) ", text)) < set(re.split(r"(?<=[.!?]) ", one.long)) for text in parts)
+    mixed = longs(long_shuffle=1)
+    assert len(set(mixed)) > 3
+    assert {tuple(sorted(re.split(r"(?<=[.!?]) (?=[A-Z])", text))) for text in mixed} == {
+        ("First here.", "Fourth?", "Second, 1.5 m.", "Third!")
+    }
+    assert mixed == longs(long_shuffle=1)
+    whole = SampleMaker(Stage2(seed=3), 32).sample(picture(one), one, 0)
+    varied = SampleMaker(Stage2(seed=3, long_shuffle=1), 32).sample(picture(one), one, 0)
+    assert varied.regions == whole.regions  # no other draw changes
 
 
 def test_a_batch_without_regions_has_no_boxes(tiny_clip: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints in the layouts of FG-CLIP's own code: the names of its tensors are facts of that code, the weights are drawn."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from stages.train.config import TrainError
+from stages.train.config import Stage2, TrainError
+from stages.train.data.shards import ExportedDataset
 from stages.train.data.texts import BOX, LONG, SHORT
+from stages.train.evaluation.evaluate import evaluate
+from stages.train.evaluation.features import Encoder
+from stages.train.loop import Job, Report, Trainer
 from stages.train.model.base import FgModel
 from stages.train.model.checkpoint import save_official
 from stages.train.model.load import load_model
-from tests.support.training_data import save_tiny_clip, save_tiny_siglip
+from tests.support.training_data import save_tiny_clip, save_tiny_siglip, toys, write_dataset
 
 POSITIONS = "text_model.embeddings.position_embedding"
 # What the official models hold beside the towers of transformers.
@@ -134,3 +139,21 @@ def test_scales_that_no_checkpoint_brings_start_as_the_global_one(tmp_path: Path
     save_file({name: value for name, value in tensors.items() if not name.startswith("logit_scale_")}, tmp_path / "model.safetensors")
     model, _ = load_model(str(tmp_path))
     assert float(model.hard_scale.detach()) == pytest.approx(float(tensors["logit_scale"]))
+
+
+def test_naflex_towers_train_to_an_official_checkpoint_that_evaluates_alike(tmp_path: Path) -> None:
+    """Both ends of a training of FG-CLIP 2: its checkpoint in, steps in bf16, its checkpoint out."""
+    official(tmp_path / "start", "v2")
+    root = write_dataset(tmp_path / "toys", toys(12))
+    params = Stage2.model_validate(
+        {"recipe": "fgclip2", "batch_size": 4, "workers": 0, "steps": 3, "lr": 1e-4, "log_every": 1, "patch_budgets": [9, 16]}
+    )
+    reports: list[Report] = []
+    job = Job(str(tmp_path / "start"), None, False, str(root), tmp_path / "out", params, official=True)
+    Trainer(job, reports.append).train()
+    assert all(math.isfinite(value) for report in reports for value in report.values.values())
+    assert {"loss_tic", "loss_cmr", "loss_hard_batch"} <= set(reports[0].values)
+    places = (tmp_path / "out" / "model", tmp_path / "out" / "official")
+    figures = [evaluate(Encoder(*load_model(str(place))), ExportedDataset(str(root))) for place in places]
+    assert figures[0] == figures[1]
+    assert figures[0]["images"] == {"seen": 12, "unreadable": 0}

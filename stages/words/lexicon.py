@@ -31,9 +31,9 @@ _COLOURS = (
     "multicolored multi-colored multicoloured dark light pale darker lighter paler"
 )
 _MATERIALS = (
-    "wooden wood metal metallic plastic plastics glass glassy ceramic ceramics leather fabric fabrics textile cloth cotton wool "
-    "woolen woollen silk denim paper cardboard stone marble concrete brick rubber rattan wicker velvet suede steel stainless iron "
-    "brass bronze copper tin chrome aluminium aluminum porcelain china clay terracotta straw reed bamboo cork plywood vinyl foam "
+    "pebble wooden wood metal metallic plastic plastics glass glassy ceramic ceramics leather fabric fabrics textile cloth cotton "
+    "wool woolen woollen silk denim paper cardboard stone marble concrete brick rubber rattan wicker velvet suede steel stainless "
+    "iron brass bronze copper tin chrome aluminium aluminum porcelain china clay terracotta straw reed bamboo cork plywood vinyl foam "
     "acrylic nylon polyester silicone satin lace felt mesh fur furry crochet crocheted knit knitted linen canvas granite slate "
     "plaster stucco crystal asphalt cement cobblestone gravel dirt hardwood oak mahogany pine sandstone limestone tile wire silvery"
 )
@@ -92,9 +92,9 @@ THINGS_TOO = frozenset(
 )
 # Things that are values before another noun alone: a chocolate brown door, a gravel path.
 THINGS_ALONE_TOO = frozenset(
-    "text letter lettering logo print pattern amber chocolate coral lilac lime mint mustard olive peach plum salmon sand wine rust "
-    "reed wire mesh pine oak gravel dirt asphalt cement cobblestone plaster stucco sandstone limestone knit plain light lush cork "
-    "foam clay".split()
+    "pebble text letter lettering logo print pattern amber chocolate coral lilac lime mint mustard olive peach plum salmon sand wine "
+    "rust reed wire mesh pine oak gravel dirt asphalt cement cobblestone plaster stucco sandstone limestone knit plain light lush "
+    "cork foam clay".split()
 )
 # Words of matter that are no nouns: "the wooden" is nothing.
 ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())

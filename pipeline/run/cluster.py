@@ -85,7 +85,9 @@ def _check_listening(address: str | None) -> None:
 
     Raises: ClusterError where nothing listens.
     """
-    place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address or ""
+    from ray._private.utils import read_ray_address  # no public way: where `auto` leads to
+
+    place = (os.environ.get("RAY_ADDRESS") or read_ray_address() or "") if address == "auto" else address or ""
     host, _, port = place.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return

@@ -164,7 +164,7 @@ class Runner:
                 lane.num_in_flight += 1
         if any(lane.is_busy for lane in self._lanes.values()):
             return True
-        return self._run_withheld()
+        return self._run_withheld() and self._fill()
 
     def _run_withheld(self) -> bool:
         """Where a stage has nothing left but units that failed whole and were withheld, run them once more and commit what comes."""

@@ -48,14 +48,14 @@ class KeptHashes:
         rank[order] = np.arange(len(order))
         earlier = self._nearest_kept(came)
         leader = _leaders(came, earlier >= 0, self._distance)
+        first_place, kept = first[order].tolist(), earlier.tolist()
         said: list[Near | None] = []
         for number, each in enumerate(rank[place].tolist()):
-            is_first = int(first[order[each]]) == number
-            if earlier[each] >= 0:
-                said.append(Near(self._name(int(earlier[each])), int(np.bitwise_count(came[each] ^ self._hash(int(earlier[each]))))))
-            elif leader[each] != each or not is_first:
+            if kept[each] >= 0:
+                said.append(Near(self._name(kept[each]), int(np.bitwise_count(came[each] ^ self._hash(kept[each])))))
+            elif leader[each] != each or first_place[each] != number:
                 other = leader[each]
-                said.append(Near(names[int(first[order[other]])], int(np.bitwise_count(came[each] ^ came[other]))))
+                said.append(Near(names[first_place[other]], int(np.bitwise_count(came[each] ^ came[other]))))
             else:
                 said.append(None)
         stays = np.array([each is None for each in said], dtype=bool)
@@ -96,14 +96,15 @@ class _Segment:
         self.start, self.hashes = start, hashes
         bands = [_band(hashes, number) for number in range(_BANDS)]
         self.orders = [np.argsort(band, kind="stable").astype(np.int32) for band in bands]
-        self.keys = [band[order] for band, order in zip(bands, self.orders, strict=True)]
+        # Where each of a band's values begins in its order.
+        self.starts = [np.concatenate([[0], np.cumsum(np.bincount(band, minlength=2**16))]).astype(np.int64) for band in bands]
 
     def near(self, hashes: NDArray[np.uint64], distance: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Pairs of places, of a given hash and of one in here, that differ in `distance` bits at most."""
         for number in range(_BANDS):
             asked = _band(hashes, number)
-            low = np.searchsorted(self.keys[number], asked, "left")
-            counts = np.searchsorted(self.keys[number], asked, "right") - low
+            low = self.starts[number][asked]
+            counts = self.starts[number][asked.astype(np.int64) + 1] - low
             for here, offset in _expanded(low, counts):
                 there = self.orders[number][offset].astype(np.int64)
                 is_near = np.bitwise_count(hashes[here] ^ self.hashes[there]) <= distance

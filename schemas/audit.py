@@ -114,3 +114,28 @@ class AuditReport(_Measured):
         description="Negatives equal to their positive (`negative_is_positive`) or to another one (`repeated_negative`), and items that "
         "were left no negative (`all_options_equal`).",
     )
+
+
+class Retrieval(Record):
+    """How often the right image is found first, with 95 % bounds (Wilson)."""
+
+    r1: float
+    r1_low: float
+    r1_high: float
+
+
+class FirstSentence(_Measured):
+    """How far a long caption's first sentence alone finds its image, by a retriever that sees texts alone.
+
+    The image is stood for by what else is said of it: its regions' expressions, else its alt text, else its short caption.
+    """
+
+    images: int = Field(description="Those with a long caption of several sentences and other texts; at most 2,000.")
+    chance: float | None = None
+    share_of_letters: float | None = Field(None, description="Mean share of the caption that the first sentence is.")
+    whole: Retrieval | None = Field(None, description="By the whole caption.")
+    first: Retrieval | None = Field(None, description="By its first sentence alone. Near `whole`: the rest need not be read.")
+    rest: Retrieval | None = Field(None, description="By all but the first sentence.")
+    whole_why: str | None = None
+    first_why: str | None = None
+    rest_why: str | None = None

@@ -16,6 +16,7 @@ from pipeline.corpus.lines import read_lines
 from pipeline.storage import Storage
 from schemas.audit import AuditItem
 from schemas.dataset import Manifest
+from stages.audit.first_sentence import Captioned
 from stages.audit.readings import caption_items
 
 OWN = "fgdata"
@@ -85,6 +86,16 @@ def own_records(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
             found = [name for name in columns if name in table.schema_arrow.names]
             for batch in table.iter_batches(batch_size=1024, columns=found):
                 yield from batch.to_pylist()
+
+
+def own_captions(path: str) -> Iterator[Captioned]:
+    """Of each image of a data set of ours the long caption and what else is said of it: its regions, else its alt text, else the short one.
+
+    Raises: AuditInputError.
+    """
+    for record in own_records(path, ("key", "alt", "long", "short", "regions")):
+        expressions = " ".join(region["long"] or region["short"] or "" for region in record.get("regions") or []).strip()
+        yield record["key"], record.get("long") or "", expressions or record.get("alt") or record.get("short") or ""
 
 
 def _own_items(path: str) -> Iterator[AuditItem]:

@@ -53,7 +53,8 @@ class Bootstrap:
         items that all came out alike, would claim to know more than that.
         """
         clusters, local = np.unique(self.cluster_of[items], return_inverse=True)
-        own, all_of = np.bincount(local, weights=hits, minlength=len(clusters)), np.bincount(local, minlength=len(clusters))
+        own = np.bincount(local, weights=hits, minlength=len(clusters)).astype(np.float64)
+        all_of = np.bincount(local, minlength=len(clusters)).astype(np.float64)
         low, high = _normal(own, all_of) if self.draws is None else _drawn(self.draws[:, clusters], own, all_of)
         rate = float(hits.mean())
         bound_low, bound_high = wilson(rate, len(clusters) if len(clusters) < _FEW else len(items))
@@ -65,14 +66,14 @@ class Bootstrap:
         )
 
 
-def _drawn(draws: Floats, hits: Floats, items: Ints) -> tuple[float, float]:
+def _drawn(draws: Floats, hits: Floats, items: Floats) -> tuple[float, float]:
     num_hits, num_items = draws @ hits.astype(np.float32), draws @ items.astype(np.float32)
     drawn = num_items > 0
     low, high = np.quantile(num_hits[drawn] / num_items[drawn], [0.025, 0.975])
     return float(low), float(high)
 
 
-def _normal(hits: Floats, items: Ints) -> tuple[float, float]:
+def _normal(hits: Floats, items: Floats) -> tuple[float, float]:
     """Of a ratio of sums over clusters, by the residuals of the clusters."""
     rate = hits.sum() / items.sum()
     half = _Z * float(np.sqrt(((hits - rate * items) ** 2).sum() * len(hits) / max(len(hits) - 1, 1))) / items.sum()

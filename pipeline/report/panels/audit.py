@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.report.blocks import Block, Fact, Facts, Grid, Interval, Intervals, Number, Panel
+from pipeline.report.panels.openings import Openings
 from pipeline.report.run_tables import column_values
 from schemas.audit import MARGIN
 from schemas.rows import BlindFigures
@@ -17,12 +18,16 @@ SHOWN_BLOCKS = 12
 class AuditPanel:
     """Collects the figures of each block once: every row of a block holds them."""
 
-    wants: Mapping[str, Sequence[str]] = {"balance": ("audits",)}
+    wants: Mapping[str, Sequence[str]] = {"balance": ("audits",), **Openings.wants}
 
     def __init__(self) -> None:
         self._blocks: dict[str, list[BlindFigures]] = {}
+        self._openings = Openings()
 
     def add(self, stage: str, table: pa.Table) -> None:
+        if stage in Openings.wants:
+            self._openings.add(stage, table)
+            return
         for audits in column_values(table, "audits"):
             if audits:
                 figures = [BlindFigures.model_validate(each) for each in audits]
@@ -38,7 +43,7 @@ class AuditPanel:
             found = [each for figures in self._blocks.values() for each in figures if each.of == of]
             if found:
                 blocks += _blocks(of, sorted(found, key=lambda each: -each.items))
-        return Panel("audit", "Blind audit", lead, blocks)
+        return Panel("audit", "Blind audit", lead, [*blocks, *self._openings.blocks()])
 
 
 def _blocks(of: str, found: Sequence[BlindFigures]) -> list[Block]:

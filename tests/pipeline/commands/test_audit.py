@@ -166,6 +166,7 @@ def test_our_own_exported_data_set_needs_no_format(tmp_path: Path) -> None:
     result = _audit(tmp_path / "dataset", "--json")
     report = json.loads(result.stdout)
     assert report["format"] == "fgdata"
+    assert set(report["first_sentence"]) >= {"images"}
     assert report["items"] > 0
     assert result.exit_code == {"pass": 0, "fail": 3, "insufficient": 4}[report["verdict"]]
 

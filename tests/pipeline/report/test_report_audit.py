@@ -3,7 +3,8 @@
 from pipeline.report.blocks import Facts, Grid, Intervals
 from pipeline.report.panels.audit import AuditPanel
 from schemas.arrow import to_table
-from schemas.rows import BalanceRow, BlindFigures
+from schemas.rows import BalanceRow, BlindFigures, CaptionRow, RegionCaption, RegionCaptionRow
+from tests.stages.audit.sets import captioned
 
 
 def figures(of: str, verdict: str, items: int, low: float) -> BlindFigures:
@@ -41,3 +42,14 @@ def test_long_captions_have_a_verdict_of_their_own() -> None:
 
 def test_a_run_that_released_nothing_has_no_audit_to_show() -> None:
     assert counted([BalanceRow(key="0", status="skipped", reason="upstream_failed")]).panel().blocks == []
+
+
+def test_the_first_sentences_of_long_captions_stand_beside_the_whole() -> None:
+    panel = AuditPanel()
+    scenes = captioned(40, tells_all_at_first=True)
+    panel.add("caption", to_table([CaptionRow(key=key, long=long, short="short") for key, long, _ in scenes], CaptionRow))
+    said = [RegionCaptionRow(key=key, regions=[RegionCaption(region=0, head="x", short=other)]) for key, _, other in scenes]
+    panel.add("region_caption", to_table(said, RegionCaptionRow))
+    (drawn,) = [block for block in panel.panel().blocks if isinstance(block, Intervals)]
+    assert drawn.rows["its first sentence alone"].value is not None
+    assert drawn.rows["the whole long caption"].value == 1

@@ -54,3 +54,18 @@ def skewed_values() -> list[AuditItem]:
         item = AuditItem(positive=expression(true, material, noun), negatives=negatives, image=str(len(items)), noun=noun)
         items.setdefault((item.positive, item.negatives), item)
     return list(items.values())
+
+
+_THINGS = "ball cart drum fish kite lamp mug shoe truck wagon apple owl boat chair clock door fence glove horse jar".split()
+_SHADES = "black white green brown beige ivory khaki olive red blue".split()
+
+
+def captioned(num: int, tells_all_at_first: bool) -> list[tuple[str, str, str]]:
+    """Name, long caption and other text of images of three coloured things; captions open with them, or with what opens any."""
+    rng, found = random.Random(4), []
+    for number in range(num):
+        things = [f"a {rng.choice(_SHADES)} {noun}" for noun in rng.sample(_THINGS, 3)]
+        opening = f"We see {', '.join(things)}." if tells_all_at_first else "This is a picture of some things in a room."
+        caption = " ".join([opening, *(f"There is {thing} in it." for thing in things)])
+        found.append((str(number), caption, " ".join(things)))
+    return found

@@ -1,0 +1,44 @@
+"""Retrieval by the first sentence of a long caption beside the whole: a shortcut is seen, and none where there is none."""
+
+import pytest
+
+from stages.audit.first_sentence import first_sentence, first_sentence_retrieval
+from tests.stages.audit.sets import captioned
+
+
+def test_a_first_sentence_that_tells_all_finds_as_many_as_the_whole() -> None:
+    told = first_sentence_retrieval(captioned(200, tells_all_at_first=True))
+    assert told.first is not None
+    assert told.whole is not None
+    assert told.whole.r1 > 0.8
+    assert told.first.r1 > 0.9 * told.whole.r1
+
+
+def test_a_first_sentence_that_tells_nothing_finds_nothing() -> None:
+    told = first_sentence_retrieval(captioned(200, tells_all_at_first=False))
+    assert told.first is not None
+    assert told.whole is not None
+    assert told.rest is not None
+    assert told.whole.r1 > 0.8
+    assert told.rest.r1 > 0.8
+    assert told.first.r1 < 0.1
+    assert told == first_sentence_retrieval(captioned(200, tells_all_at_first=False)[::-1])
+
+
+def test_few_images_and_captions_of_one_sentence_are_not_measured() -> None:
+    told = first_sentence_retrieval([*captioned(10, tells_all_at_first=True), *((f"x{n}", "A cup.", "cup") for n in range(99))])
+    assert (told.images, told.whole) == (10, None)
+    assert "20 are needed" in str(told.first_why)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("A cup. It is red.", "A cup."),
+        ("杯子是红色的。旁边有球。", "杯子是红色的。"),
+        ("One 3.5 mm nut", "One 3.5 mm nut"),
+        (" A cup\nIt is", "A cup"),
+    ],
+)
+def test_first_sentences_end_where_a_sentence_does(text: str, first: str) -> None:
+    assert first_sentence(text) == first

@@ -19,6 +19,7 @@ class Captions:
     model: str
     out: Path
     verbose: bool = False
+    block_sizes: tuple[int, ...] = ()
     wordnet: Path | None = None
 
     @cached_property

@@ -48,8 +48,7 @@ def reject_to_chance(
     Give three to four times as many candidates as are wanted. `held`: per item the candidates that are never dropped (reciprocal
     ones); the probe learns from them, but only the others are brought to chance. Held ones are exact by themselves, and a probe
     that has not met a text takes its twin for truer: weighed against the others, that drops sound candidates round after round.
-    `twins`: candidates, (item, index), of two items that exchange values: where one is asked about the other teaches nothing. It would
-    say that what is asked of is false, and nothing else.
+    `twins`: candidates, (item, index), of two items that exchange values: where one is asked about, the other teaches nothing.
 
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
     `surplus` (more than `keep`). The same items in the same order and seed give the same choice.

@@ -185,7 +185,7 @@ def _parts(value: str) -> tuple[str, ...]:
     parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
     cleaned = []
     for part in (mixed for one in parts for mixed in _mixed(one)):
-        words = [re.sub(r"[-_](?:colou?red|toned|tinted|patterned)$", "", word) for word in part.split()]
+        words = [re.sub(r"[-_](?:colou?red|toned|tinted|patterned)$|^off-(?!white)", "", word) for word in part.split()]
         words = [word for word in words if word not in _FILLERS and word not in ("a", "an", "the")] or words
         cleaned.append(" ".join(words))
     return tuple(part for part in cleaned if part)

@@ -76,7 +76,6 @@ _SYNONYMS: dict[str, str] = {
         empty unfilled
         full filled
         clean spotless pristine
-        new modern
         dirty stained muddy soiled dusty
         old aged worn older ancient elderly vintage antique
         lit illuminated
@@ -93,14 +92,14 @@ _SYNONYMS: dict[str, str] = {
         young younger
     """,
     "shape": """
-        round circular rounded
+        round circular
         pointed pointy spiky
         slanted sloped sloping
         square squared
         rectangular oblong rectangle
         spherical ball-shaped
         cylindrical tubular
-        triangular triangle
+        triangular triangle triangle-shaped
         oval elliptical
     """,
     "object": """
@@ -178,6 +177,7 @@ _NEIGHBOURS: dict[str, str] = {
     """,
     "material": """
         stone cobblestone gravel pebble
+        gravel cobblestone pebble
         metal steel iron aluminium brass copper bronze tin chrome gold silver stainless wire mesh
         tile ceramic stone marble porcelain glass brick slate clay terracotta granite
         dirt gravel clay sand stone
@@ -227,7 +227,9 @@ _NEIGHBOURS: dict[str, str] = {
         cone-shaped conical wedge-shaped v-shaped
         crescent crescent-shaped u-shaped c-shaped
         crescent-shaped u-shaped c-shaped
-        oval oval-shaped egg-shaped pear-shaped
+        oval oval-shaped egg-shaped pear-shaped almond-shaped
+        urn-shaped pot-shaped vase-shaped
+        wedge-shaped arrow-shaped v-shaped
         cylindrical pot-shaped tube-shaped barrel-shaped
         square diamond-shaped box-shaped
         rectangular box-shaped l-shaped
@@ -290,7 +292,6 @@ _NEIGHBOURS: dict[str, str] = {
         burger sandwich
         headband crown
         belt scarf
-        necklace bracelet
         ball balloon
         speaker radio
         gown dress
@@ -313,7 +314,7 @@ _NEIGHBOURS: dict[str, str] = {
         brick tile wall floor
         wall fence
         circle dot
-        glass cup bottle jar vase bowl
+        glass cup
         shelf bookshelf cabinet
         countertop table desk
         cloud sky

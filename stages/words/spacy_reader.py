@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.words.chunker import STOPS, chunks
-from stages.words.lexicon import BOUNDARIES, types_of
+from stages.words.lexicon import BOUNDARIES, DETERMINERS, types_of
 from stages.words.marks import DEFINITE, Named, quoted_spans
 from stages.words.nouns import SINGULAR_IN_S, is_plural, looks_like_adjective, looks_like_participle, singular
 from stages.words.unboxed import COLLECTIVE_NOUNS, PLACE_NOUNS, is_abstract
@@ -150,12 +150,22 @@ def _rejoined(doc: Any, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]
     """Adjectives that a comma parts from their noun come back: crispy | , golden rice."""
     joined: list[tuple[int, int]] = []
     for first, last in runs:
-        is_next = bool(joined) and joined[-1][1] + 2 == first and doc[first - 1].text == ","
-        if is_next and doc[first].pos_ in ("ADJ", "VERB", "ADV") and _is_adjectives(doc, *joined[-1]):
+        if joined and _is_parted(doc, *joined[-1], first):
             joined[-1] = (joined[-1][0], last)
         elif not joined or first > joined[-1][1]:
             joined.append((first, last))
     return joined
+
+
+def _is_parted(doc: Any, start: int, end: int, first: int) -> bool:
+    """Whether the phrase from `start` to `end` is the beginning of the one at `first`: adjectives, then a comma or participles."""
+    between = doc[end + 1 : first]
+    if not 0 < len(between) <= 2 or doc[first].lower_ in DETERMINERS or not _is_adjectives(doc, start, end):
+        return False
+    if any(token.text != "," and token.tag_ not in ("VBN", "VBD", "VBG") for token in between):
+        return False
+    is_comma = len(between) == 1 and between[0].text == ","
+    return doc[start].pos_ == "DET" or (is_comma and doc[first].pos_ in ("ADJ", "VERB", "ADV"))
 
 
 def _is_adjectives(doc: Any, first: int, last: int) -> bool:

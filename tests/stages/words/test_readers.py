@@ -92,3 +92,11 @@ def test_bare_plurals_and_matter_need_no_article() -> None:
 def test_a_thing_goes_by_a_value_before_a_backdrop() -> None:
     for phrases in both("A woman sits before a vibrant red backdrop, a lamp before a softly blurred backdrop."):
         assert [said for said, _ in asked(phrases)] == ["A woman", "a vibrant red backdrop", "a lamp"]
+
+
+def test_a_participle_does_not_part_a_phrase() -> None:
+    (knife, metal) = spacy_phrases("A grey handled knife with a light brown blade.", MODEL)
+    assert [(phrase.text, phrase.head) for phrase in (knife, metal)] == [
+        ("A grey handled knife", "knife"),
+        ("a light brown blade", "blade"),
+    ]

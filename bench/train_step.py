@@ -62,9 +62,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--only", nargs="+", help="Steps to measure, by name; all where it is left out.")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    variants, texts = make_variants(arguments.batch, arguments.layers, arguments.precision)
+    variants, texts = make_variants(arguments.batch, arguments.layers, arguments.precision, arguments.only)
     times: dict[str, list[float]] = {name: [] for name in variants}
     for repeat in range(arguments.repeats + 1):
         for name, step in variants.items():
@@ -121,7 +122,7 @@ def saved_bytes(step: Step) -> int:
     return sum(kept.values())
 
 
-def make_variants(batch_size: int, layers: int, precision: str) -> tuple[dict[str, Step], dict[str, Any]]:
+def make_variants(batch_size: int, layers: int, precision: str, only: list[str] | None = None) -> tuple[dict[str, Step], dict[str, Any]]:
     """The steps by name, and what texts they read. Each has a model and an optimiser of its own."""
     packer = TextPacker(Tokens(), _POSITIONS, 248)
     rng = random.Random(0)
@@ -145,7 +146,8 @@ def make_variants(batch_size: int, layers: int, precision: str) -> tuple[dict[st
     }
     batches["short_padded"] = (padded(batches["short"][0]), batches["short"][1])
     variants: dict[str, Step] = {}
-    if HAS_OPEN_CLIP:
+    batches = {name: step for name, step in batches.items() if only is None or name in only}
+    if HAS_OPEN_CLIP and (only is None or "open_clip" in only):
         variants["open_clip"] = open_clip_step([one.short or "" for one in published], published, layers, precision)
     variants |= {name: our_step(batch, settings, layers, precision) for name, (batch, settings) in batches.items()}
     return variants, {name: described(batch) for name, (batch, _) in batches.items()}

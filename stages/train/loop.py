@@ -20,6 +20,7 @@ from stages.train.data.shards import ExportedDataset
 from stages.train.data.stream import Source, batches, steps_per_epoch
 from stages.train.model.checkpoint import (
     Progress,
+    check_official,
     latest_checkpoint,
     put_back,
     read_newest,
@@ -86,6 +87,8 @@ class Trainer:
         self.model, self.tokenizer = load_model(job.model, job.revision, job.from_scratch)
         if params.global_loss == "sigmoid":
             self.model.start_sigmoid()
+        if job.official:
+            check_official(self.model)
         self.model.to(self.device).train()
         if params.gradient_checkpointing:
             self.model.checkpoint_blocks(only_mlp=params.gradient_checkpointing == "mlp")

@@ -86,6 +86,9 @@ class FgModel(nn.Module):
     def packer(self, tokenizer: Any) -> TextPacker:
         raise NotImplementedError
 
+    def add_bias(self) -> None:
+        """Make room for a bias, where the model has none."""
+
     def start_sigmoid(self) -> None:
         """Give a model without a bias what a sigmoid loss starts with."""
 

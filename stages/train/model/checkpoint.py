@@ -58,6 +58,9 @@ def save_official(model: FgModel, tokenizer: Any, folder: Path) -> None:
     """The same model as FG-CLIP's own code loads it (version 1 for CLIP, 2 for NaFlex towers), whole or not at all."""
     from safetensors.torch import save_file
 
+    check_official(model)
+    if "bias" in model.state_dict():
+        logger.warning("%s: version 1 has no place for the bias of the sigmoid loss: it is left out; no feature depends on it", folder)
     with _Unfinished(folder) as unfinished:
         _write(model, tokenizer, unfinished)
         (unfinished / EXTRA_FILE).unlink()
@@ -66,6 +69,13 @@ def save_official(model: FgModel, tokenizer: Any, folder: Path) -> None:
         config = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
         content = json.dumps(official_config(config, model.num_positions[1]), indent=1)
         (unfinished / "config.json").write_text(content + "\n", encoding="utf-8")
+
+
+def check_official(model: FgModel) -> None:
+    """Raises: TrainError where FG-CLIP's own code has no such model."""
+    kind = model.towers.config.model_type
+    if kind not in ("clip", "siglip2"):
+        raise TrainError(f"official: true: FG-CLIP's own code has CLIP and NaFlex towers; this model is of type {kind}")
 
 
 def _write(model: FgModel, tokenizer: Any, folder: Path) -> None:
@@ -147,7 +157,7 @@ def put_back(found: Checkpoint, model: FgModel, optimiser: torch.optim.Optimizer
     Raises: TrainError where the checkpoint is of another model.
     """
     if "bias" in found.weights:
-        model.start_sigmoid()
+        model.add_bias()
     missing, unexpected = model.load_state_dict(found.weights, strict=False)
     if missing or unexpected:
         raise TrainError(f"{found.path}: does not fit the model: {[*missing, *unexpected][:3]}; choose another `out`")

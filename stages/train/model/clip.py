@@ -53,9 +53,13 @@ class FgClip(FgModel):
     def packer(self, tokenizer: Any) -> TextPacker:
         return TextPacker(tokenizer, *self.num_positions)
 
-    def start_sigmoid(self) -> None:
+    def add_bias(self) -> None:
         if self.bias is None:
             self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS, device=self.regional_scale.device))
+
+    def start_sigmoid(self) -> None:
+        if self.bias is None:
+            self.add_bias()
             self.clip.logit_scale.data.fill_(math.log(SIGMOID_SCALE))
 
     def image_features(self, hidden_BTE: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:

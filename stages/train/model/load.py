@@ -55,7 +55,7 @@ def load_model(place: str, revision: str | None = None, from_scratch: bool = Fal
     family = _FAMILIES.get(_OFFICIAL_TYPES.get(kind, kind))
     if family is None:
         raise TrainError(f"model {place}: is of type {kind}; what can be trained: {', '.join((*_FAMILIES, *_OFFICIAL_TYPES))}")
-    tokenizer = _tokenizer(place, revision)
+    tokenizer = _tokenizer(place, revision, family.model is FgSiglip)
     towers = _drawn(place, family, config)
     pixels = {**family.pixels, **_known_pixels(_json_file(place, PIXELS_FILE, revision, must_exist=False), family.pixels)}
     if from_scratch:
@@ -71,7 +71,7 @@ def load_model(place: str, revision: str | None = None, from_scratch: bool = Fal
         extra = _read(path)
     if extra:
         if "bias" in extra:
-            model.start_sigmoid()
+            model.add_bias()
         kept = {name: value for name, value in model.state_dict().items() if name.startswith(f"{model.tower_name}.") or name in _OPTIONAL}
         _put(place, model, {**kept, **extra}, EXTRA_FILE if path else "its weights file", str if path else official_name)
     return model, tokenizer
@@ -100,7 +100,7 @@ def _drawn(place: str, family: _Family, config: Mapping[str, Any]) -> Any:
     return towers
 
 
-def _tokenizer(place: str, revision: str | None) -> Any:
+def _tokenizer(place: str, revision: str | None, is_padded: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
@@ -109,6 +109,8 @@ def _tokenizer(place: str, revision: str | None) -> Any:
         raise TrainError(f"model {place}: no tokenizer there: {_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise TrainError(f"model {place}: its tokenizer has no end token; texts are read at theirs")
+    if is_padded and tokenizer.pad_token_id is None:
+        raise TrainError(f"model {place}: its tokenizer has no padding token, which SigLIP's texts are filled up with")
     return tokenizer
 
 

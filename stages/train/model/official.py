@@ -54,6 +54,8 @@ def to_official(state: Mapping[str, torch.Tensor], tower_name: str) -> dict[str,
             found[_HEAD_TABLE], found[_TAIL_TABLE] = value.contiguous(), value.clone()
         elif official is not None:
             found[official] = value.contiguous()
+        elif name != "bias":
+            raise AssertionError(f"{name} has no official name")
     return found
 
 

@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from stages.train.config import TrainError
+from stages.train.config import Stage2, TrainError
 from stages.train.data.texts import SHORT
+from stages.train.loop import Job, Trainer
 from stages.train.model.checkpoint import save_model
 from stages.train.model.load import load_model
-from tests.support.training_data import save_tiny_clip
+from tests.support.training_data import save_tiny_clip, save_tiny_siglip, toys, write_dataset
 
 
 @pytest.fixture
@@ -130,3 +131,28 @@ def test_tokenizer_files_of_old_are_written_for_bpe(tmp_path: Path) -> None:
     assert all(len(merge.split(" ")) == 2 for merge in merges[1:])
     old = CLIPTokenizer(vocab=vocabulary, merges=[tuple(merge.split(" ")) for merge in merges[1:]])
     assert set(old.get_vocab()) >= set(vocabulary)
+
+
+def test_a_bias_and_its_scale_come_back(folder: Path) -> None:
+    """The second stage of a sigmoid training starts where the first ended, not where SigLIP starts."""
+    model, tokenizer = load_model(str(folder))
+    model.start_sigmoid()
+    assert model.global_bias is not None
+    assert float(model.global_bias.detach()) == -10.0
+    assert float(model.scales()[0].detach()) == pytest.approx(10.0)
+    with torch.no_grad():
+        model.towers.logit_scale.fill_(3.0)
+        model.global_bias.fill_(-7.5)
+    save_model(model, tokenizer, folder.parent / "out")
+    again, _ = load_model(str(folder.parent / "out"))
+    again.start_sigmoid()
+    assert again.global_bias is not None
+    assert (float(again.global_bias.detach()), float(again.towers.logit_scale.detach())) == (-7.5, 3.0)
+
+
+def test_an_official_layout_that_does_not_exist_is_refused_at_the_start(tmp_path: Path) -> None:
+    place = save_tiny_siglip(tmp_path / "squares", is_naflex=False)
+    root = write_dataset(tmp_path / "toys", toys(4))
+    job = Job(str(place), None, False, str(root), tmp_path / "out", Stage2(batch_size=2, workers=0), official=True)
+    with pytest.raises(TrainError, match="has CLIP and NaFlex towers; this model is of type siglip"):
+        Trainer(job)

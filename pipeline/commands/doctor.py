@@ -11,7 +11,7 @@ from pipeline.given.source import GivenError
 from pipeline.ledger.state import State
 from pipeline.run.cluster import ClusterError, collisions, connected
 from pipeline.run.code_digest import PACKAGES
-from pipeline.run.preflight import check_cluster, check_config, check_placement, local_holdings
+from pipeline.run.preflight import check_cluster, check_config, check_corpus, check_placement, local_holdings
 from pipeline.run.trial import ask_here, ask_remote, picture_of, prompt_problem, stand_in, trials_of
 from prompts.loader import PromptError
 from schemas.check import Check
@@ -37,7 +37,7 @@ def examine(config: Path | None, must_ask: bool = False) -> list[Check]:
     ]
     if config is not None:
         job = open_job(config)
-        checks += [check for check in check_config(job.config, job.graph) if check.name != "package names"]
+        checks += [check_corpus(job.config), *(check for check in check_config(job.config, job.graph) if check.name != "package names")]
         checks += _placement(job)
         if all(check.is_ok for check in checks if check.name in ("corpus", "workdir")) and (job.config.given or must_ask):
             checks += _with_images(job, {check.name for check in checks if not check.is_ok}, must_ask)

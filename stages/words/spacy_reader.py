@@ -7,7 +7,6 @@ import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +78,18 @@ def _overlooked(doc: Any) -> Iterator[Named]:
     for sentence in doc.sents:
         for span in chunks(doc.text, sentence.start_char, sentence.end_char):
             first = by_start.get(span.start)
-            inside = list(takewhile(lambda token, end=span.end: token.idx < end, doc[first:])) if first is not None else []
+            inside = _tokens_until(doc, first, span.end) if first is not None else []
             is_noun = bool(inside) and not looks_like_adjective(inside[-1].lower_) and inside[0].pos_ in ("DET", "PRON", "NUM")
             if is_noun and taken.isdisjoint(token.i for token in inside):
                 yield span
+
+
+def _tokens_until(doc: Any, first: int, end: int) -> list[Any]:
+    """The tokens from one on that begin before a place in the text."""
+    last = first
+    while last < len(doc) and doc[last].idx < end:
+        last += 1
+    return list(doc[first:last])
 
 
 def _cleaned(doc: Any, first: int, last: int) -> tuple[int, int] | None:

@@ -12,9 +12,9 @@ from schemas.rows import BalanceRow, BlindFigures, Negative, RegionCaptionRow, R
 from stages.base import BlockStage, Image
 from stages.negatives.candidates import PROPOSING, entries_of, holders, is_exchanged, refusal
 from stages.negatives.choice import Candidate, Entry, Limits, Place, Text, Traded, choose, figures
-from stages.negatives.surviving_groups import Carrier, Survivor, survivors
+from stages.negatives.groups.surviving_groups import Carrier, Survivor, survivors
+from stages.negatives.groups.trading import values_of
 from stages.negatives.symmetry import edits_of
-from stages.negatives.trading import values_of
 from stages.params import StageParams, Surroundings
 
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from schemas.rows import ExchangeRow, RegionCaption, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image
-from stages.negatives.exchanging import Exchange as Group
-from stages.negatives.exchanging import Offer, Sizes, exchanges, offers_of
+from stages.negatives.groups.exchanging import Exchange as Group
+from stages.negatives.groups.exchanging import Offer, Sizes, exchanges, offers_of
 from stages.negatives.reciprocal import expression_of
 from stages.params import StageParams
 

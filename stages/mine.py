@@ -9,7 +9,7 @@ from pydantic import Field
 
 from schemas.rows import MineRow, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image
-from stages.negatives.grouping import Group, Member, group_members
+from stages.negatives.groups.grouping import Group, Member, group_members
 from stages.negatives.reciprocal import Expression, exclude_each_other, expression_of, reciprocal
 from stages.params import StageParams
 

@@ -16,7 +16,9 @@ from typing import Any
 
 from bench.measure import write_report
 from bench.real_captions.captions import READER, Captions
+from bench.real_captions.pairs import pair_figures
 from bench.real_captions.phrases import phrase_figures
+from bench.real_captions.released import released_figures
 from bench.real_captions.slots import slot_figures
 from bench.real_captions.values import value_figures
 from bench.real_captions.wordnet import wordnet_figures
@@ -27,6 +29,8 @@ PARTS: Mapping[str, Callable[[Captions], Mapping[str, Any]]] = {
     "slots": slot_figures,
     "values": value_figures,
     "wordnet": wordnet_figures,
+    "pairs": pair_figures,
+    "released": released_figures,
 }
 
 
@@ -36,12 +40,13 @@ def main() -> None:
     parser.add_argument("--spacy-model", default=READER, help="installed package or folder")
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), help="parts; default: all")
     parser.add_argument("--wordnet", type=Path, help="WordNet's folder (Debian's wordnet-base): measured in place of our lists")
+    parser.add_argument("--blocks", nargs="*", type=int, default=(125, 500), help="captions of smaller blocks, for the curve by block size")
     parser.add_argument("--verbose", action="store_true", help="tell each phrase that is wrong, lost or unjudged")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if args.captions is None:
         parser.error("--captions, or FGDATA_CAPTIONS, must name the folder of the captions")
-    captions = Captions(args.captions, args.spacy_model, args.out, args.verbose, args.wordnet)
+    captions = Captions(args.captions, args.spacy_model, args.out, args.verbose, args.wordnet, tuple(args.blocks))
     figures: dict[str, Any] = {}
     for name in args.only:
         started = time.monotonic()

@@ -19,8 +19,8 @@ class Captions:
     model: str
     out: Path
     verbose: bool = False
-    block_sizes: tuple[int, ...] = ()
     wordnet: Path | None = None
+    block_sizes: tuple[int, ...] = ()
 
     @cached_property
     def long(self) -> Sequence[Mapping[str, Any]]:

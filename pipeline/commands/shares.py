@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.api import Job
 from pipeline.config.model import ConfigError
+from pipeline.config.registry import STAGES
 from schemas.rows import RegionCaptionRow
 from stages.negatives.reciprocal import expression_of
 from stages.negatives.shares import shares_of
@@ -16,10 +17,11 @@ def write_shares(job: Job, out: Path) -> tuple[dict[str, Any], str]:
 
     Raises: ConfigError where there is none.
     """
-    if "region_caption" not in job.config.stages:
-        raise ConfigError(f"{job.config.path}: has no stage region_caption, whose expressions the list is made of; add it")
+    name = next(name for name, stage in STAGES.items() if stage.row_type is RegionCaptionRow)
+    if name not in job.config.stages:
+        raise ConfigError(f"{job.config.path}: has no stage {name}, whose expressions the list is made of; add it")
     state = job.state()
-    tables = [table for _, table in state.current_tables("region_caption") if table is not None]
+    tables = [table for _, table in state.current_tables(name) if table is not None]
     rows = [row for table in tables for row in state.ledger.read(table, RegionCaptionRow) if isinstance(row, RegionCaptionRow)]
     regions = [(region.head, expression_of(region)) for row in rows for region in row.regions if region.short]
     if not regions:

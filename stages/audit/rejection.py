@@ -53,8 +53,7 @@ def reject_to_chance(
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
     `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
     """
-    layout = lay_out_as_given(items)
-    pairs = pairs_of(layout)
+    pairs = pairs_of(layout := lay_out_as_given(items))
     rng = np.random.default_rng(seed)
     is_held = _held_mask(layout, pairs, held)
     twin = _twin_pairs(layout, pairs, twins)

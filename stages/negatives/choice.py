@@ -13,8 +13,8 @@ from schemas.rows import CAPTION, BlindFigures
 from stages.audit.audit import audit
 from stages.audit.readings import caption_items
 from stages.audit.rejection import reject_to_chance
+from stages.negatives.groups.trading import Settled, Share, settle
 from stages.negatives.symmetry import Change, symmetric
-from stages.negatives.trading import Settled, Share, settle
 from stages.words.kinds import kind_of
 
 
@@ -84,8 +84,9 @@ def choose(
         one: "duplicate" if one.negative in held.get(one.place, ()) or (one.place, one.negative) in taken else "marginal"
         for one in candidates
     }
-    for pool in (_noun, _kind, _any):  # what is left over of a noun is counted with what is left of its kind, and that with all that is left
-        for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in candidates if reasons[one] == "marginal"]):
+    for pool in (_noun, _kind, _anything):  # what is left over of a noun is counted with that of its kind, then with all
+        unpaired = [one for one in candidates if reasons[one] == "marginal"]
+        for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in unpaired]):
             reasons[one] = None
     _trim(reasons, candidates, limits.considered)
     if limits.max_rounds:
@@ -225,5 +226,5 @@ def _kind(texts: Mapping[Place, Text], candidate: Candidate) -> str:
     return "caption" if candidate.place.region == CAPTION else f"kind {kind_of(texts[candidate.place].noun)}"
 
 
-def _any(texts: Mapping[Place, Text], candidate: Candidate) -> str:
+def _anything(_: Mapping[Place, Text], candidate: Candidate) -> str:
     return "caption" if candidate.place.region == CAPTION else "any"

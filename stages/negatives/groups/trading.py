@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Generic, TypeVar
 
 from schemas.rows import Edit, Negative
-from stages.negatives.surviving_groups import Carrier, Survivor, survivors
+from stages.negatives.groups.surviving_groups import Carrier, Survivor, survivors
 from stages.words.ambiguity import canonical_value
 
 EntryT = TypeVar("EntryT", bound=Hashable)

@@ -43,7 +43,7 @@ def run_case(case: Case) -> Verdict:
         except Exception as error:  # noqa: BLE001  # whatever it is, the input was not handled
             outcome, verdict = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300], "wrong"
         _unlock(name)
-    return Verdict(case.__name__, " ".join((case.__doc__ or "").split()), outcome, verdict)
+    return Verdict(case.__name__, " ".join((case.__doc__ or "").split()), outcome.replace(name, "..."), verdict)
 
 
 def chosen(words: Sequence[str]) -> list[Case]:

@@ -12,7 +12,7 @@ from schemas.audit import MARGIN, PROBES, AuditReport, FirstSentence, ProbeFigur
 from stages.audit.audit import audit_layout
 from stages.audit.first_sentence import first_sentence_retrieval
 from stages.audit.layout import NO_CHOICE, REPEATED, SELF_NEGATIVE, lay_out
-from stages.audit.sampling import sampled
+from stages.audit.sampling import sampled, unpacked
 
 EXIT_CODES = {"pass": 0, "fail": 3, "insufficient": 4}
 _WIDTH = 118
@@ -46,8 +46,7 @@ def audit_set(path: str, format: str | None, max_items: int, *, skip_bad: bool =
     if not items:
         raise AuditInputError(f"{path}: no item with a negative in it; nothing can be audited")
     is_sample = len(items) < num_entries
-    layout, dropped = lay_out(items)
-    del items  # what is laid out holds all of it
+    layout, dropped = lay_out(unpacked(items))
     report = audit_layout(layout, {**left_out.dropped, **dropped})
     content = {
         "path": path,

@@ -3,8 +3,9 @@
 Knows nothing of probes.
 """
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +17,8 @@ from schemas.audit import AuditItem
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
+_Texts: TypeAlias = tuple[str, tuple[str, ...]]  # positive, negatives
+_Said: TypeAlias = tuple[str | None, str | None, tuple[str | None, ...]]  # image, noun, types
 
 
 @dataclass(frozen=True)
@@ -60,29 +63,32 @@ class Layout:
 SELF_NEGATIVE, REPEATED, NO_CHOICE = "negative_is_positive", "repeated_negative", "all_options_equal"
 
 
-def lay_out(items: Sequence[AuditItem]) -> tuple[Layout, dict[str, int]]:
+def lay_out(items: Iterable[AuditItem]) -> tuple[Layout, dict[str, int]]:
     """The distinct (positive, negatives) items, one that occurs on several images knowing them all; and what was dropped, by reason.
 
     An item's options are its distinct texts: a negative that is its positive could only tie with it, and one that stands there twice
     would make it look harder than it is. Items of which no negative is left are left out.
     """
-    merged: dict[tuple[str, tuple[str, ...]], AuditItem] = {}
-    images: defaultdict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)  # of items that occur on several
+    merged: dict[_Texts, _Said] = {}
+    images: defaultdict[_Texts, set[str]] = defaultdict(set)  # of items that occur on several
     dropped: Counter[str] = Counter()
+    same: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}  # most items have the types of others
     for given in items:
         item = _distinct(given, dropped)
-        if item is not None:
-            first = merged.setdefault((item.positive, item.negatives), item)
-            if first is not item:
-                images[(item.positive, item.negatives)].update(one for one in (first.image, item.image) if one is not None)
+        if item is None:
+            continue
+        texts, said = (item.positive, item.negatives), (item.image, item.noun, same.setdefault(item.types, item.types))
+        first = merged.setdefault(texts, said)
+        if first is not said:
+            images[texts].update(image for image in (first[0], item.image) if image is not None)
     order = sorted(merged)
-    flat = [merged[key] for key in order]
-    of_item = [tuple(sorted(images[key])) if key in images else _images(merged[key]) for key in order]
-    return _flat(flat, of_item), {why: num for why, num in sorted(dropped.items()) if num}
+    of_item = [tuple(sorted(images[texts])) if texts in images else _images(merged[texts][0]) for texts in order]
+    flat = _flat(((*texts, *merged[texts][1:]) for texts in order), of_item)
+    return flat, {why: num for why, num in sorted(dropped.items()) if num}
 
 
-def _images(item: AuditItem) -> tuple[str, ...]:
-    return () if item.image is None else (item.image,)
+def _images(image: str | None) -> tuple[str, ...]:
+    return () if image is None else (image,)
 
 
 def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
@@ -104,18 +110,19 @@ def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
 
 def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
     """The items one by one in their order, equal ones too."""
-    return _flat(items, [_images(item) for item in items])
+    return _flat(((item.positive, item.negatives, item.noun, item.types) for item in items), [_images(item.image) for item in items])
 
 
-def _flat(items: Sequence[AuditItem], images: Sequence[tuple[str, ...]]) -> Layout:
+def _flat(items: Iterable[tuple[str, tuple[str, ...], str | None, tuple[str | None, ...]]], images: Sequence[tuple[str, ...]]) -> Layout:
     number: dict[str, int] = {}
-    options: list[int] = []
+    options, nouns = array("q"), list[str]()
     kinds: dict[str, int] = {"": 0}
-    types: list[int] = []
+    types = array("q")
     starts = [0]
-    for item in items:
-        options += [number.setdefault(text, len(number)) for text in (item.positive, *item.negatives)]
-        types += [0, *(kinds.setdefault(kind or "", len(kinds)) for kind in item.types or ("",) * len(item.negatives))]
+    for positive, negatives, noun, kinds_of in items:
+        options.extend([number.setdefault(text, len(number)) for text in (positive, *negatives)])
+        types.extend([0, *(kinds.setdefault(kind or "", len(kinds)) for kind in kinds_of or ("",) * len(negatives))])
+        nouns.append(noun or "")
         starts.append(len(options))
     bounds = np.array(starts, dtype=np.int64)
     return Layout(
@@ -126,7 +133,7 @@ def _flat(items: Sequence[AuditItem], images: Sequence[tuple[str, ...]]) -> Layo
         types=np.array(types, dtype=np.int64),
         kinds=tuple(kinds),
         images=tuple(images),
-        nouns=tuple(item.noun or "" for item in items),
+        nouns=tuple(nouns),
     )
 
 

@@ -91,8 +91,8 @@ def _negative(caption: str, edit: Edit) -> Negative:
 
 def _names_others(caption: str, start: int, end: int, region: Region) -> bool:
     """Whether a sentence names further things, that the place could be about."""
-    phrases = [phrase for phrase in chunk_phrases(caption[start:end]) if phrase.mark is None and phrase.start is not None]
-    spans = [(start + (phrase.start or 0), start + (phrase.end or 0)) for phrase in phrases]
+    named = (phrase for phrase in chunk_phrases(caption[start:end]) if phrase.mark in (None, "pronoun"))
+    spans = [(start + (phrase.start or 0), start + (phrase.end or 0)) for phrase in named]
     return any(right <= (region.start or 0) or left >= (region.end or 0) for left, right in spans)
 
 

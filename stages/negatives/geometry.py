@@ -1,7 +1,7 @@
 """Negatives that boxes prove, without a model: another place, another count. Texts, spans and boxes; no engine, no pixels.
 
 A word is edited only where the boxes confirm it, and only into one that they refute, both with a margin. Existence
-("there is a dog" where there is none) is not computed: that a thing is absent is shown by no box (docs/decisions/negatives-and-verdicts.md).
+("there is a dog" where there is none) is not computed: that a thing is absent is shown by no box: docs/decisions/negatives-and-verdicts.md.
 """
 
 import re

@@ -42,12 +42,16 @@ class _Line(BaseModel):
         return self
 
 
+class _Votes(BaseModel):
+    caption: int = 0
+
+
 class _Valse(BaseModel):
     caption: str
     foil: str
     image_file: str | None = None
     linguistic_phenomena: str | None = None
-    mturk: dict[str, int] | None = None
+    mturk: _Votes | None = None
 
 
 class _Texts(BaseModel):
@@ -122,7 +126,7 @@ def _from_line(entry: _Line, _name: str) -> Iterator[AuditItem | str]:
 
 
 def _from_valse(entry: _Valse, name: str) -> Iterator[AuditItem | str]:
-    if entry.mturk is not None and entry.mturk.get("caption", 0) < _VALSE_VOTES:
+    if entry.mturk is not None and entry.mturk.caption < _VALSE_VOTES:
         yield NOT_VALIDATED
     else:
         yield _item(entry.caption, [entry.foil], entry.image_file, types=[entry.linguistic_phenomena or PurePosixPath(name).stem])

@@ -46,7 +46,8 @@ class StageTraining(BaseModel):
     max_grad_norm: float | None = Field(None, gt=0, description="Gradients are scaled down to this norm; null: never.")
     precision: Literal["fp32", "tf32", "bf16"] = Field("bf16", description="bf16: autocast, parameters stay fp32; tf32: matrix products.")
     gradient_checkpointing: bool | Literal["mlp"] = Field(
-        False, description="Recompute in the backward pass: mlp: the blocks' MLPs (two thirds of what they keep), true: whole blocks."
+        False,
+        description="Recompute in the backward pass: mlp: the blocks' MLPs (more than half of what a step keeps), true: whole blocks.",
     )
     weight_long: float = Field(1.0, ge=0, description="Of the global loss with long captions; 0: they are not read.")
     weight_short: float = Field(1.0, ge=0, description="Of the global loss with short captions.")

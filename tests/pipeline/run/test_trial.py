@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from bench.faults.hostile import HOSTILITIES, HostileServer, Hostility, status
 from pipeline.api import open_job
 from pipeline.cli import app
-from pipeline.run.trial import picture_of, stand_in, trials_of
-from stages.engines.base import DetectRequest, Request
+from pipeline.run.trial import Trial, judged, picture_of, stand_in, trials_of
+from stages.engines.base import Answer, Decoding, DetectRequest, Request
+from stages.engines.rehearsal import RehearsalSpec
 from tests.support.rehearsal_job import write_job
 
 NO_MODEL = status("404 Not Found", b'{"error": {"message": "The model `m` does not exist."}}')
@@ -133,10 +134,9 @@ def test_a_prompt_that_does_not_render_is_found(tmp_path: Path) -> None:
     ("fields", "said"),
     [
         ({"chat_template": "{{ raise_exception('no such role') }}"}, "bad_request: TemplateError: no such role"),
-        ({"chat_template": "{{ 'word ' * 9000 }}"}, "context_window: "),
-        ({"chat_template": "{{ messages[0]['content'][0]['text'] }}{{ 'x ' * 500 }}"}, "the context ends before the answer may"),
+        ({"chat_template": "<image>{{ 'Describe the image. ' * 900 }}"}, "context_window: "),
     ],
-    ids=["template", "context", "room"],
+    ids=["template", "context"],
 )
 def test_an_engine_in_a_worker_is_asked_before_it_gets_work(tmp_path: Path, fields: dict[str, str], said: str) -> None:
     pytest.importorskip("transformers")
@@ -149,6 +149,14 @@ def test_an_engine_in_a_worker_is_asked_before_it_gets_work(tmp_path: Path, fiel
     assert "trial of engines.captioner (transformers) for caption: " in refused
     assert said in refused
     assert said in _checks(config, "--ask", code=2)["trial of engines.captioner (transformers) for caption"]["detail"]
+
+
+@pytest.mark.parametrize(("num_tokens", "is_ok"), [(40, False), (100, True)])
+def test_an_answer_that_the_context_cuts_short_is_told_from_a_long_one(num_tokens: int, is_ok: bool) -> None:
+    trial = Trial("caption", "captioner", Request("Describe.", decoding=Decoding(100)))
+    cut = Answer("{", "length", "truncated", f"no end within {num_tokens} tokens", 900, num_tokens)
+    (check,) = judged({"captioner": RehearsalSpec(kind="rehearsal")}, [trial], [cut])
+    assert check.is_ok == is_ok
 
 
 class TestShared:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pipeline.config.graph import Node
 from pipeline.config.model import ConfigError
+from pipeline.ledger.presence import Driver, drivers, forgotten
 from pipeline.ledger.state import State
 from pipeline.ledger.tables import Table
-from pipeline.ledger.presence import Driver, drivers, forgotten
 from pipeline.storage import Entry, Storage
 
 Retried = Literal["failed", "quarantined"]

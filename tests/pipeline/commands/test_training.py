@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,16 @@ def test_the_pages_first_training_runs_as_written(tmp_path: Path) -> None:
     assert (tmp_path / "clip-out" / "stage2" / "model" / "model.safetensors").is_file()
 
 
-def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background job ignores interruptions, and so would what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_is_one_line(tmp_path: Path, interruptible: None) -> None:
     steps = {**STEP, "workers": 2, "steps": 100000, "batch_size": 2}
     path = write_config(tmp_path, stage2=steps)
     with subprocess.Popen(

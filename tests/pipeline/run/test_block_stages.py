@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.api import open_job
 from pipeline.cli import app
-from pipeline.commands.upkeep import ask_retries, superseded
+from pipeline.commands.upkeep import ask_retries
 from pipeline.config.model import ConfigError
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
@@ -20,6 +20,7 @@ from schemas.dataset import ShardStats
 from schemas.rows import BalanceRow, BlindFigures, HardNegativeRow, MineRow, Row
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import job_content, times, write_job, write_tar
+from tests.support.upkeep import stale_paths
 
 STAGES = ["caption", "ground", "select", "region_caption", "hard_negative", "mine", "verify"]
 
@@ -163,10 +164,10 @@ def test_a_block_of_which_some_tables_were_committed_is_completed_and_those_stay
 
 
 def test_gc_removes_what_a_block_no_longer_reads_and_no_block(done: Path) -> None:
-    assert superseded(open_job(done).state()) == []
+    assert stale_paths(open_job(done).state()) == []
     (done.parent / "corpus" / "b.tar").unlink()
     carry_all(done)
-    stale = superseded(open_job(done).state())
+    stale = stale_paths(open_job(done).state())
     assert {path.split("/")[0] for path in stale} >= {"mine", "caption"}
     for path in stale:
         (done.parent / "work" / path).unlink()

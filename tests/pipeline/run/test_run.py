@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import api
-from pipeline.commands.upkeep import ask_retries, superseded
+from pipeline.commands.upkeep import ask_retries
 from pipeline.config.registry import DEMO_PROMPTS, STAGES
 from pipeline.ledger.state import State
 from pipeline.ledger.status import count_statuses
@@ -16,6 +16,7 @@ from pipeline.run.lane import StageStopped
 from schemas.rows import CaptionRow
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import files, times, write_job, write_tar
+from tests.support.upkeep import stale_paths
 
 pytestmark = pytest.mark.ray
 
@@ -207,10 +208,10 @@ class TestUpkeep:
     def test_gc_names_only_what_is_superseded(self, tmp_path: Path) -> None:
         config = write_job(tmp_path)
         api.run(api.open_job(config))
-        assert superseded(api.open_job(config).state()) == []
+        assert stale_paths(api.open_job(config).state()) == []
         config.write_text(config.read_text().replace("select: {}", "select: {min_score: 0.8}"))
         api.run(api.open_job(config))
-        stale = superseded(api.open_job(config).state())
+        stale = stale_paths(api.open_job(config).state())
         assert {path.split("/")[0] for path in stale} == {"select", "region_caption", "hard_negative", "export"}
         for path in stale:
             (tmp_path / "work" / path).unlink()

@@ -138,7 +138,9 @@ def _shuffled(layout: Layout, seed: int) -> Ints:
 
 def _content_seed(layout: Layout, seed: int) -> int:
     digest = hashlib.sha256(f"{seed}\0".encode())
-    digest.update("\0".join(layout.texts).encode(errors="surrogatepass"))
+    for place, block in enumerate(layout.texts.blocks()):
+        texts = "\0".join(block)
+        digest.update((f"\0{texts}" if place else texts).encode(errors="surrogatepass"))
     digest.update(layout.options.tobytes() + layout.starts.tobytes())
     return int.from_bytes(digest.digest()[:8])
 

@@ -3,16 +3,18 @@
 Knows nothing of probes.
 """
 
+import marshal
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.audit import AuditItem
+from stages.audit.texts import Texts
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -30,7 +32,7 @@ class Layout:
     on, its noun.
     """
 
-    texts: tuple[str, ...]
+    texts: Texts
     options: Ints
     starts: Ints
     item_of: Ints
@@ -69,22 +71,34 @@ def lay_out(items: Iterable[AuditItem]) -> tuple[Layout, dict[str, int]]:
     An item's options are its distinct texts: a negative that is its positive could only tie with it, and one that stands there twice
     would make it look harder than it is. Items of which no negative is left are left out.
     """
+    dropped: Counter[str] = Counter()
+    flat, said = _merged(items, dropped)
+    images, nouns = marshal.loads(said)  # noqa: S302  # packed right here
+    return replace(flat, images=images, nouns=nouns), {why: num for why, num in sorted(dropped.items()) if num}
+
+
+def _merged(items: Iterable[AuditItem], dropped: Counter[str]) -> tuple[Layout, bytes]:
+    """The layout without images and nouns, and these packed: made anew when the items are gone, they do not lie strewn among them."""
     merged: dict[_Texts, _Said] = {}
     images: defaultdict[_Texts, set[str]] = defaultdict(set)  # of items that occur on several
-    dropped: Counter[str] = Counter()
-    same: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}  # most items have the types of others
+    same: dict[Any, Any] = {}  # most items have the types, nouns and images of others
     for given in items:
         item = _distinct(given, dropped)
         if item is None:
             continue
-        texts, said = (item.positive, item.negatives), (item.image, item.noun, same.setdefault(item.types, item.types))
+        texts = (item.positive, item.negatives)
+        said: _Said = (
+            same.setdefault(item.image, item.image),
+            same.setdefault(item.noun, item.noun),
+            same.setdefault(item.types, item.types),
+        )
         first = merged.setdefault(texts, said)
         if first is not said:
             images[texts].update(image for image in (first[0], item.image) if image is not None)
     order = sorted(merged)
     of_item = [tuple(sorted(images[texts])) if texts in images else _images(merged[texts][0]) for texts in order]
     flat = _flat(((*texts, *merged[texts][1:]) for texts in order), of_item)
-    return flat, {why: num for why, num in sorted(dropped.items()) if num}
+    return replace(flat, images=(), nouns=()), marshal.dumps((flat.images, flat.nouns))
 
 
 def _images(image: str | None) -> tuple[str, ...]:
@@ -126,7 +140,7 @@ def _flat(items: Iterable[tuple[str, tuple[str, ...], str | None, tuple[str | No
         starts.append(len(options))
     bounds = np.array(starts, dtype=np.int64)
     return Layout(
-        texts=tuple(number),
+        texts=Texts(number),
         options=np.array(options, dtype=np.int64),
         starts=bounds,
         item_of=np.repeat(np.arange(len(starts) - 1, dtype=np.int64), np.diff(bounds)),

@@ -14,7 +14,7 @@ from stages.audit.ngrams import Words, text_scores
 from stages.audit.rules import best_of
 
 _SMOOTHING = 0.5
-_OPTIONS_AT_ONCE = 200_000
+_OPTIONS_AT_ONCE = 50_000
 
 
 def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:

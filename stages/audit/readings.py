@@ -70,6 +70,8 @@ def _type_between(own: Sequence[str], other: Sequence[str]) -> str:
     first, shorter = 0, min(len(own), len(other))
     while first < shorter and own[first] == other[first]:
         first += 1
+    if len(own) == len(other) and own[first + 1 :] == other[first + 1 :]:  # most often one word is exchanged
+        return _type_of_change(tuple(own[first : first + 1]), tuple(other[first : first + 1]))
     last = 0
     while last < shorter - first and own[-1 - last] == other[-1 - last]:
         last += 1

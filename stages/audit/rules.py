@@ -39,7 +39,9 @@ _FIRST = re.compile(r"^\W*")
 def _length(text: str) -> tuple[float, ...]:
     """Letters and digits: spaces, marks and articles are for the other probes to count. Words, or characters that are words."""
     tokens = tokens_of(text)
-    return float(len(_ARTICLES.sub("", text))), float(len(tokens) - sum(map(tokens.count, ("a", "an", "the"))))
+    num_a, num_an, num_the = map(tokens.count, ("a", "an", "the"))
+    letters = sum(map(len, tokens)) - num_a - 2 * num_an - 3 * num_the if text.isascii() else len(_ARTICLES.sub("", text))
+    return float(letters), float(len(tokens) - num_a - num_an - num_the)
 
 
 def _article(text: str) -> tuple[float, ...]:
@@ -51,9 +53,14 @@ def _article(text: str) -> tuple[float, ...]:
 
 def _spacing(text: str) -> tuple[float, ...]:
     """Stray spaces of any kind, then by kind; marks; whether a full stop ends the text."""
-    if _ANY_SPACING.search(text) is None:
+    if _is_plain(text) or _ANY_SPACING.search(text) is None:
         return _SIX_ZEROS
     return tuple(float(len(pattern.findall(text))) for pattern in (_STRAY, _SPACES, _BEFORE_MARK, _EDGE, _MARKS, _STOP))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is clear at once that a text is ASCII letters and digits with single spaces between words."""
+    return text.isascii() and text.replace(" ", "").isalnum() and "  " not in text and text[0] != " " != text[-1]
 
 
 def _case(text: str) -> tuple[float, ...]:

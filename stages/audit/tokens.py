@@ -13,6 +13,7 @@ _UNSPACED = (
 _CHARACTER = re.compile(f"[{_UNSPACED}]")
 # Letters of one script stay together; a character without spaces is a token of its own, in a text of both too.
 TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
+_ASCII_TOKEN = re.compile(r"\w+", re.ASCII)  # the same of ASCII, in a third of the time
 _KANJI, _KATAKANA = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff", "\u30a1-\u30ff"
 _HEAD_FINAL = re.compile(f"[{_KANJI}]+|[{_KATAKANA}]+")
 _OF = re.compile("[的之の]")
@@ -22,7 +23,7 @@ _NOUN_CHARACTERS = 2
 
 def tokens_of(text: str) -> list[str]:
     """The words of a text, lower case; of a script without spaces its characters."""
-    return TOKEN.findall(text.lower())
+    return (_ASCII_TOKEN if text.isascii() else TOKEN).findall(text.lower())
 
 
 def is_unspaced(text: str) -> bool:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.config.graph import build_graph
 from pipeline.config.read import load_config
+from pipeline.run.claim import CLAIM
 from schemas.rows import HardNegativeRow
 from tests.support.driver import Driver, tables_of
 from tests.support.given_job import rows_of
@@ -75,6 +76,8 @@ def _case(name: str, folder: Path) -> Path:
     content: dict[str, Any] = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
     content["engines"] = {role: {"kind": "rehearsal-detector" if role == "detector" else "rehearsal"} for role in content["engines"]}
     content["engines"]["writer"]["delay_s"] = 0.3
+    if name != "alt-text":
+        content["corpus"]["folder_shards"] = 4  # eight images would be one shard
     content["placement"] = {"schedule": "streaming", "stages": {stage: {"cpus": 0.1, "in_flight": 1} for stage in content["stages"]}}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -129,5 +132,5 @@ def test_a_run_from_given_data_killed_in_the_middle_and_resumed_exports_the_same
     assert code == 0, error
     assert all(path.stat().st_mtime_ns == when for path, when in before.items()), "what was committed, or indexed, stays as it is"
     first, second = (files(path.parent / "dataset") for path in (undisturbed, config))
-    described = ("manifest.json", "README.md")  # carry_all writes shards alone
+    described = ("manifest.json", "README.md", "croissant.json", "sizes.json", CLAIM)  # carry_all writes shards alone
     assert {name: content for name, content in second.items() if name not in described} == first

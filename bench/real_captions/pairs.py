@@ -9,9 +9,10 @@ from typing import Any
 
 from bench.real_captions.captions import Captions
 from schemas.rows import ATTRIBUTE_TYPES
-from stages.words.ambiguity import may_be_both_true, values_in
+from stages.words.ambiguity import may_be_both_true
 from stages.words.kinds import kind_of, siblings_of
 from stages.words.phrases import chunk_phrases
+from stages.words.values import values_in
 
 SEED, NUM, _TRIES = 17, 200, 2000
 

@@ -11,8 +11,8 @@ from schemas.rows import CAPTION, Negative, RegionNegatives, SelectRow
 from stages.negatives.compose import Place, composed, drawn_evenly, placed
 from stages.negatives.edits import Known
 from stages.negatives.geometry import moved, recounted
-from stages.words.ambiguity import values_in
 from stages.words.phrases import chunk_phrases
+from stages.words.values import values_in
 
 
 def caption_negatives(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from schemas.rows import ATTRIBUTE_TYPES, Edit, Negative
 from stages.negatives.edits import occurrences, replay
-from stages.words.ambiguity import Value, is_allowed, is_same_noun
+from stages.words.ambiguity import is_allowed, is_same_noun
+from stages.words.values import Value
 
 COMPUTED_TYPES: tuple[str, ...] = ("position", "count", "existence")
 _TRIES = 20  # draws for each negative that is wanted

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
-from stages.words.ambiguity import Value, is_allowed, is_listed, may_be_both_true, values_in
+from stages.words.ambiguity import is_allowed, is_listed, may_be_both_true
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.lexicon import BOUNDARIES, THINGS_TOO
+from stages.words.values import Value, values_in
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
 _JOINING = frozenset(("and", "or", "but", "not", "very", "also", "just", "only", "quite", "too", "both", "to"))

@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, EditType
 from stages.negatives.edits import Known, ambiguity_of, are_of_two_things, is_part, noun_spans, occurrences, stated_values
-from stages.words.ambiguity import Value, may_be_both_true
+from stages.words.ambiguity import may_be_both_true
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import siblings_of
 from stages.words.phrases import chunk_phrases
+from stages.words.values import Value
 
 Weights = Callable[[str, str], Mapping[str, float]]  # of new values, by type and old value
 NewValues = Literal["open", "listed", "drawn"]

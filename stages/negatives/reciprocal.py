@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative, RegionCaption
 from stages.negatives.edits import noun_spans, occurrences, replay
-from stages.words.ambiguity import Value, is_ruled_out, values_in
+from stages.words.ambiguity import is_ruled_out
+from stages.words.values import Value, values_in
 
 _ARTICLE = re.compile(r"(?<!\w)([Aa])n?(?=\s+<)")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, CAPTION, Attribute, Edit, EditType, Negative, Region, Verdict
 from stages.negatives.edits import noun_spans, occurrences, replay
-from stages.words.ambiguity import values_in
+from stages.words.values import values_in
 
 COMPUTED_TYPES: tuple[str, ...] = ("position", "count", "existence")
 

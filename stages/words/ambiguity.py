@@ -12,8 +12,7 @@ from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import singular
 from stages.words.related_words import CANONICAL, RELATED, SHADED
 from stages.words.scales import AXES, MIXING, OPPOSED
-from stages.words.values import Value as Value
-from stages.words.values import values_in as values_in  # where it was before
+from stages.words.values import Value
 
 _SHADES = {
     **dict.fromkeys(("light", "pale", "soft", "pastel", "lighter", "paler"), "light"),

@@ -14,8 +14,9 @@ from typing import Generic, NamedTuple, TypeVar
 from schemas.rows import Edit, Negative
 from stages.negatives.edits import replay
 from stages.negatives.reciprocal import Expression, Slot
-from stages.words.ambiguity import canonical_value, is_ruled_out, values_in
+from stages.words.ambiguity import canonical_value, is_ruled_out
 from stages.words.kinds import kind_of
+from stages.words.values import values_in
 
 RefT = TypeVar("RefT", bound=Hashable)
 

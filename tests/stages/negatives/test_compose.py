@@ -10,7 +10,7 @@ from schemas.rows import CAPTION, Negative, Region, SelectRow
 from stages.negatives.caption_negatives import caption_negatives
 from stages.negatives.compose import Place, composed, placed
 from stages.negatives.edits import Proposal, accept, known_of, replay
-from stages.words.ambiguity import values_in
+from stages.words.values import values_in
 
 POSITIVE = "a red striped metal car"
 VALUES = {

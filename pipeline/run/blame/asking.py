@@ -63,17 +63,13 @@ class UnitAsker:
         return rows
 
     async def _answered(self, images: Sequence[Image]) -> list[Row]:
-        try:
-            return await self._process(images)
-        except Exception as error:  # looked at below
-            raise_unless_an_images(error)
-            logger.exception("stage %s raised on %s", self._stage.name, self._inputs.task.item.id)
-            found = await self._found(images, error)
-        try:
-            return await self._process(images, found)
-        except Exception as error:  # noqa: BLE001  # looked at below
-            raise_unless_an_images(error)
-        return [row for image in images for row in await self._alone(image)]
+        rows = await self._tried(images)
+        if isinstance(rows, Exception):
+            logger.error("stage %s raised on %s", self._stage.name, self._inputs.task.item.id, exc_info=rows)
+            rows = await self._tried(images, await self._found(images, rows))
+        if isinstance(rows, Exception):
+            return [row for image in images for row in await self._alone(image)]
+        return rows
 
     async def _found(self, images: Sequence[Image], error: Exception) -> dict[str, Row]:
         """The images below these, which raised together, that raise alone."""
@@ -81,19 +77,22 @@ class UnitAsker:
             return {images[0].key: problem_of(images[0].key, error)}
         found: dict[str, Row] = {}
         for half in (images[: len(images) // 2], images[len(images) // 2 :]):
-            try:
-                await self._process(half, counts=False)
-            except Exception as problem:  # noqa: BLE001
-                raise_unless_an_images(problem)
-                found |= await self._found(half, problem)
+            rows = await self._tried(half, counts=False)
+            if isinstance(rows, Exception):
+                found |= await self._found(half, rows)
         return found
 
     async def _alone(self, image: Image) -> list[Row]:
+        rows = await self._tried([image])
+        return await self._process([image], {image.key: problem_of(image.key, rows)}) if isinstance(rows, Exception) else rows
+
+    async def _tried(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row] | Exception:
+        """The rows, or what an image made the stage raise; what is no image's fault is raised."""
         try:
-            return await self._process([image])
-        except Exception as error:  # noqa: BLE001  # looked at below
+            return await self._process(images, found, counts=counts)
+        except Exception as error:  # noqa: BLE001  # told apart in the next line
             raise_unless_an_images(error)
-            return await self._process([image], {image.key: problem_of(image.key, error)})
+            return error
 
     async def _process(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row]:
         found = found or {}

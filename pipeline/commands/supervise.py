@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -115,7 +115,7 @@ class _Parent:
         _take(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGTERM, signal.SIGHUP):
             _take(number, _raise_terminated)
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent, self._mark), daemon=True).start()
         terminal = os.dup(2)
         os.dup2(noise, 2)
         sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
@@ -143,7 +143,7 @@ class _Parent:
             Path(noise).unlink()
             return code
         until = time.monotonic() + (_AFTERLIFE_S if len(self._told) < 2 else 0)
-        while self._left() and time.monotonic() < until:
+        while _left(self._mark) and time.monotonic() < until:
             time.sleep(0.1)
         self._end_all()
         if self._told:
@@ -156,28 +156,38 @@ class _Parent:
         )
         return 2
 
-    def _left(self) -> list[int]:
-        """The processes on this machine that carry the run's mark."""
-        found, mark = [], f"{_MARK}={self._mark}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
-        return found
-
     def _end_all(self) -> None:
-        for _ in range(3):  # what is being started meanwhile is found the next time
-            left = [*self._left(), *([self._child] if self._child else [])]
-            for process in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process, signal.SIGKILL)
-            if not left:
-                return
-            time.sleep(0.05)
+        _kill_all(self._mark, [self._child] if self._child else [])
 
 
-def _end_with(parent: int) -> None:
-    """End this process at once where the one at the other end of the pipe has ended."""
+def _left(mark: str) -> list[int]:
+    """The processes on this machine that carry a run's mark, but for this one."""
+    found, marked = [], f"{_MARK}={mark}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(folder.name) != os.getpid() and marked in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def _kill_all(mark: str, others: Sequence[int] = ()) -> None:
+    """End all that carries the mark, and these."""
+    for _ in range(3):  # what is being started meanwhile is found the next time
+        left = [*_left(mark), *others]
+        for process in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        if not left:
+            return
+        time.sleep(0.05)
+
+
+def _end_with(parent: int, mark: str) -> None:
+    """Where the process at the other end of the pipe has ended, end at once what this one has started, and itself.
+
+    Ray's agents would look for their dead raylet for a minute and more.
+    """
     with contextlib.suppress(OSError):
         os.read(parent, 1)
+    _kill_all(mark)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,7 @@
 """The command `fgdata`. Each command imports what it needs when it runs, so that --help answers at once."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -25,6 +26,11 @@ Unverified = Annotated[
     bool, typer.Option("--allow-unverified", help="Also release negatives that no judge has looked at; the card says so.")
 ]
 MaxFailed = Annotated[float | None, typer.Option("--max-failed", metavar="RATE", min=0, max=1, help="Exit 1 if more of the images failed.")]
+
+FirstSentenceModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="CHECKPOINT", help="Ask it how far first sentences find their images, instead of shared words."),
+]
 
 
 @app.command()
@@ -127,13 +133,15 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path("report-out"),
     sample: Annotated[int, typer.Option("--sample", min=0, help="Images in the sample browser.")] = 200,
     figures_from: Annotated[int, typer.Option("--figures-from", min=1, help="Images whose texts and boxes are counted.")] = 200_000,
+    model: FirstSentenceModel = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a folder of static pages: where images were lost, what was made, samples to look at."""
+    from pipeline.commands.training import first_sentence_of
     from pipeline.report.command import report as write
 
     with _user_errors(f"fgdata report {config}"):
-        _say(as_json, *write(config, against, out, sample, figures_from))
+        _say(as_json, *write(config, against, out, sample, figures_from, partial(first_sentence_of, model) if model else None))
 
 
 @app.command()
@@ -151,13 +159,14 @@ def audit(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out and count entries that are wrong, instead of refusing the set.")
     ] = False,
+    model: FirstSentenceModel = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask what texts alone give away of which one is true. Exit 0: pass, 3: leaks, 4: too few items to say."""
     from pipeline.commands.audit import audit_set
 
     with _user_errors(f"fgdata audit {path}"):
-        content, text, code = audit_set(path, format, max_items, skip_bad=skip_bad)
+        content, text, code = audit_set(path, format, max_items, model=model, skip_bad=skip_bad)
         _say(as_json, content, text)
         if code:
             raise typer.Exit(code)

@@ -117,20 +117,24 @@ class AuditReport(_Measured):
 
 
 class Retrieval(Record):
-    """How often the right image is found first, with 95 % bounds (Wilson)."""
+    """How often the right image is found first, with 95 % bounds."""
 
     r1: float
     r1_low: float
     r1_high: float
 
 
-class FirstSentence(_Measured):
-    """How far a long caption's first sentence alone finds its image, by a retriever that sees texts alone.
+FIRST_SENTENCE_MOST, FIRST_SENTENCE_LEAST = 2_000, 20  # images that are asked about; of more those of the smallest ranks
 
-    The image is stood for by what else is said of it: its regions' expressions, else its alt text, else its short caption.
+
+class FirstSentence(_Measured):
+    """How far a long caption's first sentence alone finds its image: by a model that sees it, else by a retriever that sees texts alone.
+
+    For the latter the image is stood for by what else is said of it: its regions' expressions, else its alt text, else its short caption.
     """
 
-    images: int = Field(description="Those with a long caption of several sentences and other texts; at most 2,000.")
+    images: int = Field(description="Those with a long caption of several sentences (and other texts, without a model); at most 2,000.")
+    model: str | None = Field(None, description="The checkpoint that saw the images; null: shared words, no model.")
     chance: float | None = None
     share_of_letters: float | None = Field(None, description="Mean share of the caption that the first sentence is.")
     whole: Retrieval | None = Field(None, description="By the whole caption.")

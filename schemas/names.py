@@ -1,5 +1,6 @@
 """Names that UTF-8 cannot hold, or that hold control characters, as text that can be stored, printed and turned back. Opens nothing."""
 
+import hashlib
 import re
 
 # U+241B, the sign that stands for "escape", and two hexadecimal digits for a byte of the name. The sign itself is written so too:
@@ -17,6 +18,11 @@ def storable(name: str) -> str:
 def original(text: str) -> str:
     """The name that `storable` made this text of, as Python's file functions take it."""
     return _WRITTEN.sub(_restored, text) if _SIGN in text else text
+
+
+def rank(name: str) -> bytes:
+    """By what a sample of named things is drawn: the smallest ranks, whatever the order in which the things come."""
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -1,11 +1,21 @@
-"""Texts that can be stored and printed: what UTF-8 cannot hold, NUL and control characters are found, or left out. Repairs nothing else."""
+"""Texts that can be stored and printed: what UTF-8 cannot hold, NUL and control characters are found, or left out; and their sentences."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
 
 # Lone surrogates, which JSON can hold and UTF-8 cannot, and controls but tab, line feed, carriage return and next line.
 UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+
+_SENTENCE_END = re.compile(r"[。！？]+|[.!?]+[\"')\]]*(?=\s)|\n")
+
+
+def sentences(text: str) -> list[str]:
+    """The text cut at line ends and after each mark that ends a sentence, Chinese and Japanese ones too."""
+    ends = [0, *(found.end() for found in _SENTENCE_END.finditer(text)), len(text)]
+    parts = (text[start:end].strip() for start, end in itertools.pairwise(ends))
+    return [part for part in parts if part]
 
 
 def cleaned(text: str) -> tuple[str, str | None]:

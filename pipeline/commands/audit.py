@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipeline.commands.audit_formats import NOT_VALIDATED
 from pipeline.commands.audit_sets import OWN, AuditInputError, LeftOut, own_captions, read_set
+from pipeline.commands.training import first_sentence_of
 from schemas.audit import MARGIN, PROBES, AuditReport, FirstSentence, ProbeFigures, Probes
 from stages.audit.audit import audit_layout
 from stages.audit.first_sentence import first_sentence_retrieval
@@ -35,10 +36,14 @@ _ADVICE = {
 }
 
 
-def audit_set(path: str, format: str | None, max_items: int, *, skip_bad: bool = False) -> tuple[dict[str, Any], str, int]:
+def audit_set(
+    path: str, format: str | None, max_items: int, *, model: str | None = None, skip_bad: bool = False
+) -> tuple[dict[str, Any], str, int]:
     """The report as JSON, as a text to read, and the exit code. Of more than `max_items` distinct items a sample is audited.
 
-    Raises: AuditInputError.
+    `model`: a trained checkpoint that sees the images where first sentences are asked about.
+
+    Raises: AuditInputError; with a model ConfigError, TrainError.
     """
     left_out = LeftOut(skip_bad)
     found, every = read_set(path, format, left_out)
@@ -56,7 +61,9 @@ def audit_set(path: str, format: str | None, max_items: int, *, skip_bad: bool =
         "skipped": {reason: {"count": num, "places": left_out.bad[reason]} for reason, num in sorted(left_out.num_bad.items())},
         **report.model_dump(mode="json"),
     }
-    opening = first_sentence_retrieval(own_captions(path)) if found == OWN else None
+    if model and found != OWN:
+        raise AuditInputError(f"--model needs images and long captions, which of these formats {OWN} alone has; {path} is {found}")
+    opening = (first_sentence_of(model, path) if model else first_sentence_retrieval(own_captions(path))) if found == OWN else None
     content["first_sentence"] = opening.model_dump(mode="json") if opening else None
     if opening is None:
         content["first_sentence_why"] = "only a data set of ours has long captions beside other texts of the same image"
@@ -80,6 +87,8 @@ def _line_of_opening(opening: FirstSentence | None) -> str:
         return ""
     found = {"the whole caption": opening.whole, "its first sentence alone": opening.first, "the rest": opening.rest}
     rates = ", ".join(f"{what} {one.r1:.3f} ({one.r1_low:.3f} to {one.r1_high:.3f})" for what, one in found.items())
+    if opening.model:
+        return f"The right one of {opening.images} images is found first, by the model {opening.model}, by {rates}."
     return f"Other texts of the right one of {opening.images} images are found first, by shared words, by {rates}."
 
 

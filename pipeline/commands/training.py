@@ -17,6 +17,7 @@ from pipeline.config.apart import check_apart
 from pipeline.config.model import ConfigError
 from pipeline.config.read import validated
 from pipeline.config.text import expanded, read_yaml
+from schemas.audit import FirstSentence
 from stages.train.config import Stage1, Stage2, TrainConfig, TrainError, TrainPlacement
 
 if TYPE_CHECKING:
@@ -97,6 +98,21 @@ def evaluate(checkpoint: str, dataset: str, images: Path | None) -> dict[str, An
     return evaluate_fgovd(encoder, Path(dataset), images)
 
 
+def first_sentence_of(checkpoint: str, dataset: str) -> FirstSentence:
+    """How far the first sentences of an exported data set's long captions find their images, by a model.
+
+    Raises: ConfigError, TrainError.
+    """
+    _need_torch()
+    from stages.train.data.shards import ExportedDataset
+    from stages.train.evaluation.features import Encoder
+    from stages.train.evaluation.first_sentence import first_sentence_by_model
+    from stages.train.model.load import load_model
+
+    source = ExportedDataset(dataset)
+    return first_sentence_by_model(Encoder(*load_model(checkpoint), _device(0)), source, checkpoint)
+
+
 def figures_table(figures: dict[str, Any]) -> str:
     """The figures of `evaluate` for people: value, interval, blind."""
     lines = [f"{'':<22}{'value':>7}  {'95 %':<15}{'blind':>7}"]
@@ -150,7 +166,7 @@ def _job(config: TrainConfig, stage: int, device: str) -> "Job":
 
 
 def _train_on_ray(config: TrainConfig, stage: int, watch: "Callable[[Report], None] | None") -> Path:
-    from pipeline.run.cluster import connected
+    from pipeline.run.cluster.join import connected
     from stages.train.data.shards import ExportedDataset
     from stages.train.data.stream import steps_per_epoch
 

@@ -1,7 +1,7 @@
 """`fgdata report`: reads one run or two and writes the folder. The order of work; what is counted and drawn is elsewhere."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipeline.report.panels.speed import SpeedPanel
 from pipeline.report.render import assets, render, script
 from pipeline.report.run_tables import Coverage, RunTables, open_run
 from pipeline.report.samples.records import Sample, draw_samples
+from schemas.audit import FirstSentence
 
 RECORD = "report.json"
 SAMPLES_A_FILE = 50
@@ -40,26 +41,35 @@ class Counted:
     coverage: dict[str, Coverage]
 
 
-def panels(run: RunTables) -> list[Counting]:
-    """The page's panels, in its order. A new one is its file in panels/ and its row here."""
+def panels(run: RunTables, opening: FirstSentence | None = None) -> list[Counting]:
+    """The page's panels, in its order. A new one is its file in panels/ and its row here. `opening`: by a model, where one was asked."""
     return [
         CaptionsPanel(),
         GroundingPanel(),
         RegionsPanel(),
         NegativesPanel(),
-        AuditPanel(),
+        AuditPanel(opening),
         GivenPanel(run),
         SpeedPanel(run),
     ]
 
 
-def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_images: int, now: datetime) -> dict[str, Any]:
+def write_report(
+    configs: Sequence[Path],
+    out: Path,
+    num_samples: int,
+    max_images: int,
+    now: datetime,
+    by_model: Callable[[str], FirstSentence] | None = None,
+) -> dict[str, Any]:
     """Write the report of one configuration, or of two side by side, into `out`; returns what report.json holds.
+
+    `by_model`: asks a model how far first sentences find their images, of the exported set at a place.
 
     Raises: ConfigError where `out` holds something else; whatever opening a run raises.
     """
     earlier = _earlier_files(out)
-    counted = [_count(label, path, max_images) for label, path in zip("AB", configs, strict=False)]
+    counted = [_count(label, path, max_images, by_model) for label, path in zip("AB", configs, strict=False)]
     files = assets()
     samples, pictures = draw_samples([(each.run, each.funnel) for each in counted], num_samples)
     files |= pictures
@@ -76,10 +86,13 @@ def write_report(configs: Sequence[Path], out: Path, num_samples: int, max_image
     return record
 
 
-def _count(label: str, path: Path, max_images: int) -> Counted:
+def _count(label: str, path: Path, max_images: int, by_model: Callable[[str], FirstSentence] | None) -> Counted:
     run = open_run(path)
+    place = run.job.config.export_to
+    if by_model and not place:
+        raise ConfigError(f"{path}: --model reads images and captions from the exported data set, and there is no export.to")
     funnel = count_funnel(run)
-    counting = panels(run)
+    counting = panels(run, by_model(place) if by_model and place else None)
     coverage = gather(run, counting, max_images)
     return Counted(label, run, funnel, [panel.panel() for panel in counting], coverage)
 

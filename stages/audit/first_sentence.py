@@ -3,30 +3,20 @@
 The image is stood for by other texts of it, and the retriever sees texts alone: shared words, rare ones weighed more (TF-IDF, cosine).
 """
 
-import hashlib
 import heapq
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from schemas.audit import FirstSentence, Retrieval
+from schemas.audit import FIRST_SENTENCE_LEAST, FIRST_SENTENCE_MOST, FirstSentence, Retrieval
+from schemas.names import rank
+from schemas.text import sentences
 from stages.audit.layout import Floats
 from stages.audit.ngrams import read_words
 from stages.audit.outcomes import wilson
 
-MAX_IMAGES = 2_000
-_MIN_IMAGES = 20
-_END = re.compile(r"[。！？]+|[.!?]+[\"')\]]*(?=\s)|\n")
 Captioned = tuple[str, str, str]  # the image's name, its long caption, what else is said of it
-
-
-def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence, with it."""
-    stripped = text.strip()
-    found = _END.search(stripped)
-    return stripped[: found.end()].strip() if found else stripped
 
 
 def first_sentence_retrieval(images: Iterable[Captioned]) -> FirstSentence:
@@ -34,11 +24,11 @@ def first_sentence_retrieval(images: Iterable[Captioned]) -> FirstSentence:
 
     Of more than 2,000 images those with the smallest digests of their names. A tie with another image is not right.
     """
-    chosen = heapq.nsmallest(MAX_IMAGES, (one for one in images if one[1].strip() and one[2].strip()), key=_rank)
-    queries = [(caption, first_sentence(caption)) for _, caption, _ in chosen]
+    chosen = heapq.nsmallest(FIRST_SENTENCE_MOST, (one for one in images if one[1].strip() and one[2].strip()), key=_rank)
+    queries = [(caption, sentences(caption)[0]) for _, caption, _ in chosen]
     several = [place for place, (caption, first) in enumerate(queries) if len(first) < len(caption.strip())]
-    if len(several) < _MIN_IMAGES:
-        why = f"{len(several)} images have a long caption of several sentences and other texts; {_MIN_IMAGES} are needed"
+    if len(several) < FIRST_SENTENCE_LEAST:
+        why = f"{len(several)} images have a long caption of several sentences and other texts; {FIRST_SENTENCE_LEAST} are needed"
         return FirstSentence(images=len(several), whole_why=why, first_why=why, rest_why=why)
     whole = [queries[place][0].strip() for place in several]
     first = [queries[place][1] for place in several]
@@ -47,11 +37,6 @@ def first_sentence_retrieval(images: Iterable[Captioned]) -> FirstSentence:
     found = {"whole": _recall(whole, gallery), "first": _recall(first, gallery), "rest": _recall(rest, gallery)}
     share = sum(len(start) / len(text) for start, text in zip(first, whole, strict=True)) / len(several)
     return FirstSentence(images=len(several), chance=round(1 / len(several), 6), share_of_letters=round(share, 4), **found)
-
-
-def rank(name: str) -> bytes:
-    """By what images are chosen, whatever their order."""
-    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
 def _rank(image: Captioned) -> bytes:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pipeline.report.blocks import Block, Fact, Facts, Grid, Interval, Intervals, Number, Panel
 from pipeline.report.panels.openings import Openings
 from pipeline.report.run_tables import column_values
-from schemas.audit import MARGIN
+from schemas.audit import MARGIN, FirstSentence
 from schemas.rows import BlindFigures
 
 COLUMNS = ("verdict", "items", "chance", "images unseen", "at most", "nouns unseen", "at most ", "leaks")
@@ -20,9 +20,10 @@ class AuditPanel:
 
     wants: Mapping[str, Sequence[str]] = {"balance": ("audits",), **Openings.wants}
 
-    def __init__(self) -> None:
+    def __init__(self, opening: FirstSentence | None = None) -> None:
+        """`opening`: what a model said of the first sentences, where one was asked."""
         self._blocks: dict[str, list[BlindFigures]] = {}
-        self._openings = Openings()
+        self._openings = Openings(opening)
 
     def add(self, stage: str, table: pa.Table) -> None:
         if stage in Openings.wants:

@@ -1,4 +1,4 @@
-"""How far the first sentence of the long captions alone finds their images, by a retriever that sees texts alone."""
+"""How far the first sentence of the long captions alone finds their images, by a model, else by a retriever that sees texts alone."""
 
 import heapq
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from pipeline.report.blocks import Block, Interval, Intervals
 from pipeline.report.run_tables import column_values
-from stages.audit.first_sentence import MAX_IMAGES, first_sentence_retrieval, rank
+from schemas.audit import FIRST_SENTENCE_MOST, FirstSentence
+from schemas.names import rank
+from stages.audit.first_sentence import first_sentence_retrieval
 
 _NO_LIMIT = 1.0  # nothing is refused for it
 
@@ -21,7 +23,8 @@ class Openings:
         "region_caption": ("key", "regions.short", "regions.long"),
     }
 
-    def __init__(self) -> None:
+    def __init__(self, by_model: FirstSentence | None) -> None:
+        self._by_model = by_model
         self._captions: dict[str, tuple[str, str]] = {}
         self._regions: dict[str, str] = {}
 
@@ -31,8 +34,8 @@ class Openings:
             for key, long, alt, short in zip(*(_column(table, name) for name in names), strict=True):
                 if long:
                     self._captions[key] = long, alt or short or ""
-            if len(self._captions) > 2 * MAX_IMAGES:
-                kept = heapq.nsmallest(MAX_IMAGES, self._captions, key=rank)
+            if len(self._captions) > 2 * FIRST_SENTENCE_MOST:
+                kept = heapq.nsmallest(FIRST_SENTENCE_MOST, self._captions, key=rank)
                 self._captions = {key: self._captions[key] for key in kept}
         else:
             for key, regions in zip(_column(table, "key"), _column(table, "regions"), strict=True):
@@ -41,16 +44,19 @@ class Openings:
 
     def blocks(self) -> list[Block]:
         """One chart, where there are images enough."""
-        found = first_sentence_retrieval((key, long, self._regions.get(key) or other) for key, (long, other) in self._captions.items())
+        described = ((key, long, self._regions.get(key) or other) for key, (long, other) in self._captions.items())
+        found = self._by_model or first_sentence_retrieval(described)
         if found.whole is None or found.first is None or found.rest is None or found.chance is None:
             return []
         shown = {"the whole long caption": found.whole, "its first sentence alone": found.first, "all but the first": found.rest}
         rows = {name: Interval(one.r1, one.r1_low, one.r1_high, "") for name, one in shown.items()}
+        how = "found by shared words among their regions' expressions, else alt texts or short captions; no model"
         note = (
-            f"{found.images} images, found by shared words among their regions' expressions, else alt texts or short captions; no model. "
+            f"{found.images} images, {f'seen by {found.model}' if found.model else how}. "
             "Where the first sentence finds as many as the whole, a model of long texts need not read on."
         )
-        return [Intervals("Right image first, by texts alone", rows, found.chance, _NO_LIMIT, note)]
+        title = "Right image first, by a model" if found.model else "Right image first, by texts alone"
+        return [Intervals(title, rows, found.chance, _NO_LIMIT, note)]
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:

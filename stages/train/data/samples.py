@@ -1,7 +1,6 @@
 """An exported image as a sample: pixels of the model's size, texts, usable boxes, weighted negatives. Knows no model and no files."""
 
 import io
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from PIL import Image, ImageFile
 from schemas.dataset import ExportRecord, ExportRegion
 from schemas.pixels import BAD_FILE, register_readers, shown
 from schemas.rows import EditType, Negative
+from schemas.text import sentences
 from stages.train.config import StageTraining
 from stages.train.data.batch import Sample, SampleRegion
 
 _UNREADABLE = (*BAD_FILE, Image.DecompressionBombError)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[\u3002\uff01\uff1f])\s*(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -133,16 +132,16 @@ def patch_grid(width: int, height: int, budget: int) -> tuple[int, int]:
 
 def varied(text: str, drop_first: float, subsample: float, shuffle: float, rng: np.random.Generator) -> str:
     """A long caption by sentences: with these chances without its first, as a drawn part of at least half, and in another order."""
-    sentences = _SENTENCE_END.split(text)
+    parts = sentences(text)
     drop, part, mix = rng.random(3) < (drop_first, subsample, shuffle)
-    if drop and len(sentences) > 1:
-        sentences = sentences[1:]
-    if part and len(sentences) > 1:
-        count = int(rng.integers(-(-len(sentences) // 2), len(sentences)))
-        sentences = [sentences[number] for number in sorted(rng.permutation(len(sentences))[:count].tolist())]
+    if drop and len(parts) > 1:
+        parts = parts[1:]
+    if part and len(parts) > 1:
+        count = int(rng.integers(-(-len(parts) // 2), len(parts)))
+        parts = [parts[number] for number in sorted(rng.permutation(len(parts))[:count].tolist())]
     if mix:
-        sentences = [sentences[number] for number in rng.permutation(len(sentences)).tolist()]
-    return " ".join(sentences)
+        parts = [parts[number] for number in rng.permutation(len(parts)).tolist()]
+    return " ".join(parts)
 
 
 def _hardest_first(negatives: Sequence[Negative]) -> list[Negative]:

@@ -50,6 +50,8 @@ def load_model(place: str, revision: str | None = None, from_scratch: bool = Fal
 
     Raises: TrainError where the place holds another kind of model, or a tensor is missing or unknown.
     """
+    if (place.startswith((".", "/", "~")) or place.count("/") > 1) and not Path(place).is_dir():
+        raise TrainError(f"model {place}: no such folder")
     config = _json_file(place, "config.json", revision)
     kind = str(config.get("model_type"))
     family = _FAMILIES.get(_OFFICIAL_TYPES.get(kind, kind))

@@ -17,6 +17,7 @@ from stages.audit.readings import guessed_type, head_noun
 from tests.stages.audit.sets import reciprocal_blocks, skewed_values
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import write_job
+from tests.support.training_data import save_tiny_clip, toys, write_dataset
 
 FIGURES = ["pairwise", "top1", "top1_high", "top1_low"]
 
@@ -48,6 +49,19 @@ def test_a_leaking_set_exits_3_and_its_json_has_the_names_that_machines_read(tmp
     assert (report["items"], report["chance"], report["verdict"]) == (360, 0.25, "fail")
     assert set(report["by_type"]["colour"]["marginal"]) == set(FIGURES)
     assert 0.25 < report["by_type"]["colour"]["top1_low"] < report["by_type"]["colour"]["top1"]
+
+
+def test_a_given_model_is_asked_about_first_sentences(tmp_path: Path) -> None:
+    shard = [one.model_copy(update={"long": f"{one.long}. It is a toy."}) for one in toys(24)[0]]
+    dataset, model = write_dataset(tmp_path / "dataset", [shard]), save_tiny_clip(tmp_path / "clip")
+    result = _audit(dataset, "--model", model, "--json")
+    told = json.loads(result.stdout)["first_sentence"]
+    assert (told["model"], told["images"]) == (str(model), 24)
+    assert set(told["first"]) == {"r1", "r1_low", "r1_high"}
+    assert f"by the model {model}, by the whole caption" in _audit(dataset, "--model", model).stdout
+    assert "no such folder" in _refused(dataset, "--model", tmp_path / "none")
+    path = _lines(tmp_path / "set.jsonl", skewed_values())
+    assert "--model needs images" in _refused(path, "--format", "jsonl", "--model", model)
 
 
 def test_a_set_at_chance_exits_0_and_one_too_small_4(tmp_path: Path) -> None:

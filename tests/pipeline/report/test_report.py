@@ -15,6 +15,7 @@ from pipeline.cli import app
 from pipeline.config.model import ConfigError
 from pipeline.report.build import write_report
 from pipeline.report.run_tables import open_run
+from schemas.audit import FirstSentence, Retrieval
 from schemas.rows import HardNegativeRow
 from tests.support.given_job import given_job, write_lines
 from tests.support.in_process import carry_all
@@ -50,6 +51,19 @@ def test_every_image_is_through_lost_or_pending(run: Path, tmp_path: Path) -> No
     assert lost[("failed", "unreadable")] == 1
     assert lost[("filtered", "duplicate")] == 1
     assert "In every stage the statuses sum to the images in." in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_model_that_is_asked_about_first_sentences_is_named(run: Path, tmp_path: Path) -> None:
+    share = Retrieval(r1=0.5, r1_low=0.4, r1_high=0.6)
+    asked: list[str] = []
+
+    def by_model(dataset: str) -> FirstSentence:
+        asked.append(dataset)
+        return FirstSentence(images=40, model="a-model", chance=0.025, whole=share, first=share, rest=share)
+
+    write_report([run], tmp_path / "out", 0, 10_000, NOW, by_model)
+    assert asked == [open_run(run).job.config.export_to]
+    assert "seen by a-model" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_a_run_that_is_going_on_shows_what_is_pending(tmp_path: Path) -> None:

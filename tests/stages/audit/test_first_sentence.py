@@ -2,7 +2,8 @@
 
 import pytest
 
-from stages.audit.first_sentence import first_sentence, first_sentence_retrieval
+from schemas.text import sentences
+from stages.audit.first_sentence import first_sentence_retrieval
 from tests.stages.audit.sets import captioned
 
 
@@ -37,8 +38,9 @@ def test_few_images_and_captions_of_one_sentence_are_not_measured() -> None:
         ("A cup. It is red.", "A cup."),
         ("杯子是红色的。旁边有球。", "杯子是红色的。"),
         ("One 3.5 mm nut", "One 3.5 mm nut"),
+        ('It says "Go!" in red. It is old.', 'It says "Go!"'),
         (" A cup\nIt is", "A cup"),
     ],
 )
 def test_first_sentences_end_where_a_sentence_does(text: str, first: str) -> None:
-    assert first_sentence(text) == first
+    assert sentences(text)[0] == first

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from schemas.audit import FirstSentence, Retrieval
 from stages.train.config import Stage2, TrainError
 from stages.train.data.shards import ExportedDataset
 from stages.train.evaluation.evaluate import evaluate, hard_negative_top1
 from stages.train.evaluation.features import Encoder, SeenRegion
 from stages.train.evaluation.fgovd import evaluate_fgovd, read_fgovd
+from stages.train.evaluation.first_sentence import first_sentence_by_model
 from stages.train.loop import Job, Trainer
 from stages.train.model.clip import load_model
 from tests.support.training_data import negative, picture, record, region, toys, write_dataset
@@ -53,6 +55,31 @@ def test_what_was_learned_shows_beside_its_blind_control(learned: Encoder, tmp_p
     assert half["value"] > 0.6
     assert half["items"] == half["can_be_right"] == 36
     assert hard["can_be_right"] == hard["items"]
+
+
+def test_a_model_says_how_far_first_sentences_find_their_images(learned: Encoder, tmp_path: Path) -> None:
+    """Of 24 toys 6 are there twice, and a tie is never right: at most half are found."""
+
+    def asked(name: str, long: str) -> FirstSentence:
+        shard = [one.model_copy(update={"long": long.format(told=str(one.long))}) for one in toys(24)[0]]
+        return first_sentence_by_model(learned, ExportedDataset(str(write_dataset(tmp_path / name, [shard]))), "tiny")
+
+    opening, ending = asked("opening", "{told}. A photo of the table."), asked("ending", "A photo of the table. {told}.")
+    assert opening.images == ending.images == 24
+    assert opening.model == "tiny"
+    assert _r1(opening.first) > 0.25 > 0.1 > _r1(opening.rest)
+    assert _r1(ending.rest) > 0.25 > 0.1 > _r1(ending.first)
+
+
+def test_captions_of_one_sentence_are_no_question_of_first_sentences(learned: Encoder, tmp_path: Path) -> None:
+    told = first_sentence_by_model(learned, ExportedDataset(str(write_dataset(tmp_path, toys(24)))), "tiny")
+    assert (told.images, told.whole) == (0, None)
+    assert "20 are needed" in str(told.whole_why)
+
+
+def _r1(found: Retrieval | None) -> float:
+    assert found is not None
+    return found.r1
 
 
 def test_regions_in_the_evaluation_are_not_limited_to_four(encoder: Encoder, tmp_path: Path) -> None:

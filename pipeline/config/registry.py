@@ -8,8 +8,8 @@ from schemas.rows import Row
 from stages.balance import Balance
 from stages.base import AnyStage
 from stages.caption import Caption
-from stages.engines.grounding_dino import GroundingDinoSpec
-from stages.engines.groundingdino_py import GroundingDinoPySpec
+from stages.engines.dino.grounding_dino import GroundingDinoSpec
+from stages.engines.dino.groundingdino_py import GroundingDinoPySpec
 from stages.engines.openai_server import OpenAISpec
 from stages.engines.rehearsal import RehearsalDetectorSpec, RehearsalSpec
 from stages.engines.specs import DetectorSpec, GeneratorSpec, ModelSpec, Spec

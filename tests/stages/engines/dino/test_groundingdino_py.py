@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stages.engines.base import DetectRequest, EngineDead
-from stages.engines.groundingdino_py import GroundingDinoPyDetector, GroundingDinoPySpec
+from stages.engines.dino.groundingdino_py import GroundingDinoPyDetector, GroundingDinoPySpec
 from stages.engines.specs import Resources
 from tests.support.tiny_models import save_tiny_bert
 

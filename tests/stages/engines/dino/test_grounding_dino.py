@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from stages.engines.base import Detector, DetectRequest
-from stages.engines.grounding_dino import GroundingDinoDetector, GroundingDinoSpec
+from stages.engines.dino.grounding_dino import GroundingDinoDetector, GroundingDinoSpec
 from stages.engines.specs import Resources
 from tests.support.tiny_models import save_tiny_grounding_dino, save_tiny_llama, save_tiny_owlv2
 

@@ -1,0 +1,1 @@
+"""Detectors of the Grounding DINO family: by transformers, and by groundingdino-py in an environment of its own."""

@@ -28,7 +28,7 @@ from PIL import Image
 from bench.measure import ratios, spread, write_report
 from pipeline.api import Job, open_job
 from pipeline.ledger.state import State
-from pipeline.run.cluster import connected
+from pipeline.run.cluster.join import connected
 from pipeline.run.progress import Silent
 from pipeline.run.runner import Runner
 from pipeline.run.worker import Done, StageJob, StageWorker, Task

@@ -23,7 +23,7 @@ from pipeline.ledger.state import State
 from pipeline.ledger.status import Loss, StageStatus, count_statuses
 from pipeline.ledger.tables import Ledger
 from pipeline.run.claim import claim_export
-from pipeline.run.cluster import connected
+from pipeline.run.cluster.join import connected
 from pipeline.run.dataset import Written, ask_for_lost_shards, write_dataset_files, written
 from pipeline.run.lane import StageFigures
 from pipeline.run.preflight import check_cluster, check_config

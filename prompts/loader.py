@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prompts.example import Example
@@ -59,7 +60,8 @@ class Prompt(BaseModel):
             raise PromptError(f"prompt {self.task}/{self.version} does not render: {type(error).__name__}: {error}") from error
 
 
-_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # plain text, not HTML
+# A prompt reads what the stage tells it, and reaches nothing of Python. It makes plain text, not HTML.
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
 
 @lru_cache(maxsize=64)

@@ -44,7 +44,7 @@ def s3_bucket() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
     """One Ray on this machine for the whole session; runs join it and leave it running."""
-    from pipeline.run.cluster import connected
+    from pipeline.run.cluster.join import connected
 
     with connected(None):
         yield

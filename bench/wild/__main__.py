@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import write_report
 from bench.wild.table import Verdict, chosen, run_case
-from pipeline.run.cluster import connected
+from pipeline.run.cluster.join import connected
 
 _PAGE = Path("docs/wild.md")
 _MARK = "<!-- the table below is written by `python -m bench.wild --docs` -->"

@@ -9,9 +9,11 @@ from pipeline.api import Job, open_job
 from pipeline.corpus.params import CorpusError
 from pipeline.given.source import GivenError
 from pipeline.ledger.state import State
-from pipeline.run.cluster import ClusterError, collisions, connected
+from pipeline.run.cluster.holdings import local_nodes
+from pipeline.run.cluster.join import ClusterError, connected
+from pipeline.run.cluster.travel import collisions
 from pipeline.run.code_digest import PACKAGES
-from pipeline.run.preflight import check_cluster, check_config, check_corpus, check_placement, local_holdings
+from pipeline.run.preflight import check_cluster, check_config, check_corpus, check_placement
 from pipeline.run.trial import ask_here, ask_remote, picture_of, prompt_problem, stand_in, trials_of
 from prompts.loader import PromptError
 from schemas.check import Check
@@ -49,7 +51,7 @@ def _placement(job: Job) -> list[Check]:
     if job.config.placement.wait_for_nodes:
         return []
     if job.config.placement.address is None:
-        return list(check_placement(job.config, job.graph, *local_holdings()))
+        return list(check_placement(job.config, job.graph, local_nodes()))
     try:
         with connected(job.config.placement.address):
             return list(check_cluster(job.config, job.graph))

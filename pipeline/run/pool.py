@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.run.cluster import node_answers
+from pipeline.run.cluster.holdings import node_answers
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import StageJob, Task
 from pipeline.run.worker import Born, Done, StageWorker

@@ -6,18 +6,21 @@ from pathlib import Path
 
 import jsonschema
 
+from pipeline.config.apart import check_links, places_written
 from pipeline.config.graph import Node
 from pipeline.config.model import Config
 from pipeline.config.registry import is_carried, model_path
 from pipeline.corpus.discover import find
 from pipeline.corpus.params import CorpusError
 from pipeline.run.claim import check_export_place
-from pipeline.run.cluster import collisions, holdings
+from pipeline.run.cluster.holdings import Node as ClusterNode
+from pipeline.run.cluster.holdings import demand, holds_all, joined_nodes, num_placed, offered
+from pipeline.run.cluster.travel import collisions
 from pipeline.run.code_digest import PACKAGES
 from pipeline.storage import Storage, StorageError, remote_errors
 from pipeline.storage_errors import in_one_line
 from schemas.check import Check
-from stages.engines.specs import ModelSpec, Resources, Spec
+from stages.engines.specs import ModelSpec, Spec
 
 _HUB_S = 5
 
@@ -46,47 +49,38 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
 
 
 def check_cluster(config: Config, graph: list[Node]) -> Iterator[Check]:
-    """Whether the joined cluster holds one worker of each stage, and all workers of the widest."""
-    yield from check_placement(config, graph, *holdings())
+    """Whether the joined cluster holds the workers of each stage, node by node."""
+    yield from check_placement(config, graph, joined_nodes())
 
 
-def check_placement(config: Config, graph: list[Node], cpus: float, gpus: float) -> Iterator[Check]:
-    """Whether so many cores and GPUs hold the workers of each stage, and of all at once where that is asked for."""
+def check_placement(config: Config, graph: list[Node], nodes: Sequence[ClusterNode]) -> Iterator[Check]:
+    """Whether these nodes hold the workers of each stage, and of all at once where that is asked for."""
     for stage in (node.name for node in graph):
         wanted = config.resources(stage)
-        need_cpus, need_gpus = wanted.cpus * wanted.actors, wanted.gpus * wanted.actors
+        placed = num_placed(wanted, nodes)
         yield Check(
             f"placement of {stage}",
-            need_cpus <= cpus and need_gpus <= gpus,
-            f"{wanted.actors} workers want {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has {cpus:g} and {gpus:g}",
-            f"lower placement.stages.{stage}.actors, cpus or gpus, or add nodes",
+            placed == wanted.actors,
+            f"{wanted.actors} workers want {demand(wanted)} each; there is room for {placed} on the nodes: {offered(nodes)}",
+            f"lower placement.stages.{stage}, or add nodes; where they come on demand, set placement.wait_for_nodes",
         )
     if config.placement.schedule == "streaming":
         yield Check(
             "placement",
-            _holds_all([config.resources(node.name) for node in graph], cpus, gpus),
-            f"the schedule streaming starts all stages at once; the cluster has {cpus:g} CPUs and {gpus:g} GPUs",
+            holds_all([config.resources(node.name) for node in graph], nodes),
+            f"the schedule streaming starts all stages at once, which do not fit on the nodes: {offered(nodes)}",
             "set placement.schedule to stages or auto, or lower the workers' cpus and gpus",
         )
 
 
-def local_holdings() -> tuple[float, float]:
-    """CPU cores and GPUs that a Ray which is started on this machine will offer."""
-    from ray._private.accelerators import get_all_accelerator_managers
-    from ray._private.utils import get_num_cpus
-
-    makers = [manager for manager in get_all_accelerator_managers() if manager.get_resource_name() == "GPU"]
-    return float(get_num_cpus()), float(max((maker.get_current_node_num_accelerators() for maker in makers), default=0))
-
-
-def _holds_all(wanted: Sequence[Resources], cpus: float, gpus: float) -> bool:
-    return sum(one.cpus * one.actors for one in wanted) <= cpus and sum(one.gpus * one.actors for one in wanted) <= gpus
-
-
 def check_corpus(config: Config) -> Check:
-    """What lies under corpus.path, from a listing alone. A run lists it anyway, and refuses in the same words."""
+    """What lies under corpus.path, from a listing alone. A run lists it anyway, and refuses in the same words.
+
+    Raises: ConfigError where a link leads into what is written, before anything else is looked at.
+    """
     try:
         found = find(config.corpus)
+        check_links("corpus.path", found.links, places_written(config))
     except CorpusError as error:
         return Check("corpus", False, " ".join(str(error).split()), "correct the block corpus")
     except remote_errors() as error:

@@ -10,7 +10,7 @@ from pipeline.config.model import Config
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.run.blame.suspects import Ask, Hopeless, Indivisible, Probe, Search, Whole, Witness
-from pipeline.run.cluster import holds_all
+from pipeline.run.cluster.holdings import holds_all, joined_nodes
 from pipeline.run.gate import Gate
 from pipeline.run.inputs import StageJob, Task
 from pipeline.run.lane import Lane, Patience, Proof, StageFigures, StageStopped, Suspect
@@ -50,7 +50,7 @@ class Runner:
     def _groups(self) -> list[list[Node]]:
         schedule = self.config.placement.schedule
         wanted = [self.config.resources(node.name) for node in self.state.graph]
-        if schedule == "streaming" or (schedule == "auto" and holds_all(wanted)):
+        if schedule == "streaming" or (schedule == "auto" and holds_all(wanted, joined_nodes())):
             return [self.state.graph]
         return [[node] for node in self.state.graph]
 

@@ -1,0 +1,77 @@
+"""Who may ask the Ray under a run: one that is started here listens on loopback and asks for a token that nobody else knows.
+
+A joined cluster is used as it is. Whether it asks for a token is looked at from outside: with none.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+UNGUARDED = (
+    "WARNING: the Ray at {address} asks nobody for a token: whoever reaches it over the network runs code as its user. "
+    "Start it with RAY_AUTH_MODE=token, or keep its ports to yourself; see docs/security.md"
+)
+_ASK_S = 5.0
+_LOOPBACK = "127.0.0.1"
+# What libraries in workers open listeners on, where they need some on one machine: vLLM, torch's gloo, NCCL.
+_ON_LOOPBACK = {"VLLM_HOST_IP": _LOOPBACK, "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """For the time of a Ray of our own: its listeners, and those of what runs in it, are on loopback and refuse who lacks its token.
+
+    The token is new each time and stands in the environment, which Ray's processes and nobody else's inherit.
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    settings = {**{name: os.environ.get(name, value) for name, value in _ON_LOOPBACK.items()}, **token}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    _read_settings()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _read_settings()
+
+
+@contextlib.contextmanager
+def on_loopback() -> Iterator[None]:
+    """While Ray starts: it takes 127.0.0.1 for this node's address, as it does on systems without clusters, and listens there alone."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # the address given as a parameter would be resolved to an outer one
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _read_settings() -> None:
+    """Ray keeps the mode and the token of its first use in a process."""
+    from ray import _raylet
+
+    compiled: Any = _raylet  # ships no types
+    compiled.Config.initialize("")
+    compiled.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def asks_for_token(address: str) -> bool:
+    """Whether the cluster's head refuses a question that carries no token."""
+    import grpc
+
+    ask: Any
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
+        try:
+            ask(b"", timeout=_ASK_S)
+        except grpc.RpcError as error:
+            return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+    return False

@@ -1,0 +1,104 @@
+"""Joining a Ray cluster or starting a Ray of our own, for the time of a run."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.run.cluster import guard
+from pipeline.run.cluster.holdings import local_cpus
+from pipeline.run.cluster.travel import runtime_env
+
+_LISTENING_S = 5
+
+
+class ClusterError(ValueError):
+    """The cluster cannot be reached or cannot hold what is asked of it."""
+
+
+@contextlib.contextmanager
+def connected(address: str | None, say: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """Ray on this machine, or the cluster at `address`, for the time of a run; yields the folder of Ray's own logs.
+
+    A Ray of our own is alone: nobody else can ask it for anything. A Ray that this process has already joined is used and left as
+    it is. `say` is told what the user must know of a joined cluster.
+
+    Raises: ClusterError where the cluster does not answer.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield _logs()
+        return
+    with contextlib.ExitStack() as around:
+        if address is None:
+            around.enter_context(guard.alone())
+        _connect(address)
+        around.callback(ray.shutdown)
+        if address is not None and not guard.asks_for_token(ray.get_runtime_context().gcs_address):
+            say(guard.UNGUARDED.format(address=address))
+        yield _logs()
+
+
+def _logs() -> str:
+    import ray
+
+    return str(Path(ray._private.worker.global_worker.node.get_logs_dir_path()))  # noqa: SLF001  # no public way to it
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    if address is None:
+        # `local`: else RAY_ADDRESS would have it join another
+        options |= {"address": "local", "include_dashboard": False, "num_cpus": local_cpus()}
+    else:
+        options |= {"address": address, "runtime_env": runtime_env()}
+    _check_listening(address)
+    # In spite of log_to_driver the driver prints what raylets say to stdout, pages of it when a worker or node dies. Their logs hold it.
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001  # no public way
+    try:
+        with _own_signals(), guard.on_loopback() if address is None else contextlib.nullcontext():
+            ray.init(**options)
+    except Exception as error:  # Ray raises bare ones too, where a process of its own ends while it starts
+        raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and aborts on it; after this the handlers are ours again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _check_listening(address: str | None) -> None:
+    """Ray itself would try for minutes and then abort the process.
+
+    Raises: ClusterError where nothing listens.
+    """
+    from ray._private.utils import read_ray_address  # no public way: where `auto` leads to
+
+    place = (os.environ.get("RAY_ADDRESS") or read_ray_address() or "") if address == "auto" else address or ""
+    host, _, port = place.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENING_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"no Ray at {place}: nothing listens there ({error}); `ray status` on the head node shows its address"
+        ) from error

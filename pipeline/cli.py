@@ -1,6 +1,12 @@
 """The command `fgdata`. Each command imports what it needs when it runs, so that --help answers at once."""
 
 import sys
+
+if __name__ == "__main__":  # as pipeline/__main__.py does
+    from pipeline.commands.supervise import from_the_start
+
+    from_the_start()
+
 from functools import partial
 from pathlib import Path
 from typing import Annotated, cast, get_args

@@ -7,17 +7,19 @@ import time
 import typing
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.config.apart import check_links, places_written
 from pipeline.config.graph import Node, build_graph
 from pipeline.config.model import Config, ConfigError, Placement
 from pipeline.config.read import load_config
 from pipeline.config.registry import STAGES
 from pipeline.corpus.listed.account import Account
-from pipeline.corpus.update import MapShards, thread_map, update_corpus
+from pipeline.corpus.update import Looked, MapShards, look_at, thread_map, update_corpus
 from pipeline.given.matching import Matched, match_given
+from pipeline.given.source import source_links
 from pipeline.ledger.presence import present
 from pipeline.ledger.state import State
 from pipeline.ledger.status import Loss, StageStatus, count_statuses
@@ -46,21 +48,40 @@ class Job:
     graph: list[Node]
     ledger: Ledger
 
-    def state(self, map_shards: MapShards = thread_map) -> State:
-        """The ledger's listing over the corpus as it is now; indexes what is new.
+    def look(self) -> Looked:
+        """A listing of the corpus and of what is known of it. Writes nothing.
 
-        Raises: CorpusError where there is no corpus; StorageError where the workdir cannot be written.
+        Raises: CorpusError where there is no corpus; ConfigError where a link in it or in given rows leads into what is written.
         """
-        try:
-            found = update_corpus(self.config.corpus, self.ledger.workdir, map_shards)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise StorageError(f"{error.filename or self.config.workdir} cannot be read or written: {error.strerror}") from error
+        with self._named():
+            written = places_written(self.config)
+            looked = look_at(self.config.corpus, self.ledger.workdir, lambda links: check_links("corpus.path", links, written))
+            for name, given in self.config.given.items():
+                check_links(f"given.{name}.path", source_links(name, given.path), written)
+            return looked
+
+    def state(self, map_shards: MapShards = thread_map, looked: Looked | None = None) -> State:
+        """The ledger's listing over the corpus as it is now; indexes what is new. `looked`: what `look` just saw.
+
+        Raises: as `look`; StorageError where the workdir cannot be written.
+        """
+        looked = looked or self.look()
+        with self._named():
+            found = update_corpus(self.config.corpus, self.ledger.workdir, map_shards, looked)
         given = {
             node.name: match_given(node.name, self.config.given[node.name], found.units, self.ledger.workdir)
             for node in self.graph
             if node.name in self.config.given
         }
         return State(self.graph, found.units, self.ledger, given, self.config.corpus.block_images, found.account)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A place that cannot be read or written is told by its name."""
+        try:
+            yield
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise StorageError(f"{error.filename or self.config.workdir} cannot be read or written: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -141,13 +162,14 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
     Raises: ConfigError where the preflight refuses; PoolError, ConservationError.
     """
     started = time.monotonic()
+    looked = job.look()
     refuse(failures(check_config(job.config, job.graph)))
     with present(job.ledger.workdir, {node.name: node.fingerprint for node in job.graph}):
-        return _run_present(job, watch, started)
+        return _run_present(job, looked, watch, started)
 
 
-def _run_present(job: Job, watch: Callable[[Sequence[str]], Watcher] | None, started: float) -> Outcome:
-    state = job.state()
+def _run_present(job: Job, looked: Looked, watch: Callable[[Sequence[str]], Watcher] | None, started: float) -> Outcome:
+    state = job.state(looked=looked)
     ask_for_lost_shards(job.config, state)
     claim_export(job.config, state)
     if not any(state.has_pending(node.name) for node in job.graph):

@@ -5,18 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.api import Job
+from pipeline.config.apart import check_output, places_read, places_written, write_output
 from pipeline.config.model import ConfigError
 from pipeline.config.registry import STAGES
 from schemas.rows import RegionCaptionRow
 from stages.negatives.reciprocal import expression_of
-from stages.negatives.shares import shares_of
+from stages.negatives.shares import Shares, shares_of
 
 
 def write_shares(job: Job, out: Path) -> tuple[dict[str, Any], str]:
     """Write the list of the region captions that are committed; returns how many, and what to say.
 
-    Raises: ConfigError where there is none.
+    Raises: ConfigError where there is none, or `out` is a place that a run reads or writes, or another file.
     """
+    check_output(out, {**places_read(job.config), **places_written(job.config)}, _is_list, "list of shares")
     name = next(name for name, stage in STAGES.items() if stage.row_type is RegionCaptionRow)
     if name not in job.config.stages:
         raise ConfigError(f"{job.config.path}: has no stage {name}, whose expressions the list is made of; add it")
@@ -27,8 +29,16 @@ def write_shares(job: Job, out: Path) -> tuple[dict[str, Any], str]:
     if not regions:
         raise ConfigError(f"{job.config.path}: no region has a caption yet; next: fgdata run {job.config.path}")
     shares = shares_of(regions)
-    out.write_text(json.dumps(shares.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_output(out, json.dumps(shares.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     with_value = sum(expression is not None for _, expression in regions)
     content = {"written": str(out), "regions": len(regions), "regions_with_value": with_value, "nouns": len(shares.nouns)}
     block = f"stages: {{hard_negative: {{new_values: drawn, shares: {out}}}}}"
     return content, f"wrote {out}: {len(regions)} regions, {with_value} with a value, {len(shares.nouns)} nouns; next: `{block}`"
+
+
+def _is_list(content: bytes) -> bool:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.keys() == Shares.model_fields.keys()

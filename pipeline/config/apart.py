@@ -3,12 +3,15 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.config.model import Config, ConfigError
+from pipeline.corpus.listed.walk import Link
 from pipeline.corpus.params import expand_braces
+from pipeline.storage import Storage
+from schemas.names import storable
 
 _MAGIC = re.compile(r"[*?\[]")
 _LOCAL = ("file", "local")
@@ -39,6 +42,50 @@ def check_apart(read: Mapping[str, str], written: Mapping[str, str]) -> None:
                 raise ConfigError(f"{meets}: what is written needs a folder of its own, beside what is read")
 
 
+def check_links(name: str, links: Iterable[Link], written: Mapping[str, str]) -> None:
+    """Compare what the links below a place that is read lead to, at whatever depth a listing found them, with what is written.
+
+    Raises: ConfigError with the first link that leads into, around or at an output.
+    """
+    outs = {other: _places(place, may_be_pattern=False) for other, place in written.items()}
+    for link in links:
+        target = _Place("", Path(link.target).parts)
+        for other, places in outs.items():
+            relations = (_meets(target, out) for out in places if link.is_folder or _below(target, out) is not None)
+            relation = next((found for found in relations if found is not None), None)
+            if relation is not None:
+                leads = f"{name}: the link {link.path} leads to {link.target}, {relation} {other}, {written[other]}"
+                raise ConfigError(f"{leads}: what is written needs a folder of its own; remove the link, or write elsewhere")
+
+
+def check_output(out: Path, read: Mapping[str, str], is_own: Callable[[bytes], bool], what: str) -> None:
+    """What a command writes to one file beside a run: apart from what is read, and in place of nothing but an earlier one of its kind.
+
+    `what` names the kind.
+
+    Raises: ConfigError.
+    """
+    check_apart(read, {"--out": str(out.absolute())})
+    try:
+        content = out.read_bytes() if out.exists() else None
+    except OSError as error:
+        raise ConfigError(f"--out is {out}, which cannot be read: {error.strerror}; name a file") from error
+    if content is not None and not is_own(content):
+        raise ConfigError(f"--out is {out}, a file that is no {what}: it is left as it is; choose another name, or remove it")
+
+
+def write_output(out: Path, text: str) -> None:
+    """Write it all or nothing, its folder too.
+
+    Raises: ConfigError where it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Storage(str(out.parent)).write(storable(out.name), text.encode())
+    except OSError as error:
+        raise ConfigError(f"--out is {out}, which cannot be written: {error.strerror}; name another file") from error
+
+
 def places_read(config: Config) -> dict[str, str]:
     """What a run reads, by the names of the configuration's keys."""
     return {"corpus.path": config.corpus.path, **{f"given.{name}.path": given.path for name, given in config.given.items()}}
@@ -54,8 +101,8 @@ def _relation(written: str, other: str) -> str | None:
     found = None
     for out in _places(written, may_be_pattern=False):
         for place in _places(other, may_be_pattern=True):
-            for each in (place, *_linked(place)):
-                found = found or _meets(out, each)
+            found = found or _meets(out, place) or next((way for each in _linked(place) if (way := _meets(out, each))), None)
+            found = found or next((way for each in _linked(out) if (way := _meets(each, place))), None)
     return found
 
 
@@ -120,8 +167,11 @@ def _split(store: str, parts: tuple[str, ...]) -> _Place:
 
 
 def _linked(place: _Place) -> Iterator[_Place]:
-    """Where links directly below a local folder lead; those to a folder above it are not followed by a listing either."""
-    if place.store or not place.parts:
+    """Where links directly below a local folder lead; those to a folder above it are not followed by a listing either.
+
+    Deeper ones are found as the folder is listed: `check_links`.
+    """
+    if place.store or place.pattern or not place.parts:
         return
     try:
         with os.scandir(Path(*place.parts)) as entries:
@@ -131,6 +181,4 @@ def _linked(place: _Place) -> Iterator[_Place]:
     targets = {Path(os.path.realpath(link)) for link in links}  # resolve() raises where a link leads to itself
     whole = Path(*place.parts).resolve()
     targets -= {whole, *whole.parents}
-    folders = {target for target in targets if target.is_dir()}
-    yield from (_Place("", folder.parts) for folder in folders)
-    yield from (_Place("", folder.parts, ("*",)) for folder in {target.parent for target in targets - folders})
+    yield from (_Place("", target.parts) for target in sorted(targets))

@@ -1,5 +1,6 @@
 """Which shards a corpus has now, and what else lies there: names and versions from listings alone; no image is opened."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.corpus.formats.base import ShardFile, reader_of
@@ -7,9 +8,12 @@ from pipeline.corpus.formats.table import FORMATS, GUESSED, Format
 from pipeline.corpus.listed.account import LeftOut, left_out
 from pipeline.corpus.listed.img2dataset import finished_shards, is_own, only_finished
 from pipeline.corpus.listed.listing import Listing, list_files
+from pipeline.corpus.listed.walk import Link
 from pipeline.corpus.names import SIDECAR_SUFFIXES, suffix_of, why_no_image
 from pipeline.corpus.params import CorpusError, CorpusParams, corpus_storage
 from pipeline.storage import Entry, Storage
+
+LinkCheck = Callable[[Sequence[Link]], None]
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,15 @@ def discover(params: CorpusParams) -> list[ShardFile]:
     return find(params).shards
 
 
-def find(params: CorpusParams, num_folder_shards: int | None = None) -> Found:
+def find(params: CorpusParams, num_folder_shards: int | None = None, check: LinkCheck | None = None) -> Found:
     """What is there now. `num_folder_shards`: into how many shards the files of a folder were grouped before.
 
-    Raises: as `discover`.
+    `check` is asked first whether the links below the folder may lead where they do. Raises: as `discover`, and as `check`.
     """
     storage = corpus_storage(params)
-    listing = list_files(params, storage)
+    listing = list_files(params.path, storage)
+    if check is not None:
+        check(listing.links)
     if not listing.files:
         raise CorpusError(_missing(params, storage))
     asked = FORMATS.get(params.format)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +12,6 @@ from pipeline.corpus.listed.places import locate
 from pipeline.storage import Storage
 
 BLOCK_IMAGES = 50_000
-_SHARD_SUFFIXES = frozenset(f".{suffix}" for row in FORMATS.values() if not row.grows for suffix in row.suffixes)
 _ABOUT_FORMATS = " ".join(f"{row.name}: {row.about}" for row in FORMATS.values() if row.about)
 _READING = ("format", "image_column", "key_column", "alt_column", "alt_field", "max_pixels_limit")
 
@@ -118,20 +116,6 @@ class CorpusParams(BaseModel):
 def digest(content: object) -> str:
     """20 hexadecimal digits of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:20]
-
-
-def split_path(path: str) -> tuple[str, str | None]:
-    """The folder that locations are relative to, and the pattern or file name below it; null: all of the folder."""
-    path = path.rstrip("/") or "/"
-    is_remote = "://" in path
-    parts = path.split("/")
-    first = next((number for number, part in enumerate(parts) if re.search(r"[*?\[{]", part)), None)
-    if first is not None and (is_remote or not Path(path).exists()):
-        return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(parts[first:])
-    if PurePosixPath(path).suffix in _SHARD_SUFFIXES if is_remote else Path(path).is_file():
-        folder, _, name = path.rpartition("/")
-        return folder or ".", name
-    return path, None
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipeline.corpus.benchmarks import Benchmarks, read_benchmarks
-from pipeline.corpus.discover import Found, find
+from pipeline.corpus.discover import Found, LinkCheck, find
 from pipeline.corpus.formats.base import ShardFile
 from pipeline.corpus.formats.folder import num_shards_of
 from pipeline.corpus.formats.table import FORMATS
@@ -40,17 +40,34 @@ def update_index(params: CorpusParams, workdir: Storage, map_shards: MapShards =
     return update_corpus(params, workdir, map_shards).units
 
 
-def update_corpus(params: CorpusParams, workdir: Storage, map_shards: MapShards = thread_map) -> Indexed:
+@dataclass(frozen=True)
+class Looked:
+    """What the corpus and its index hold now, before anything is brought in step."""
+
+    footers: dict[str, Footer]
+    found: Found
+
+
+def look_at(params: CorpusParams, workdir: Storage, check: LinkCheck | None = None) -> Looked:
+    """A listing of the corpus, whose links `check` is asked about, and the footers of its index. Writes nothing.
+
+    Raises: CorpusError where the corpus is missing or holds no image.
+    """
+    footers = read_footers(workdir)
+    return Looked(footers, find(params, _num_folder_shards(footers), check))
+
+
+def update_corpus(params: CorpusParams, workdir: Storage, map_shards: MapShards = thread_map, looked: Looked | None = None) -> Indexed:
     """The units of the corpus as it is now, by shard number and place; what is new is indexed first.
 
     A shard keeps its number for ever; new ones get the next, in order of location. `map_shards` applies a function to
-    jobs and returns the results in order (threads here, Ray in a run).
+    jobs and returns the results in order (threads here, Ray in a run). `looked`: what `look_at` just saw.
 
     Raises: CorpusError where the corpus is missing or holds no image, or its list of benchmarks is wrong.
     """
     benchmarks = read_benchmarks(params)
-    footers = read_footers(workdir)
-    found = find(params, _num_folder_shards(footers))
+    looked = looked or look_at(params, workdir)
+    footers, found = looked.footers, looked.found
     shards = named(found.shards, footers)
     go_on(params, workdir, shards, footers, map_shards)
     old = sorted((shard_id for shard_id in shards if shard_id in footers), key=lambda shard_id: footers[shard_id].number)

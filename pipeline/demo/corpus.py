@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 from pathlib import Path
 
 import webdataset
@@ -17,14 +16,14 @@ _IMAGES_A_TAR = 48
 def write_corpus(folder: Path, num_images: int, seed: int) -> None:
     """Tars of `num_images` scenes; a folder that holds the same ones is left as it lies.
 
-    Raises: ConfigError where the folder holds something that is not a demo's corpus.
+    Raises: ConfigError where the folder holds something that is not a demo's corpus, or something beside one of another size.
     """
     label = folder / "demo.json"
     wanted = {"seed": seed, "images": num_images}
     if label.is_file():
         if json.loads(label.read_text()) == wanted:
             return
-        shutil.rmtree(folder)
+        _remove(folder, label)
     elif folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} holds files that are not a demo's corpus; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +33,16 @@ def write_corpus(folder: Path, num_images: int, seed: int) -> None:
             for index in range(first, min(first + _IMAGES_A_TAR, num_images)):
                 tar.write({"__key__": key_of(seed, index), "jpg": encode(scene(seed, index)), "txt": f"toy photo {index}"})
     label.write_text(json.dumps(wanted))
+
+
+def _remove(folder: Path, label: Path) -> None:
+    """An earlier demo's corpus, and nothing that somebody else put beside it; the label last, so that it can be done again."""
+    own = {label, *folder.glob("[0-9][0-9][0-9][0-9][0-9].tar")}
+    others = sorted(set(folder.iterdir()) - own)
+    if others:
+        raise ConfigError(f"{folder} holds {others[0].name} beside a demo's corpus of another size: move it, or choose another --out")
+    for path in (*sorted(own - {label}), label):
+        path.unlink()
 
 
 def encode(one: Scene) -> bytes:

@@ -93,6 +93,7 @@ def run_demo(
     if engine not in ENGINES:
         raise ConfigError(f"--engine {engine}: must be one of {', '.join(ENGINES)}")
     started = time.monotonic()
+    _check_folder(out)
     write_corpus(out / "corpus", num_images, seed)
     config = out / "config.yaml"
     config.write_text(_CONFIG.format(kind=engine, min_score=DETECTOR_MIN_SCORE, cpus=min(2, os.cpu_count() or 1), **_ENGINE_FIELDS[engine]))
@@ -106,6 +107,13 @@ def run_demo(
         figures["seconds"] = json.loads(earlier.read_text())["seconds"]  # of the run, not of looking at it again
     earlier.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     return outcome, figures
+
+
+def _check_folder(out: Path) -> None:
+    """Raises: ConfigError where `out` holds files by a demo's names that no demo wrote."""
+    others = [name for name in ("config.yaml", "score.json", "work", "dataset") if (out / name).exists()]
+    if others and not (out / "corpus" / "demo.json").is_file():
+        raise ConfigError(f"{out} holds {others[0]}, and no corpus of a demo: nothing of it is replaced; choose another --out")
 
 
 def score_table(figures: dict[str, Any], out: Path) -> str:

@@ -1,14 +1,14 @@
 """The files of a given source, from a listing alone, and what a reader makes of one: records. Knows no format and no stage."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from fsspec.utils import glob_translate
-
-from pipeline.corpus.params import expand_braces, split_path
+from pipeline.corpus.listed.listing import Listing, list_files
+from pipeline.corpus.listed.places import locate
+from pipeline.corpus.listed.walk import Link
+from pipeline.corpus.params import CorpusError
 from pipeline.given.names import Match
 from pipeline.storage import Entry, Storage
 
@@ -49,7 +49,15 @@ class Raw:
 
 def source_storage(path: str) -> Storage:
     """The storage whose paths `source_files` lists."""
-    return Storage(_split(path)[0])
+    return Storage(locate(path).folder)
+
+
+def source_links(stage: str, path: str) -> Sequence[Link]:
+    """The links among the files of a local source; a remote one has none, and is not listed for it.
+
+    Raises: GivenError where a folder may not be read.
+    """
+    return _listed(stage, path).links if source_storage(path).local_root else ()
 
 
 def source_files(stage: str, path: str, suffixes: Sequence[str]) -> list[Entry]:
@@ -57,10 +65,7 @@ def source_files(stage: str, path: str, suffixes: Sequence[str]) -> list[Entry]:
 
     Raises: GivenError where there is none.
     """
-    root, pattern = _split(path)
-    listing = [entry for entry in Storage(root).walk() if not any(part.startswith(".") for part in entry.path.split("/"))]
-    patterns = [re.compile(glob_translate(item)) for item in expand_braces(pattern)] if pattern else []
-    found = [entry for entry in listing if any(item.match(entry.path) for item in patterns)] if pattern else listing
+    found = _listed(stage, path).chosen
     chosen = [entry for entry in found if PurePosixPath(entry.path).suffix.lower() in suffixes]
     compressed = [
         entry for entry in found if is_compressed(entry.path) and PurePosixPath(entry.path).with_suffix("").suffix.lower() in suffixes
@@ -68,8 +73,9 @@ def source_files(stage: str, path: str, suffixes: Sequence[str]) -> list[Entry]:
     if not chosen and compressed:
         raise GivenError(f"given.{stage}.path: {path}: {compressed[0].path} is compressed, which is not read: decompress it")
     if not chosen:
-        raise GivenError(f"given.{stage}.path: {path}: no file that ends in {' or '.join(suffixes)}: correct path or format")
-    return chosen + compressed
+        wrong = f"no file that ends in {' or '.join(suffixes)}" if found or source_storage(path).exists("") else "does not exist"
+        raise GivenError(f"given.{stage}.path: {path}: {wrong}: correct path or format")
+    return [*chosen, *compressed]
 
 
 def is_compressed(path: str) -> bool:
@@ -77,10 +83,9 @@ def is_compressed(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in _COMPRESSED
 
 
-def _split(path: str) -> tuple[str, str | None]:
-    """The folder, and the pattern or name below it; null: all of the folder."""
-    is_file = Path(path).is_file() if "://" not in path else PurePosixPath(path).suffix != ""
-    if is_file and not re.search(r"[*?\[{]", path):
-        folder, _, name = path.rpartition("/")
-        return folder or "/", name
-    return split_path(path)
+def _listed(stage: str, path: str) -> Listing:
+    """The source's files, by the rules of corpus.path: what exists is taken literally, links are followed, circles guarded."""
+    try:
+        return list_files(path, source_storage(path), f"given.{stage}.path")
+    except CorpusError as error:
+        raise GivenError(f"given.{stage}.path: {error}") from error

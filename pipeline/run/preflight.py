@@ -79,8 +79,7 @@ def check_corpus(config: Config) -> Check:
     Raises: ConfigError where a link leads into what is written, before anything else is looked at.
     """
     try:
-        found = find(config.corpus)
-        check_links("corpus.path", found.links, places_written(config))
+        found = find(config.corpus, check=lambda links: check_links("corpus.path", links, places_written(config)))
     except CorpusError as error:
         return Check("corpus", False, " ".join(str(error).split()), "correct the block corpus")
     except remote_errors() as error:

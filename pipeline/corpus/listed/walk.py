@@ -19,19 +19,33 @@ def is_scratch(path: str) -> bool:
     return any(part.startswith(".") or part in _SCRATCH for part in path.split("/"))
 
 
+@dataclass(frozen=True)
+class Link:
+    """A link below the root and the real path of what it leads to, which need not be there yet."""
+
+    path: str
+    target: str
+    is_folder: bool
+
+
 @dataclass
 class Seen:
-    """The files below a root; and by reason the paths of what is there and is no file that could be read."""
+    """The files below a root; and by reason the paths of what is there and is no file that could be read.
+
+    `links` are the links that were followed, with what they lead to: all that lead to a folder that is listed here, and of those
+    to files one into each folder.
+    """
 
     files: list[Entry] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
 
-def look(storage: Storage, *, deep: bool = True) -> Seen:
+def look(storage: Storage, *, deep: bool = True, named: str = "corpus.path") -> Seen:
     """What lies below the root now, by path; nothing where there is no such root. `deep=False`: of its own files alone.
 
     Links to files and folders are followed, wherever they lead. A folder is listed once, without a link where it can be reached so; a link
-    that leads to it again, or to a folder that holds the root, is named `link_again`.
+    that leads to it again, or to a folder that holds the root, is named `link_again`. `named`: what messages call the root.
 
     Raises: CorpusError where a folder may not be read.
     """
@@ -40,7 +54,7 @@ def look(storage: Storage, *, deep: bool = True) -> Seen:
         return Seen(storage.walk() if deep else storage.files())
     seen = Seen()
     if root.is_dir():
-        _LocalWalk(root, seen).run(deep=deep)
+        _LocalWalk(root, seen, named).run(deep=deep)
     seen.files.sort(key=lambda entry: entry.path)
     seen.unread.sort()
     return seen
@@ -49,11 +63,12 @@ def look(storage: Storage, *, deep: bool = True) -> Seen:
 class _LocalWalk:
     """A walk with `os.scandir`; links to folders wait until all that needs no link is listed."""
 
-    def __init__(self, root: Path, seen: Seen) -> None:
-        self.root, self.seen = root, seen
+    def __init__(self, root: Path, seen: Seen, named: str) -> None:
+        self.root, self.seen, self.named = root, seen, named
         whole = root.resolve()
         self.listed = {_identity(folder.stat()) for folder in (whole, *whole.parents)}
         self.waiting: list[tuple[str, str]] = []
+        self.led_into: set[str] = set()
 
     def run(self, *, deep: bool) -> None:
         """List everything; links to folders in order of their paths, those that they lead to last."""
@@ -62,6 +77,7 @@ class _LocalWalk:
             links, self.waiting = sorted(self.waiting), []
             for path, inner in links:
                 if self._is_new(Path(path).stat()):
+                    self.seen.links.append(Link(storable(inner), os.path.realpath(path), True))
                     self._folder(path, inner, deep=True)
                 else:
                     self.seen.unread.append((storable(inner), "link_again"))
@@ -91,7 +107,7 @@ class _LocalWalk:
         except PermissionError as error:
             if not is_scratch(inner):
                 where = storable(folder)
-                raise CorpusError(f"{where}: this folder may not be read: give rights to it, or move it out of corpus.path") from error
+                raise CorpusError(f"{where}: this folder may not be read: give rights to it, or move it out of {self.named}") from error
             self.seen.unread.append((storable(inner), "hidden"))
         except FileNotFoundError:
             return
@@ -101,14 +117,29 @@ class _LocalWalk:
         try:
             found = entry.stat()
         except OSError:
-            reason = "dangling_link" if entry.is_symlink() else "gone"
-            self.seen.unread.append((storable(name), reason))
+            self.seen.unread.append((storable(name), "dangling_link" if entry.is_symlink() else "gone"))
+            self._follow(entry, name)
             return False
         if stat.S_ISREG(found.st_mode):
             self.seen.files.append(Entry(storable(name), found.st_size, timed_version(found.st_size, found.st_mtime)))
+            self._follow(entry, name)
         elif not stat.S_ISDIR(found.st_mode):
             self.seen.unread.append((storable(name), "no_file"))
         return stat.S_ISDIR(found.st_mode)
+
+    def _follow(self, entry: os.DirEntry[str], name: str) -> None:
+        """Remember where a link to a file, or to nothing, leads: once for each folder, so that a million links cost a glance each."""
+        if not entry.is_symlink():
+            return
+        try:
+            link = Path(entry.path)
+            there = link.parent / link.readlink()
+            if str(there.parent) in self.led_into and not there.is_symlink():
+                return
+        except OSError:
+            return
+        self.led_into.add(str(there.parent))
+        self.seen.links.append(Link(storable(name), os.path.realpath(there), False))
 
 
 def _identity(found: os.stat_result) -> Identity:

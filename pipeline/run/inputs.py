@@ -17,6 +17,7 @@ from prompts.loader import Prompt
 from schemas.rows import Row
 from schemas.stage_json import StageJson
 from stages.base import Image
+from stages.engines.pulse import beat
 from stages.engines.specs import Resources, Spec
 from stages.params import StageParams
 
@@ -50,6 +51,7 @@ class Task:
     names the units of a block whose tables for these inputs are there already. `quarantined` are places in the unit of images
     that end the engine; `parts`: the unit is asked in these, one after another; a probe asks its one part and commits nothing.
     `may_withhold`: no image of this stage has come back well yet, so a unit in which none does is not committed.
+    `must_ask`: the unit was handed out twice; what comes of it is kept until the driver grants its commit.
     """
 
     item: Item
@@ -64,6 +66,7 @@ class Task:
     parts: tuple[tuple[int, int], ...] = ()
     is_probe: bool = False
     may_withhold: bool = False
+    must_ask: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Inputs:
 
         `problems` stops images by their place in the item; `part`: only images in these places are there at all.
         """
+        beat()
         rows = read_rows(self.ledger.workdir, self.task.item.units[position])
         upstream = [self.ledger.read(tables[position], row_type(name)) for name, tables in self.task.upstream.items()]
         lost = {row.key: row for row in self._good() if row.lost}

@@ -24,6 +24,7 @@ from schemas.rows import PASSING
 from stages.engines.base import Answer, MissingExtra, Request, ServerAway
 from stages.engines.completions import answer_of, most_bytes, no_completion, shortened, unpacked, wait_asked_s
 from stages.engines.pixels import shrink
+from stages.engines.pulse import beat
 from stages.engines.specs import GeneratorSpec, Resources
 
 if TYPE_CHECKING:
@@ -131,9 +132,11 @@ class OpenAIGenerator:
     async def _answer(self, request: Request) -> Answer:
         """The answer to one question, or its error. What the server is to blame for raises: no question fails for it."""
         async with self._slots:
+            beat()
             body = await asyncio.to_thread(_body, self._spec, request)
             for number in itertools.count():
                 reply = await self._try(body, most_bytes(request.decoding.max_tokens))
+                beat()
                 if reply.answer.error not in PASSING or reply.lost == "late" or number == self._spec.max_retries:
                     break
                 wait_s = min(0.5 * 2.0**number, _LONGEST_WAIT_S) if reply.wait_s is None else reply.wait_s

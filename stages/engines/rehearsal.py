@@ -30,11 +30,13 @@ class RehearsalSpec(GeneratorSpec):
     truncation_rate: float = Field(0.0, ge=0, le=1, description="Share of questions whose first answer ends by length.")
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of questions that always end in bad_request.")
     crash_on: str | None = Field(None, description="The process ends where a request's first image id or text contains this.")
-    crash_once_dir: str | None = Field(None, description="With crash_on: a folder that remembers a crash, so that it happens once.")
+    crash_once_dir: str | None = Field(None, description="With crash_on or hang_on: a folder that remembers a crash or hang, so that it happens once.")
     has_process: bool = Field(False, description="The engine has a process of its own, as vLLM has, and is dead where that has ended.")
+    hang_on: str | None = Field(None, description="No answer comes for `hang_s` where a request's first image id or text contains this.")
+    hang_s: float = Field(3600.0, ge=0, description="With hang_on: how long.")
     crash_above: int | None = Field(None, gt=0, description="The process ends where it is asked more questions than this at once.")
     raise_on: str | None = Field(None, description="The engine raises where a request's first image id or text contains this.")
-    unhashed = frozenset({"delay_s", "crash_on", "crash_once_dir", "crash_above", "raise_on", "has_process"})
+    unhashed = frozenset({"delay_s", "crash_on", "hang_on", "hang_s", "crash_once_dir", "crash_above", "raise_on", "has_process"})
 
     def build(self, resources: Resources) -> "RehearsalGenerator":
         return RehearsalGenerator(self, resources)
@@ -77,6 +79,7 @@ class RehearsalGenerator:
             os._exit(1)
         if self._spec.delay_s:
             await asyncio.sleep(self._spec.delay_s)
+        await self._hang(requests)
         self._look_at_process()
         return [self.answer(request) for request in requests]
 
@@ -89,17 +92,25 @@ class RehearsalGenerator:
             raise EngineDead(f"the rehearsed engine's process ended with {self._process.returncode}")
 
     def _crash(self, request: Request) -> None:
-        mark, folder = self._spec.crash_on, self._spec.crash_once_dir
-        if not mark or not _holds(request, mark):
-            return
-        if folder is not None:
-            memory = Path(folder) / f"crashed-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                memory.touch(exist_ok=False)
-            except FileExistsError:
-                return
-        os._exit(1)
+        if self._spec.crash_on and _holds(request, self._spec.crash_on) and self._is_due("crashed", self._spec.crash_on):
+            os._exit(1)
+
+    async def _hang(self, requests: Sequence[Request]) -> None:
+        mark = self._spec.hang_on
+        if mark and any(_holds(request, mark) for request in requests) and self._is_due("hung", mark):
+            await asyncio.sleep(self._spec.hang_s)
+
+    def _is_due(self, what: str, mark: str) -> bool:
+        """Whether a fault strikes: always, or once where a folder remembers it."""
+        if self._spec.crash_once_dir is None:
+            return True
+        memory = Path(self._spec.crash_once_dir) / f"{what}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            memory.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     def answer(self, request: Request) -> Answer:
         """The answer to one question, at once."""

@@ -15,6 +15,7 @@ from pydantic import Field
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
 from stages.engines.grammar import schema_grammar
 from stages.engines.pixels import shrink
+from stages.engines.pulse import beat, enter, inherited
 from stages.engines.specs import GeneratorSpec, ModelSpec, Resources
 
 
@@ -57,7 +58,8 @@ class TransformersGenerator:
 
         Raises: EngineDead where the device failed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint.answer, tuple(requests))
+        enter("queued")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, inherited(self._checkpoint.answer), tuple(requests))
 
     async def close(self) -> None:
         """Waits for the call in progress and frees the weights."""
@@ -104,6 +106,7 @@ class _Checkpoint:
 
     def answer(self, requests: tuple[Request, ...]) -> list[Answer]:
         """One answer each. Batches hold equal numbers of images, shortest texts first, ties in the call's order."""
+        enter("asking")
         answers: dict[int, Answer] = {}
         for index, request in enumerate(requests):
             if request.images and not self.reads_images:
@@ -112,6 +115,7 @@ class _Checkpoint:
         for _, same in itertools.groupby(live, key=lambda i: len(requests[i].images)):
             for batch in _batched(same, self._spec.batch_size):
                 answers.update(zip(batch, self._answer_batch([requests[i] for i in batch]), strict=True))
+                beat()
         return [answers[index] for index in range(len(requests))]
 
     def _answer_batch(self, batch: Sequence[Request]) -> list[Answer]:

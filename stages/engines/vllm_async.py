@@ -15,6 +15,7 @@ from pydantic import Field
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
 from stages.engines.grammar import schema_grammar
 from stages.engines.pixels import shrink
+from stages.engines.pulse import beat
 from stages.engines.specs import GeneratorSpec, ModelSpec, Resources
 
 _TOO_LONG = ("maximum context length", "maximum model length")
@@ -98,6 +99,7 @@ class VllmGenerator:
         except (VLLMClientError, ValueError, TypeError, jinja2.TemplateError) as error:
             is_too_long = any(text in str(error) for text in _TOO_LONG)
             return Answer(error="context_window" if is_too_long else "bad_request", detail=str(error)[:500])
+        beat()
         return _answer_of(outputs[-1])
 
     async def _render(self, request: Request) -> Any:

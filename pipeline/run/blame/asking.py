@@ -17,6 +17,7 @@ from pipeline.storage import StorageError, remote_errors
 from schemas.rows import Row
 from stages.base import ConservationError, Image, Stage
 from stages.engines.base import EngineDead, ServerAway
+from stages.engines.pulse import enter
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,10 @@ class UnitAsker:
     async def _process(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row]:
         found = found or {}
         marked = [dataclasses.replace(image, problem=found[image.key]) if image.key in found else image for image in images]
+        enter("reading")
         if self._stage.needs_pixels:
             marked = await asyncio.to_thread(self._inputs.with_pixels, marked)
+        enter("asking")
         rows = await self._stage.process(marked, self._inputs.task.retry)
         for image, row in zip(marked, rows, strict=True):
             # What could not be read, and what was stopped before this stage, says nothing of its engine.

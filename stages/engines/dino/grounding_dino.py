@@ -15,6 +15,7 @@ from pydantic import Field
 from schemas.boxes import clip_box
 from stages.engines.base import DetectRequest, EngineDead, Found, MissingExtra
 from stages.engines.pixels import shrink
+from stages.engines.pulse import beat, enter, inherited
 from stages.engines.specs import DetectorSpec, ModelSpec, Resources
 
 _OWL_TEXT_TOKENS = 16
@@ -57,7 +58,8 @@ class GroundingDinoDetector:
 
         Raises: EngineDead where the device failed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint.detect, tuple(requests), floor)
+        enter("queued")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, inherited(self._checkpoint.detect), tuple(requests), floor)
 
     async def close(self) -> None:
         """Waits for the call in progress and frees the weights."""
@@ -118,6 +120,7 @@ class _Checkpoint:
         """Passes in the requests' order, `batch_size` at a time."""
         import torch
 
+        enter("asking")
         passes = [one for index, request in enumerate(requests) for one in self._passes(index, request.phrases)]
         found: list[list[Found]] = [[] for _ in requests]
         try:
@@ -126,6 +129,7 @@ class _Checkpoint:
                     batch = passes[start : start + self._spec.batch_size]
                     for one, boxes in zip(batch, self._run(requests, batch, floor), strict=True):
                         found[one.request].extend(boxes)
+                    beat()
         except (torch.AcceleratorError, torch.OutOfMemoryError) as error:
             raise EngineDead(f"{self._spec.model} on {self._device}: {error}") from error
         return found

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from schemas.boxes import clip_box
 from stages.engines.base import DetectRequest, EngineDead, Found
+from stages.engines.pulse import beat, enter, inherited
 from stages.engines.specs import DetectorSpec, Resources
 
 _SERVER = Path(__file__).with_name("groundingdino_py_server.py")
@@ -68,7 +69,8 @@ class GroundingDinoPyDetector:
 
         Raises: EngineDead where the process has ended.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._detect, tuple(requests), floor)
+        enter("queued")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, inherited(self._detect), tuple(requests), floor)
 
     async def close(self) -> None:
         """Ends the process, after the call in progress."""
@@ -76,9 +78,11 @@ class GroundingDinoPyDetector:
         await asyncio.to_thread(self._end)
 
     def _detect(self, requests: tuple[DetectRequest, ...], floor: float) -> list[list[Found]]:
+        enter("asking")
         return [self._ask(request, floor) if request.phrases else [] for request in requests]
 
     def _ask(self, request: DetectRequest, floor: float) -> list[Found]:
+        beat()
         buffer = io.BytesIO()
         request.image.convert("RGB").save(buffer, format="PNG", compress_level=1)
         line = {"image": base64.b64encode(buffer.getvalue()).decode(), "phrases": list(request.phrases), "floor": floor}

@@ -4,9 +4,11 @@ The run is the real one up to Ray: in one process, so that the same N is the sam
 """
 
 import asyncio
+import builtins
 import contextlib
 import errno
 import functools
+import importlib
 import io
 import json
 import os
@@ -38,15 +40,17 @@ _OPERATIONS = (
     "walk",
     "folders",
 )
+# What Python asks of the system below those, by path; only of paths of the job.
+_SYSTEM = ("scandir", "stat", "lstat", "mkdir", "unlink", "replace", "link")
 # What each kind of fault must be called in the message.
-_WORDS = {"error": "it failed", "full disk": "it is full", "lost rights": "no right to do so"}
+_WORDS = {"error": "it failed", "system call": "Input/output error", "full disk": "it is full", "lost rights": "no right to do so"}
 
 
 class _Faults:
     """Counts the operations of this process and fails at the N-th, or from it on. 0: counts alone."""
 
-    def __init__(self, kind: str, number: int) -> None:
-        self.kind, self.number = kind, number
+    def __init__(self, kind: str, number: int, root: str) -> None:
+        self.kind, self.number, self.root = kind, number, root
         self.count = 0
         self.struck_at: float | None = None
 
@@ -67,6 +71,11 @@ def _install(faults: _Faults) -> None:
     if faults.kind in ("crash before rename", "crash after rename"):
         for name in ("replace", "link"):
             setattr(os, name, _with_crash(getattr(os, name), faults))
+    elif faults.kind == "system call":
+        for name in _SYSTEM:
+            setattr(os, name, _failing_below(getattr(os, name), faults))
+        io.open = _failing_below(io.open, faults)
+        builtins.open = _failing_below(builtins.open, faults)
     elif faults.kind in ("full disk", "short write"):
         io.open = _with_short_writes(io.open, faults)  # type: ignore[assignment]  # what Path.open calls
     else:
@@ -91,6 +100,20 @@ def _failing(method: Callable[..., Any], faults: _Faults, number: int) -> Callab
         return method(*args, **kwargs)
 
     return inner
+
+
+def _failing_below(call: Callable[..., Any], faults: _Faults) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def inner(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(path, str | os.PathLike) and _is_stored(faults.root, os.fspath(path)) and faults.strikes():
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return call(path, *args, **kwargs)
+
+    return inner
+
+
+def _is_stored(root: str, path: str | bytes) -> bool:
+    return isinstance(path, str) and any(path.startswith(f"{root}/{part}") for part in ("work", "corpus", "dataset"))
 
 
 def _with_crash(call: Callable[..., Any], faults: _Faults) -> Callable[..., Any]:
@@ -174,7 +197,7 @@ def _child(config: Path, kind: str, number: int, told: Path) -> NoReturn:
     from pipeline.storage import StorageError, remote_errors
     from pipeline.storage_errors import in_one_line
 
-    faults, code, said = _Faults(kind, number), 0, ""
+    faults, code, said = _Faults(kind, number, str(config.parent)), 0, ""
     try:
         _install(faults)
         _run(config)
@@ -202,10 +225,16 @@ def _forked(config: Path, kind: str, number: int) -> tuple[int, dict[str, Any]]:
 
 def serve(scratch: Path, kind: str, times: int) -> Tally:
     """All injections of one kind; must run in a process that has started no thread."""
-    import pipeline.api  # noqa: F401  # once, for all children
+    from pipeline.run import preflight
 
+    # What is the same for all children is done once: the modules that a run imports, and the look at all installed packages.
+    found = preflight.collisions()
+    preflight.collisions = lambda: found  # type: ignore[assignment]
     tally = Tally()
     config = _job(scratch / "undisturbed")
+    for module in _imported(_job(scratch / "imports")):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     code, said = _forked(config, kind, 0)
     assert code == 0, said
     reference, total = dataset(config), int(said["count"])
@@ -228,7 +257,7 @@ def serve(scratch: Path, kind: str, times: int) -> Tally:
 
 def _look(tally: Tally, kind: str, number: int, config: Path, code: int, said: dict[str, Any]) -> None:
     """What was said of the fault: exit 2, the root, the cause; a fault that nothing had to notice is let pass."""
-    if code == _CRASHED or (code == 0 and kind == "error"):
+    if code == _CRASHED or (code == 0 and kind in ("error", "system call")):
         return
     root, word = str(config.parent), _WORDS.get(kind, "")
     if code != 2 or root not in said["said"] or word not in said["said"] or "\n" in said["said"]:
@@ -236,6 +265,18 @@ def _look(tally: Tally, kind: str, number: int, config: Path, code: int, said: d
     if said["noticed_s"] is not None:
         tally.noticed(said["noticed_s"])
     tally.message = tally.message or said["said"].replace(root, "WORKDIR")
+
+
+def _imported(config: Path) -> list[str]:
+    """What a run imports beside what is here."""
+    told, before = config.parent / "modules", set(sys.modules)
+    process = os.fork()
+    if process == 0:
+        _run(config)
+        told.write_text("\n".join(sorted({*sys.modules} - before)))
+        os._exit(0)
+    os.waitpid(process, 0)
+    return told.read_text().splitlines()
 
 
 def _job(folder: Path) -> Path:
@@ -258,6 +299,7 @@ def _faults(kind: str) -> Callable[[Path, int], Tally]:
 _EVERY = 1_000_000
 FAULTS: tuple[Fault, ...] = (
     Fault("storage: an operation fails (EIO)", _faults("error"), _EVERY, 4),
+    Fault("storage: a call of the system fails (EIO)", _faults("system call"), _EVERY, 2),
     Fault("storage: the disk is full from then on", _faults("full disk"), _EVERY, 3),
     Fault("storage: half a write, then the end", _faults("short write"), _EVERY, 2),
     Fault("storage: the end before a rename", _faults("crash before rename"), _EVERY, 2),

@@ -5,93 +5,99 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.faults.job import STAGES, Driver, committed, compare, undisturbed, write_job
 from bench.faults.table import Fault, Tally
 
-# The process that a fault is about -> what its command line holds.
+# What the command line of a process holds.
 _WORKER, _BIRTH, _RAYLET, _GCS = "ray::_Actor", "ray::_Actor.__init__", "raylet/raylet", "gcs_server"
 _ENGINE = "rehearsed-engine"
-_ENDS_THE_RUN = {"driver", "group", "raylet", "GCS"}
+_RESUMES = "nothing; `fgdata run` again goes on"
 
 
-def _processes(driver: Driver, part: str) -> list[int]:
-    return [process for process, line in driver.processes().items() if part in line]
+@dataclass(frozen=True)
+class _Kill:
+    """How a kind of process is killed: `strike` says whether there was one. `a_run`: so often in one run, each after at most `pause_s`;
+    None: once, at any moment of a run, which ends with it."""
+
+    name: str
+    strike: Callable[[Driver, random.Random], bool]
+    a_run: int | None
+    said: str
+    pause_s: float = 4.0
+    has_process: bool = False
 
 
-def _kill(process: int) -> None:
+def _end(process: int) -> bool:
     try:
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
-        return
-
-
-def _kill_driver(driver: Driver, _: random.Random) -> bool:
-    _kill(driver.process.pid)
+        return False
     return True
 
 
-def _kill_group(driver: Driver, _: random.Random) -> bool:
-    os.killpg(driver.process.pid, signal.SIGKILL)
+def _driver(driver: Driver, _: random.Random) -> bool:
+    return driver.process.poll() is None and _end(driver.process.pid)
+
+
+def _group(driver: Driver, _: random.Random) -> bool:
+    """What a scheduler's kill hits: the groups of the command and of its child, which Ray's processes are in."""
+    if driver.process.poll() is not None:
+        return False
+    children = [process for process, line in driver.processes().items() if "pipeline.cli" in line]
+    for group in {os.getpgid(process) for process in (driver.process.pid, *children)}:
+        os.killpg(group, signal.SIGKILL)
     return True
 
 
-def _kill_one(part: str) -> Callable[[Driver, random.Random], bool]:
-    def kill(driver: Driver, rng: random.Random) -> bool:
-        found = _processes(driver, part)
-        if found:
-            _kill(rng.choice(found))
-        return bool(found)
+def _one(part: str) -> Callable[[Driver, random.Random], bool]:
+    def strike(driver: Driver, rng: random.Random) -> bool:
+        found = [process for process, line in driver.processes().items() if part in line]
+        return bool(found) and _end(rng.choice(found))
 
-    return kill
+    return strike
 
 
-def _kills(name: str, kill: Callable[[Driver, random.Random], bool], latest_s: float, pause_s: float = 4.0) -> Callable[[Path, int], Tally]:
-    """Runs of the job in which `kill` strikes at random moments within `latest_s`, up to three times a run where the run goes on."""
+def _kills(kind: _Kill) -> Callable[[Path, int], Tally]:
+    """Runs of the job in which it strikes at random moments, each with at most one rerun; compared with an undisturbed run."""
 
     def inject(scratch: Path, times: int) -> Tally:
-        rng, tally = random.Random(f"kills/{name}"), Tally()
-        reference = undisturbed(scratch / "undisturbed")
+        tally, reference = Tally(), undisturbed().files
         number = 0
         while tally.injected < times and not tally.wrong:
-            config = write_job(scratch / f"run{number}", {"has_process": name == "engine"})
-            number += 1
-            _strike(config, kill, rng, tally, times, latest_s if name in _ENDS_THE_RUN else pause_s, name in _ENDS_THE_RUN)
+            config = write_job(scratch / f"run{number}", {"has_process": kind.has_process, "delay_s": 0.5 if kind.a_run is None else 1.0})
+            _strike(config, kind, random.Random(f"kills/{kind.name}/{number}"), tally, times)
             compare(tally, config, reference)
+            number += 1
         return tally
 
     return inject
 
 
-def _strike(
-    config: Path,
-    kill: Callable[[Driver, random.Random], bool],
-    rng: random.Random,
-    tally: Tally,
-    times: int,
-    within_s: float,
-    ends: bool,
-) -> None:
+def _strike(config: Path, kind: _Kill, rng: random.Random, tally: Tally, times: int) -> None:
     driver, struck = Driver("run", config), 0.0
-    for _ in range(1 if ends else 3):
-        until = time.monotonic() + rng.uniform(0.5, within_s)
+    for _ in range(kind.a_run or 1):
+        until = time.monotonic() + rng.uniform(0.1, kind.pause_s if kind.a_run else undisturbed().seconds)
         while driver.process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
-        while driver.process.poll() is None and tally.injected < times and not kill(driver, rng):
-            time.sleep(0.05)
-        if driver.process.poll() is None or ends:
-            struck, tally.injected = time.monotonic(), tally.injected + 1
+        while driver.process.poll() is None and tally.injected < times:
+            if kind.strike(driver, rng):
+                struck, tally.injected = time.monotonic(), tally.injected + 1
+                break
+            time.sleep(0.02)
     before = committed(config)
     code, said = driver.ended()
-    if ends and struck:
+    if struck and kind.a_run is None:
         tally.noticed(time.monotonic() - struck)
-        tally.message = tally.message or (said.strip().splitlines() or [""])[-1]
-    if code != 0:
+    tally.message = tally.message or kind.said or (said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ")
+    if code != 0 and kind.a_run is not None:
+        tally.wrong = f"the run ended with {code}: {said[-200:]}"
+    elif code != 0:
         code, said = Driver("run", config).ended()
-    if code != 0:
-        tally.wrong = f"the rerun ended with {code}: {said[-200:]}"
+        tally.wrong = f"the rerun ended with {code}: {said[-200:]}" if code else ""
     after = committed(config)
     tally.differing += sum(after.get(name) != content for name, content in before.items())
 
@@ -100,7 +106,7 @@ def _lost_nodes(scratch: Path, times: int) -> Tally:
     """A cluster of two nodes whose second, on which captions are made, goes in the middle of a run and is replaced."""
     from ray.cluster_utils import Cluster
 
-    tally, reference = Tally(), undisturbed(scratch / "undisturbed")
+    tally, reference = Tally(message="nothing: its units run elsewhere"), undisturbed().files
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
         for number in range(times):
@@ -111,7 +117,7 @@ def _lost_nodes(scratch: Path, times: int) -> Tally:
             placement = {"schedule": "stages", "address": cluster.address, "wait_for_nodes": True, "stages": stages}
             config = write_job(scratch / f"run{number}", placement=placement)
             driver = Driver("run", config)
-            while not committed(config) and driver.process.poll() is None:
+            while len(committed(config)) < 1 + number % 4 and driver.process.poll() is None:
                 time.sleep(0.05)
             cluster.remove_node(spot, allow_graceful=False)
             replacement = cluster.add_node(num_cpus=1, resources={"spot": 1})
@@ -128,7 +134,7 @@ def _lost_nodes(scratch: Path, times: int) -> Tally:
 
 def _two_drivers(scratch: Path, times: int) -> Tally:
     """Two runs of one configuration at the same time: both end well, and what they wrote is what one alone writes."""
-    tally, reference = Tally(), undisturbed(scratch / "undisturbed")
+    tally, reference = Tally(message="nothing"), undisturbed().files
     for number in range(times):
         config = write_job(scratch / f"run{number}")
         pair = [Driver("run", config), Driver("run", config)]
@@ -139,14 +145,20 @@ def _two_drivers(scratch: Path, times: int) -> Tally:
     return tally
 
 
+# 110 kills; in a sample one of a kind that CI can afford.
 FAULTS = (
-    Fault("driver", _kills("driver", _kill_driver, 25), times=20, sample=1),
-    Fault("group", _kills("group", _kill_group, 25), times=10),
-    Fault("worker", _kills("worker", _kill_one(_WORKER), 25), times=30, sample=3),
-    Fault("worker while it is born", _kills("birth", _kill_one(_BIRTH), 25), times=15, sample=1),
-    Fault("raylet", _kills("raylet", _kill_one(_RAYLET), 25), times=10),
-    Fault("GCS", _kills("GCS", _kill_one(_GCS), 25), times=10),
-    Fault("the engine's process", _kills("engine", _kill_one(_ENGINE), 25), times=10, sample=1),
+    Fault("driver", _kills(_Kill("driver", _driver, None, _RESUMES)), times=20, sample=1),
+    Fault("process group", _kills(_Kill("group", _group, None, _RESUMES)), times=10),
+    Fault("worker", _kills(_Kill("worker", _one(_WORKER), 5, "nothing: the run goes on")), times=30, sample=3),
+    Fault("worker while it is born", _kills(_Kill("birth", _one(_BIRTH), 3, "nothing: it is born again", 1.0)), times=15, sample=2),
+    Fault("raylet", _kills(_Kill("raylet", _one(_RAYLET), None, "")), times=10),
+    Fault("GCS", _kills(_Kill("GCS", _one(_GCS), None, "")), times=10),
+    Fault(
+        "the engine's process",
+        _kills(_Kill("engine", _one(_ENGINE), 3, "nothing: the run goes on", has_process=True)),
+        times=10,
+        sample=2,
+    ),
     Fault("node", _lost_nodes, times=5),
     Fault("two drivers on one workdir", _two_drivers, times=3),
 )

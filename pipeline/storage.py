@@ -1,8 +1,10 @@
 """Bytes in and out of one root, local or s3:// and the like, with atomic writes. Knows no ledger and no corpus."""
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import sys
 import time
 import uuid
@@ -23,6 +25,7 @@ PROTOCOLS = ("file", "local", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "
 # What names the content in a listing of S3, Google Storage, Azure and Hugging Face; else the time does.
 _CONTENT_FIELDS = ("ETag", "md5Hash", "content_md5", "etag", "blob_id", "generation")
 _TIME_FIELDS = ("mtime", "LastModified", "last_modified", "updated", "created")
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class StorageError(ValueError):
@@ -168,12 +171,21 @@ class Storage:
 
     @named("look for", remote_errors)
     def exists(self, path: str) -> bool:
+        """Whether something is there; what cannot be told is raised, and never taken for absence."""
+        if self._is_local:
+            return _looked_at(self._full(path)) is not None
         return bool(self._fs.exists(self._full(path)))
 
     @named("look for", remote_errors)
     def is_file(self, path: str) -> bool:
         """Whether a file of exactly this name is there."""
-        return bool(self._fs.isfile(self._full(path)))
+        if self._is_local:
+            found = _looked_at(self._full(path))
+            return found is not None and stat.S_ISREG(found.st_mode)
+        try:
+            return bool(self._fs.info(self._full(path))["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     @named("remove", remote_errors)
     def delete(self, path: str) -> None:
@@ -213,7 +225,7 @@ class Storage:
     def _entries(self, path: str, *, deep: bool) -> Iterator[Entry]:
         full = self._full(path)
         try:
-            found = list(self._fs.find(full, detail=True).values()) if deep else self._fs.ls(full, detail=True)
+            found = self._found_below(full) if deep else self._fs.ls(full, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return
         for item in found:
@@ -222,6 +234,17 @@ class Storage:
             if item["type"] == "file" and not is_folder and not name.rsplit("/", 1)[-1].startswith(".writing-"):
                 inner = name.removeprefix(self._base).removeprefix("/")
                 yield Entry(storable(inner), int(item["size"]), self._version(item))
+
+    def _found_below(self, full: str) -> list[dict[str, Any]]:
+        if not self._is_local:
+            return list(self._fs.find(full, detail=True).values())
+        found, waiting = list(self._fs.ls(full, detail=True)), 0  # its own `find` takes a folder that it cannot read for an empty one
+        while waiting < len(found):
+            if found[waiting]["type"] == "directory":
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    found += self._fs.ls(found[waiting]["name"], detail=True)
+            waiting += 1
+        return found
 
     def _version(self, item: dict[str, Any]) -> str:
         named = next((item[field] for field in _CONTENT_FIELDS if item.get(field)), None)
@@ -238,6 +261,16 @@ class Storage:
 def timed_version(size_bytes: int, seconds: float) -> str:
     """What names the version of a file whose content nothing names: its size and the time of its last change."""
     return f"{size_bytes}-{int(seconds * 1_000_000)}"
+
+
+def _looked_at(path: str) -> os.stat_result | None:
+    """What is at a local path; None where nothing is, or nothing can be."""
+    try:
+        return Path(path).stat()
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
 
 
 def _read_if_there(path: Path) -> bytes | None:

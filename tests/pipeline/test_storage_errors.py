@@ -6,11 +6,15 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.corpus.discover import discover
+from pipeline.corpus.params import CorpusParams
 from pipeline.storage import Storage
 from pipeline.storage_errors import FileGone, StorageFailure, failure, in_one_line
+from tests.support.pictures import png, write
 
 _WITH_LITTLE_ROOM = """
 import resource, sys
@@ -44,6 +48,38 @@ def test_the_cause_of_a_failed_rename_is_named(tmp_path: Path, monkeypatch: pyte
         storage.write("caption/one", b"x")
     assert raised.value.errno == number
     assert str(raised.value).startswith(f"{tmp_path}: cannot write caption/one: ")
+
+
+@pytest.mark.parametrize("look", ["exists", "is_file", "walk"])
+def test_a_disk_that_cannot_say_what_is_there_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    storage = Storage(str(tmp_path))
+    storage.write("a/b/one", b"x")
+    stat, scandir = os.stat, os.scandir
+
+    def fails(path: Any, *args: Any, **options: Any) -> Any:
+        if str(path).rstrip("/").endswith("/b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scandir(path) if not args and not options and look == "walk" else stat(path, *args, **options)
+
+    monkeypatch.setattr(os, "scandir" if look == "walk" else "stat", fails)
+    with pytest.raises(StorageFailure, match=rf"{tmp_path}: cannot (look for|list).*it failed"):
+        getattr(storage, look)(*([] if look == "walk" else ["a/b"]))
+
+
+def test_a_corpus_on_a_failing_disk_is_not_taken_for_a_smaller_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"deep/one.png": png(1)})
+    scandir = os.scandir
+
+    def fails(path: Any) -> Any:
+        if str(path).endswith("deep"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fails)
+    with pytest.raises(StorageFailure, match=rf"{tmp_path}: cannot list deep: it failed"):
+        discover(CorpusParams(path=str(tmp_path)))
 
 
 def test_what_is_gone_stays_a_file_that_is_not_there(tmp_path: Path, s3_bucket: str) -> None:

@@ -1,5 +1,6 @@
 """One look at everything below the corpus' root, links followed. Knows no format, and opens no file."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from pathlib import Path
 
 from pipeline.corpus.params import CorpusError
 from pipeline.storage import Entry, Storage, timed_version
+from pipeline.storage_errors import failure
 from schemas.names import storable
 
 Identity = tuple[int, int]
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 _SCRATCH = frozenset(("_tmp", "_temporary", "__MACOSX", "lost+found"))
 
 
@@ -47,7 +50,7 @@ def look(storage: Storage, *, deep: bool = True, named: str = "corpus.path") -> 
     Links to files and folders are followed, wherever they lead. A folder is listed once, without a link where it can be reached so; a link
     that leads to it again, or to a folder that holds the root, is named `link_again`. `named`: what messages call the root.
 
-    Raises: CorpusError where a folder may not be read.
+    Raises: CorpusError where a folder may not be read; StorageFailure where the disk fails.
     """
     root = storage.local_root
     if root is None:
@@ -111,12 +114,17 @@ class _LocalWalk:
             self.seen.unread.append((storable(inner), "hidden"))
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise failure(str(self.root), "list", storable(inner), error) from error
 
     def _is_folder(self, entry: os.DirEntry[str], name: str) -> bool:
         """Whether it is one; files are entered here, and what is neither is named."""
         try:
             found = entry.stat()
-        except OSError:
+        except OSError as error:
+            if not entry.is_symlink() and error.errno not in _ABSENT:
+                # A disk that cannot say what is there does not make the corpus smaller.
+                raise failure(str(self.root), "look at", storable(name), error) from error
             self.seen.unread.append((storable(name), "dangling_link" if entry.is_symlink() else "gone"))
             self._follow(entry, name)
             return False

@@ -28,6 +28,11 @@ class WhereShown(BaseModel):
     then: str = Field(description="The answer where there are such words and all are what the image shows.")
     otherwise: str
     unsure: str | None = Field(None, description="The answer to 3 questions in 100; to 5 it is what the question names first of the two.")
+    among: str | None = Field(
+        None,
+        description="A variable of the prompt that lists texts. Where it lists any, the answer is a list: those of them that the image shows, "
+        "or `unsure` alone; now and then the first of them.",
+    )
 
 
 def _read(value: Any) -> Any:

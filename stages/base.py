@@ -178,6 +178,11 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
                     yield f"stages.{cls.name} needs the engine {role}: add the block engines.{role}"
 
     @classmethod
+    def prompt_problems(cls, params: Any, prompts: Mapping[str, Prompt]) -> Iterator[str]:
+        """Why these parameters cannot be run with these prompts: what is wrong, and what to do."""
+        yield from ()
+
+    @classmethod
     def checks(cls, params: Any) -> Iterator[Check]:
         """What must be installed or at hand on this machine beside the engines."""
         yield from ()

@@ -62,6 +62,8 @@ def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:
         prompts = {task: load_prompt(task, version, config.prompts_dir, DEMO_PROMPTS) for task, version in versions.items()}
     except PromptError as error:
         raise ConfigError(f"stages.{name}: {error}") from error
+    for problem in stage.prompt_problems(params, prompts) if prompts else ():
+        raise ConfigError(problem)
     upstream = {other: nodes[other].fingerprint for other in reads}
     description = describe_stage(name, stage.version, params, prompts, config.specs(name), upstream, config.given.get(name))
     return Node(stage, reads, description.fingerprint(), description, prompts)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -28,7 +29,7 @@ def draw(scene: Scene) -> Image.Image:
     canvas = _background(scene.background, rng.randrange(8)).copy()
     for toy in scene.toys:
         width, height = toy.xyxy[2] - toy.xyxy[0], toy.xyxy[3] - toy.xyxy[1]
-        sprite = _sprite(toy.noun, toy.colour, toy.pattern, toy.material, width, height)
+        sprite = _sprite(toy.noun, toy.colour, toy.pattern, toy.material, width, height, toy.also)
         shadow = Image.new("RGBA", sprite.size, (0, 0, 0, 0))
         shadow.putalpha(sprite.getchannel("A").point(lambda alpha: alpha * 0.28))
         lift = max(1, (toy.xyxy[2] - toy.xyxy[0]) // 20)
@@ -38,12 +39,14 @@ def draw(scene: Scene) -> Image.Image:
 
 
 @lru_cache(maxsize=8192)  # all 5,796 sprites fit; painting from the cache takes a millisecond an image
-def _sprite(noun: str, colour: str, pattern: str, material: str, width: int, height: int) -> Image.Image:
+def _sprite(
+    noun: str, colour: str, pattern: str, material: str, width: int, height: int, also: tuple[tuple[str, str], ...] = ()
+) -> Image.Image:
     size = (width * _SUPERSAMPLING, height * _SUPERSAMPLING)
     body = Image.new("L", size, 0)
     extras = Image.new("RGBA", size, (0, 0, 0, 0))
     _SHAPES[noun](ImageDraw.Draw(body), ImageDraw.Draw(extras), size[0], size[1])
-    sprite = Image.fromarray(_skin(colour, pattern, material, size)).convert("RGBA")
+    sprite = Image.fromarray(_skins(colour, pattern, material, size, dict(also))).convert("RGBA")
     rim = max(3, round(max(size) * 0.035)) | 1
     inner = body.filter(ImageFilter.MinFilter(min(rim, 9)))
     outline = Image.new("RGBA", size, (*_outline(colour, material), 255))
@@ -59,6 +62,15 @@ def _outline(colour: str, material: str) -> tuple[int, int, int]:
     shade = 0.35 if material == "metal" else 0.62
     red, green, blue = RGB[colour]
     return (int(red * shade), int(green * shade), int(blue * shade))
+
+
+def _skins(colour: str, pattern: str, material: str, size: tuple[int, int], also: Mapping[str, str]) -> np.ndarray:
+    """The skin; of a toy with a second value that on its right half."""
+    skin = _skin(colour, pattern, material, size)
+    if also:
+        half = size[0] // 2
+        skin[:, half:] = _skin(also.get("colour", colour), also.get("pattern", pattern), material, size)[:, half:]
+    return skin
 
 
 def _skin(colour: str, pattern: str, material: str, size: tuple[int, int]) -> np.ndarray:

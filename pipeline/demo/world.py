@@ -5,7 +5,7 @@ Sizes and places keep gaps between their classes, so that the words are never a 
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SIDE_PX = 224
 NOUNS = ("car", "fish", "house", "mug", "mushroom", "star")
@@ -40,6 +40,12 @@ class Toy:
     size: str
     position: str
     xyxy: tuple[int, int, int, int]
+    also: tuple[tuple[str, str], ...] = ()  # (slot, second value) of a toy that has two: ("colour", "white") of a red-and-white car
+
+    def values(self, slot: str) -> tuple[str, ...]:
+        """All that is true of the toy in a slot, the main value first."""
+        main = self.noun if slot == "object" else getattr(self, slot)
+        return (main, *(value for name, value in self.also if name == slot))
 
     @property
     def expression(self) -> str:
@@ -92,6 +98,18 @@ def scene(seed: int, index: int) -> Scene:
             looks.append(look)
     toys = tuple(_place(rng, cell, look) for cell, look in zip(cells, looks, strict=True))
     return Scene(seed, index, rng.choice(BACKGROUNDS), toys)
+
+
+def two_valued_scene(seed: int, index: int, share: float = 0.2) -> Scene:
+    """The scene (seed, index) in which about this share of the toys has two colours, or is striped and spotted."""
+    rng, single = random.Random(f"two/{seed}/{index}"), scene(seed, index)
+    return replace(single, toys=tuple(_two_valued(rng, toy) if rng.random() < share else toy for toy in single.toys))
+
+
+def _two_valued(rng: random.Random, toy: Toy) -> Toy:
+    if toy.pattern != "plain" and rng.random() < 0.4:
+        return replace(toy, also=(("pattern", "spotted" if toy.pattern == "striped" else "striped"),))
+    return replace(toy, also=(("colour", rng.choice([colour for colour in COLOURS if colour != toy.colour])),))
 
 
 def _place(rng: random.Random, cell: int, look: tuple[str, str, str]) -> Toy:

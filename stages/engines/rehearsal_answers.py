@@ -150,16 +150,30 @@ class _Words:
             raise PromptError(f"the example of a prompt names {{{name}}}, which is no text; known here: {', '.join(known)}")
         return told
 
-    def _verdict(self, value: WhereShown, drawn: Mapping[str, Sequence[str]]) -> str:
+    def _verdict(self, value: WhereShown, drawn: Mapping[str, Sequence[str]]) -> str | tuple[str, ...]:
+        among = self._request.told.get(value.among or "")
+        if isinstance(among, list) and among:
+            return self._ticked(value, among)
         asked = self._fill(value.where_shown, drawn)
         doubt = share(f"{self._shown_name}/{asked}")
         if value.unsure is not None and doubt < _DOUBTED:
             return value.unsure if doubt < _UNSURE else min(value.then, value.otherwise, key=self._last_mention)
+        return value.then if self._is_shown(asked) else value.otherwise
+
+    def _ticked(self, value: WhereShown, among: Sequence[str]) -> tuple[str, ...]:
+        """Those of the listed texts that the image shows."""
+        doubt = share(f"{self._shown_name}/{'/'.join(sorted(among))}")
+        if value.unsure is not None and doubt < _DOUBTED:
+            return (value.unsure if doubt < _UNSURE else among[0],)
+        shown = tuple(one for one in among if self._is_shown(one))
+        return shown or ((value.unsure,) if value.unsure is not None else tuple(among[:1]))
+
+    def _is_shown(self, asked: str) -> bool:
         shown = {name: self._shown(name) for name in self._example.shown}
         texts = {word: name for name, word in shown.items() if isinstance(self._example.shown[name], str)}
         names = texts | {word: name for word, name in self._list_of.items() if name in shown}
         words = [word for word, _ in _standing(names, asked)]
-        return value.then if words and all(word == shown[names[word]] for word in words) else value.otherwise
+        return bool(words) and all(word == shown[names[word]] for word in words)
 
     def _last_mention(self, option: str) -> int:
         return max((one.start() for one in re.finditer(rf"\b{re.escape(option)}\b", self._request.user)), default=-1)
@@ -214,7 +228,9 @@ class _Writer:
         if "prefixItems" in schema:
             return [self.write(one, given[i % len(given)], i) for i, one in enumerate(schema["prefixItems"])]
         count = self._rng.randint(1, 3)
-        if isinstance(value, EachWordOf):
+        if isinstance(value, tuple):  # all of it
+            given, count = list(value), len(value)
+        elif isinstance(value, EachWordOf):
             count = self._words.num_items(value)
         count = min(max(count, schema.get("minItems", 0)), schema.get("maxItems", 12))
         items = [self.write(schema.get("items", {}), given[i % len(given)], i) for i in range(count)]

@@ -5,6 +5,7 @@ Strings and spans only; knows no engine, no pixels, no prompt.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, CAPTION, Attribute, Edit, EditType, Negative, Region, Verdict
@@ -25,10 +26,14 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Charge:
-    """What must be false for one edit to make its text false: its own claim, and the same of all things of that noun."""
+    """What must be false for one edit to make its text false: its own claim, and the same of all things of that noun.
+
+    It rests on the old value and on the noun: where one of these cannot be told, neither can be what is put in its place.
+    """
 
     own: Claim
     others: tuple[Claim, ...] = ()
+    rests_on: tuple[Claim, ...] = ()
 
 
 class Target(NamedTuple):
@@ -46,9 +51,16 @@ def verdict_of_answers(answers: Sequence[str]) -> Verdict:
     return "true" if said == {"yes"} else "false" if said == {"no"} else "unsure"
 
 
-def charges_of(negative: Negative, positive: str, targets: Sequence[Target], same_noun: Mapping[int, Sequence[int]]) -> list[Charge] | None:
+def charges_of(
+    negative: Negative,
+    positive: str,
+    targets: Sequence[Target],
+    same_noun: Mapping[int, Sequence[int]],
+    stated: Mapping[int, Sequence[Claim]] = MappingProxyType({}),
+) -> list[Charge] | None:
     """One charge an edit (a swap's two make one). None: nothing is to be asked, because the boxes refute the text or
-    an edit lies in no target. `same_noun` names, for texts of the whole image, a region's others of that noun."""
+    an edit lies in no target. `same_noun` names, for texts of the whole image, a region's others of that noun; `stated` has what the
+    positive says of each region."""
     if any(edit.type in COMPUTED_TYPES for edit in negative.edits):
         return None
     charges = []
@@ -59,7 +71,7 @@ def charges_of(negative: Negative, positive: str, targets: Sequence[Target], sam
         value = _value_of(group, positive, target)
         claim = Claim(target.region, group[0].type, value or _changed_phrase(group, positive, target), value is None)
         others = () if claim.is_text else tuple(claim._replace(region=other) for other in same_noun.get(target.region, ()))
-        charges.append(Charge(claim, others))
+        charges.append(Charge(claim, others, tuple(one for one in stated.get(target.region, ()) if _is_under(one, group))))
     return charges
 
 
@@ -90,13 +102,18 @@ def verdict_of_negative(charges: Sequence[Charge], verdicts: Mapping[Claim, Verd
 
 
 def verdict_of_positive(claims: Sequence[Claim], verdicts: Mapping[Claim, Verdict]) -> Verdict:
-    """`true` where each claim that could be asked is true, `false` where one is false."""
-    said = [verdicts[claim] for claim in claims if verdicts.get(claim, "unverified") != "unverified"]
+    """`false` where one claim is false, `true` where one is true and the others at worst cannot be told: such a value costs its own edits.
+
+    Of a single thing whose noun cannot be told nothing can.
+    """
+    said = {claim: verdicts[claim] for claim in claims if verdicts.get(claim, "unverified") != "unverified"}
     if not said:
         return "unverified"
-    if "false" in said:
+    if "false" in said.values():
         return "false"
-    return "true" if all(verdict == "true" for verdict in said) else "unsure"
+    if len({claim.region for claim in said}) == 1 and any(verdict == "unsure" for claim, verdict in said.items() if claim.type == "object"):
+        return "unsure"
+    return "true" if "true" in said.values() else "unsure"
 
 
 def targets_of(region: int, positive: str, regions: Sequence[Region]) -> list[Target]:
@@ -121,10 +138,20 @@ def others_of_noun(regions: Sequence[Region]) -> dict[int, list[int]]:
 
 def _verdict_of_charge(charge: Charge, verdicts: Mapping[Claim, Verdict]) -> Verdict:
     said = [verdicts.get(claim, "unverified") for claim in (charge.own, *charge.others)]
+    if any(verdicts.get(claim) == "unsure" for claim in charge.rests_on):
+        said.append("unsure")
     for verdict in ("true", "unverified", "unsure"):
         if verdict in said:
             return verdict
     return "false"
+
+
+def _is_under(claim: Claim, group: Sequence[Edit]) -> bool:
+    """Whether a claim is about the noun, or about a value that an edit replaces."""
+    return claim.type == "object" or any(
+        claim.type == edit.type and (occurrences(claim.value, edit.old.lower()) or occurrences(edit.old.lower(), claim.value))
+        for edit in group
+    )
 
 
 def _groups(edits: Sequence[Edit]) -> list[list[Edit]]:

@@ -19,6 +19,8 @@ from stages.engines.base import Answer, Request
 from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
 from stages.negatives.edits import known_of
 from stages.negatives.edits_schema import is_quoted, quoted_schema, slots_of
+from stages.negatives.judging.questions import JudgeQuestion, filled_schema, has_options
+from stages.negatives.verdicts import Claim
 from stages.words.domain import ANY_DOMAIN
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import job_content, write_tar
@@ -31,7 +33,15 @@ TOLD: dict[str, dict[str, Any]] = {
     "phrases": {"caption": f"There is {PHRASE} beside the table."},
     "region_caption": {"noun": NOUN, "phrase": PHRASE},
     "hard_negative": {"phrase": PHRASE, "noun": NOUN, "attributes": [Attribute(type="colour", value="red")], "slots": []},
-    "verify": {"noun": NOUN, "type": "colour", "value": "red", "text": "red", "options": "yes, no or cannot_tell"},
+    "verify": {
+        "noun": NOUN,
+        "type": "colour",
+        "value": "red",
+        "text": "red",
+        "options": "yes, no or cannot_tell",
+        "values": [],
+        "outline": "",
+    },
 }
 
 
@@ -40,6 +50,8 @@ def asked(task: str, version: str) -> Request:
     schema = prompt.answer_schema
     if is_quoted(schema):
         schema = quoted_schema(schema, slots_of(PHRASE, NOUN), known_of([PHRASE]), "drawn", random.Random(0)) or {}
+    if has_options(schema):
+        schema = filled_schema(schema, JudgeQuestion((Claim(0, "colour", "red"),)))
     return question(prompt, {**TOLD[task], "domain": ANY_DOMAIN}, seed=0, image_ids=("k/0",), answer_schema=schema)
 
 
@@ -54,7 +66,7 @@ def test_a_rehearsal_answers_every_prompt_within_its_schema_and_its_length(task:
         jsonschema.validate(json.loads(answer.text), dict(request.answer_schema or {}))
 
 
-@pytest.mark.parametrize("version", ["demo", "v1"])
+@pytest.mark.parametrize("version", ["demo", "v1", "v2"])
 def test_the_judge_of_an_example_sees_what_its_captioner_says(version: str) -> None:
     says, judges = (load_prompt(task, version, after=DEMO_PROMPTS).example for task in ("region_caption", "verify"))
     assert says is not None

@@ -16,6 +16,8 @@ from stages.caption import CaptionParams
 from stages.engines.grammar import schema_grammar
 from stages.negatives.edits import known_of
 from stages.negatives.edits_schema import Slot, is_quoted, quoted_schema, slots_of
+from stages.negatives.judging.questions import JudgeQuestion, filled_schema, has_options
+from stages.negatives.verdicts import Claim
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.lexicon import TYPES_OF_VALUE
 
@@ -33,7 +35,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
         "attributes": [Attribute(type="colour", value="VALUE")],
         "slots": [Slot("colour", "VALUE")],
     },
-    "verify": {"noun": "widget", "type": "object", "value": "gadget", "text": "TEXT", "options": "OPTIONS"},
+    "verify": {"noun": "widget", "type": "object", "value": "gadget", "text": "TEXT", "options": "OPTIONS", "values": [], "outline": ""},
 }
 
 
@@ -86,6 +88,8 @@ def test_schemas_have_a_grammar(task: str, version: str) -> None:
         assert filled is not None
         assert '\\"red\\"' in schema_grammar(filled)
         schema = filled
+    if has_options(schema):
+        schema = filled_schema(schema, JudgeQuestion((Claim(0, "colour", "red"), Claim(0, "colour", "blue"))))
     jsonschema.Draft202012Validator.check_schema(schema)
     assert "root ::=" in schema_grammar(schema)
 

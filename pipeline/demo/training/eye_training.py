@@ -153,6 +153,7 @@ def arguments(description: str | None, kind: type[EyeTraining], curve: str) -> a
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the resumable state")
     parser.add_argument("--curve", type=Path, default=Path(curve), help="CSV that figures are appended to")
+    parser.add_argument("--begin", type=Path, help="an earlier checkpoint whose weights are taken over first")
     default = [plan.steps for plan in kind.plans.values()]
     parser.add_argument("--steps", nargs=len(default), type=int, default=default, metavar=tuple(kind.plans), help="steps of each stage")
     parser.add_argument("--export", type=Path, help="write the averaged weights there as a plain checkpoint when done")

@@ -5,6 +5,7 @@ Knows the world and the image processor's arithmetic; knows no model. The seeds 
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,21 +13,26 @@ from PIL import Image
 
 from pipeline.demo.draw import draw
 from pipeline.demo.training.captioner.data import Box, jittered, packed_scene, square
-from pipeline.demo.world import ASPECTS, COLOURS, MATERIALS, NOUNS, PATTERNS, SIDE_PX, SIZES_PX, Scene, Toy, scene
+from pipeline.demo.world import ASPECTS, COLOURS, MATERIALS, NOUNS, PATTERNS, SIDE_PX, SIZES_PX, Scene, Toy, scene, two_valued_scene
 from stages.regions.crops import focal_crop
+from stages.regions.outline import outlined_crop
 
 CROP_SCALE, CROP_MIN_SIDE_PX = 1.3, 24
 JUDGE_PX = 64
+CANNOT_TELL = "cannot_tell"
 VALUES = {"colour": COLOURS, "pattern": PATTERNS, "material": MATERIALS, "object": NOUNS}
 ANSWERS = ("yes", "no", "cannot_tell")
 ORDERS = ("yes, no or cannot_tell", "no, yes or cannot_tell")
 NOTHING_SHARE = 0.14
+OUTLINED_SHARE = 0.5
+TWO_VALUED_SHARE = 0.3
+TWO_VALUED_TOYS = 0.5
 FAINT = 0.12  # a toy of which less is in the box is not what the question means
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question about a crop and its true answer."""
+    """Whether a value is true of a crop's toy, and the true answer."""
 
     type: str
     value: str
@@ -38,6 +44,33 @@ class Question:
     def text(self) -> str:
         asked = f"Is the toy a {self.value}?" if self.type == "object" else f"Is the {self.type} of the {self.noun} {self.value}?"
         return f"{asked} {ORDERS[self.order]}"
+
+    @property
+    def said(self) -> str:
+        """The answer as the judge writes it."""
+        return answer_text(self.answer)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of some values are true of a crop's toy, and those that are, in the world's order; none: it cannot be told."""
+
+    type: str
+    options: tuple[str, ...]
+    noun: str
+    ticked: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        asked = "Which is the toy?" if self.type == "object" else f"Which is the {self.type} of the {self.noun}?"
+        return f"{asked} {', '.join(json.dumps(one) for one in self.options)} or {json.dumps(CANNOT_TELL)}"
+
+    @property
+    def said(self) -> str:
+        return json.dumps({"answer": list(self.ticked or (CANNOT_TELL,))})
+
+
+Asked = Question | Choice
 
 
 @dataclass(frozen=True)
@@ -55,28 +88,51 @@ def answer_text(answer: str) -> str:
 def truth_of(toy: Toy | None, noun: str, kind: str, value: str) -> str:
     """The true answer: an attribute of another noun than the toy's cannot be told."""
     if toy is None or (kind != "object" and noun != toy.noun):
-        return "cannot_tell"
-    own = toy.noun if kind == "object" else getattr(toy, kind)
-    return "yes" if own == value else "no"
+        return CANNOT_TELL
+    return "yes" if value in toy.values(kind) else "no"
 
 
-def questions_of(rng: random.Random, toy: Toy | None, num: int) -> list[Question]:
-    """`num` questions: yes and no alike often, and one in fifteen about a noun that is not there."""
-    found = []
-    for _ in range(num):
+def choice_of(toy: Toy | None, noun: str, kind: str, options: Sequence[str]) -> Choice:
+    """The question which of these options are true, with its true answer."""
+    ticked = tuple(value for value in VALUES[kind] if value in options and truth_of(toy, noun, kind, value) == "yes")
+    return Choice(kind, tuple(options), noun, ticked)
+
+
+def questions_of(rng: random.Random, toy: Toy | None, num: int) -> list[Asked]:
+    """`num` questions, every other one a choice. Yes and no alike often; one in fifteen about a noun that is not there."""
+    found: list[Asked] = []
+    for place in range(num):
         kind = rng.choice(tuple(VALUES))
         noun = toy.noun if toy is not None and rng.random() < 0.93 else rng.choice(NOUNS)
-        value = rng.choice(VALUES[kind])
-        if toy is not None:
-            own = toy.noun if kind == "object" else getattr(toy, kind)
-            value = own if rng.random() < 0.5 else rng.choice([word for word in VALUES[kind] if word != own])
-        found.append(Question(kind, value, noun, rng.randrange(2), truth_of(toy, noun, kind, value)))
+        found.append(_choice(rng, toy, noun, kind) if place % 2 else _question(rng, toy, noun, kind))
     return found
 
 
-def crop_about(painted: Image.Image, xyxy: Box) -> np.ndarray:
-    """The crop that the stage verify cuts, as the judge's image processor squares it."""
-    return np.asarray(square(focal_crop(painted, xyxy, scale=CROP_SCALE, min_side_px=CROP_MIN_SIDE_PX), JUDGE_PX))
+def _question(rng: random.Random, toy: Toy | None, noun: str, kind: str) -> Question:
+    value = rng.choice(VALUES[kind])
+    if toy is not None:
+        own = toy.values(kind)
+        value = rng.choice(own) if rng.random() < 0.5 else rng.choice([word for word in VALUES[kind] if word not in own] or own)
+    return Question(kind, value, noun, rng.randrange(2), truth_of(toy, noun, kind, value))
+
+
+def _choice(rng: random.Random, toy: Toy | None, noun: str, kind: str) -> Choice:
+    """Of all values or fewer, in any order; now and then no true one is among them."""
+    words = VALUES[kind]
+    options = rng.sample(words, len(words) if rng.random() < 0.6 else rng.randint(2, len(words)))
+    own = toy.values(kind)[0] if toy is not None else options[0]
+    if own not in options and rng.random() < 0.85:
+        options[rng.randrange(len(options))] = own
+    return choice_of(toy, noun, kind, options)
+
+
+def crop_about(painted: Image.Image, xyxy: Box, *, outline: bool = False) -> np.ndarray:
+    """The crop that the stage verify cuts, with the box outlined or not, as the judge's image processor squares it."""
+    if outline:
+        shown = outlined_crop(painted, xyxy, scale=CROP_SCALE, min_side_px=CROP_MIN_SIDE_PX, upscale_side_px=None).crop
+    else:
+        shown = focal_crop(painted, xyxy, scale=CROP_SCALE, min_side_px=CROP_MIN_SIDE_PX)
+    return np.asarray(square(shown, JUDGE_PX))
 
 
 def empty_box(rng: random.Random, truth: Scene) -> Box | None:
@@ -100,27 +156,31 @@ def _held(box: Box, other: Box) -> float:
     return wide * high / min((box[2] - box[0]) * (box[3] - box[1]), (other[2] - other[0]) * (other[3] - other[1]))
 
 
-def crops_of(rng: random.Random, truth: Scene) -> list[Crop]:
+def crops_of(rng: random.Random, truth: Scene, outlined_share: float = OUTLINED_SHARE) -> list[Crop]:
     """A crop about each toy, its box as good as a detector's, and now and then one about nothing."""
     painted = draw(truth)
     found = []
     for toy in truth.toys:
         box = jittered(rng, toy.xyxy, rng.choice((0.0, 0.05, 0.05, 0.1)))
-        found.append(Crop(crop_about(painted, box), toy))
+        found.append(Crop(crop_about(painted, box, outline=rng.random() < outlined_share), toy))
         if rng.random() < NOTHING_SHARE / (1 - NOTHING_SHARE):
             empty = empty_box(rng, truth)
             if empty is not None:
-                found.append(Crop(crop_about(painted, empty), None))
+                found.append(Crop(crop_about(painted, empty, outline=rng.random() < outlined_share), None))
     return found
 
 
 def training_crops(step: int, num: int) -> list[Crop]:
-    """The crops of a step, a function of the step alone: scenes of the world and, as often, full ones."""
+    """The crops of a step, a function of the step alone: scenes of the world, full ones, and ones with two-valued toys."""
     rng = random.Random(f"judge/{step}")
     found: list[Crop] = []
     place = 0
     while len(found) < num:
-        seed, index = 900 + step % 100, step * 128 + place
-        found += crops_of(rng, packed_scene(seed, index) if rng.random() < 0.5 else scene(seed, index))
+        seed, index, drawn = 900 + step % 100, step * 128 + place, rng.random()
+        if drawn < TWO_VALUED_SHARE:
+            truth = two_valued_scene(seed, index, TWO_VALUED_TOYS)
+        else:
+            truth = packed_scene(seed, index) if rng.random() < 0.5 else scene(seed, index)
+        found += crops_of(rng, truth)
         place += 1
     return found[:num]

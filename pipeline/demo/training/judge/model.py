@@ -3,13 +3,16 @@
 Knows shapes and file formats; knows no training. Its class is the captioner's, its weights and its words are its own.
 """
 
+from itertools import pairwise
+from pathlib import Path
+
 import torch
 from torch import nn
 from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor, PreTrainedTokenizerFast
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
 from pipeline.demo.training.captioner.eye import PATCH_PX, Eye, see_neighbours
-from pipeline.demo.training.judge.data import ANSWERS, JUDGE_PX, ORDERS, VALUES, Question, answer_text
+from pipeline.demo.training.judge.data import ANSWERS, JUDGE_PX, ORDERS, VALUES, Choice, Question, answer_text
 from pipeline.demo.training.vocabulary import CHAT_TEMPLATE, END, IMAGE, train_tokenizer
 from pipeline.demo.world import NOUNS
 
@@ -30,7 +33,14 @@ def judge_tokenizer() -> PreTrainedTokenizerFast:
         for order in range(len(ORDERS))
     ]
     said = [f"User: {question.text}\nAssistant:{answer_text(answer)}" for question in asked for answer in ANSWERS]
-    return train_tokenizer(said)
+    chosen = [
+        Choice(kind, options, noun, ticked)
+        for kind, words in VALUES.items()
+        for noun in NOUNS
+        for options in (words, words[::-1])
+        for ticked in ((), *((word,) for word in words), *(pair for pair in pairwise(words)))
+    ]
+    return train_tokenizer([*said, *(f"User: {choice.text}\nAssistant:{choice.said}" for choice in chosen)])
 
 
 def judge_config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
@@ -70,6 +80,20 @@ def new_judge(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGener
     model = Idefics3ForConditionalGeneration(judge_config(tokenizer))
     see_neighbours(model.model.vision_model)
     return model
+
+
+def begin_from(model: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, checkpoint: Path) -> None:
+    """Takes over an earlier judge's weights; words that it did not know begin as the mean of those that it did."""
+    earlier = Idefics3ForConditionalGeneration.from_pretrained(checkpoint)
+    known = PreTrainedTokenizerFast.from_pretrained(checkpoint).get_vocab()
+    words = model.get_input_embeddings().weight
+    table = earlier.get_input_embeddings().weight
+    mean = table.mean(0)
+    with torch.no_grad():
+        rows = [table[known[word]] if word in known else mean for word in sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)]
+        kept = {name: value for name, value in earlier.state_dict().items() if value.shape != table.shape}
+        model.load_state_dict(kept, strict=False)
+        words.copy_(torch.stack(rows))
 
 
 def new_eye(model: Idefics3ForConditionalGeneration) -> Eye:

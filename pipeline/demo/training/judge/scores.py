@@ -17,9 +17,9 @@ from transformers import AutoModelForImageTextToText, Idefics3ForConditionalGene
 
 from pipeline.demo.training.captioner.eye import Eye
 from pipeline.demo.training.judge.answers import Speller, see, tell
-from pipeline.demo.training.judge.data import ANSWERS, VALUES, Crop, Question, crops_of, truth_of
+from pipeline.demo.training.judge.data import ANSWERS, OUTLINED_SHARE, VALUES, Choice, Crop, Question, choice_of, crops_of, truth_of
 from pipeline.demo.training.judge.model import judge_tokenizer, new_eye
-from pipeline.demo.world import scene
+from pipeline.demo.world import two_valued_scene
 
 Outcome = tuple[str, str, str]
 
@@ -32,6 +32,7 @@ class Verdicts:
     by_size: Counter[Outcome] = field(default_factory=Counter)
     same_in_both_orders: int = 0
     asked: int = 0
+    choices: Counter[tuple[str, bool]] = field(default_factory=Counter)
 
     def share(self, kind: str, answer: str, verdict: str) -> float:
         total = sum(self.counts[kind, answer, other] for other in ("true", "false", "unsure"))
@@ -49,6 +50,7 @@ class Verdicts:
         unsure = sum(self.counts[kind, "cannot_tell", "unsure"] for kind in VALUES)
         return found | {
             "decided_given_nothing": (nothing - unsure) / max(1, nothing),
+            "choice_wrong": 1 - sum(num for (_, right), num in self.choices.items() if right) / max(1, self.choices.total()),
             "order_sensitive": 1 - self.same_in_both_orders / max(1, self.asked),
         }
 
@@ -61,9 +63,10 @@ def verdict_of(answers: tuple[str, str]) -> str:
 
 
 @lru_cache(maxsize=4)
-def held_out_crops(seed: int, num_scenes: int) -> list[Crop]:
+def held_out_crops(seed: int, num_scenes: int, outlined_share: float = OUTLINED_SHARE, two_valued_share: float = 0.0) -> list[Crop]:
     """Crops of scenes that no training sees."""
-    return [crop for index in range(num_scenes) for crop in crops_of(random.Random(f"held/{seed}/{index}"), scene(seed, index))]
+    scenes = [two_valued_scene(seed, index, two_valued_share) for index in range(num_scenes)]
+    return [crop for one in scenes for crop in crops_of(random.Random(f"held/{seed}/{one.index}"), one, outlined_share)]
 
 
 def every_question(crop: Crop) -> list[Question]:
@@ -77,14 +80,22 @@ def every_question(crop: Crop) -> list[Question]:
     ]
 
 
+def every_choice(crop: Crop) -> list[Choice]:
+    """Of all values of each slot in both orders, the world's and its reverse."""
+    noun = crop.toy.noun if crop.toy is not None else "car"
+    return [choice_of(crop.toy, noun, kind, options) for kind, words in VALUES.items() for options in (words, words[::-1])]
+
+
 def judge(model: Idefics3ForConditionalGeneration, eye: Eye, speller: Speller, crops: list[Crop]) -> Verdicts:
     """The verdicts of greedy answers, read where the answer forks."""
     found = Verdicts()
     for first in range(0, len(crops), 24):
         batch = crops[first : first + 24]
-        questions = [every_question(crop) for crop in batch]
+        questions, choices = [every_question(crop) for crop in batch], [every_choice(crop) for crop in batch]
         with torch.no_grad():
-            told = tell(model, speller, see(eye, batch), questions)
+            seen = see(eye, batch)
+            told, chosen = tell(model, speller, seen, questions), tell(model, speller, seen, choices)
+        found.choices.update(zip((choice.type for of_crop in choices for choice in of_crop), chosen.is_right_Q.tolist(), strict=True))
         answers = iter([ANSWERS[place] for place in told.logits_Q3.argmax(-1).tolist()])
         for crop, asked in zip(batch, questions, strict=True):
             for question in asked[::2]:
@@ -102,12 +113,18 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1001)
+    parser.add_argument("--outlined", type=float, default=OUTLINED_SHARE, help="share of the crops in which the box is outlined")
+    parser.add_argument("--two-valued", type=float, default=0.0, help="share of the toys that have two values of a slot")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = AutoModelForImageTextToText.from_pretrained(args.checkpoint).eval()
-    verdicts = judge(model, new_eye(model), Speller(judge_tokenizer()), held_out_crops(args.seed, args.scenes))
+    verdicts = judge(
+        model, new_eye(model), Speller(judge_tokenizer()), held_out_crops(args.seed, args.scenes, args.outlined, args.two_valued)
+    )
     for name, value in verdicts.figures().items():
         print(f"{name:28} {value:.4f}")
+    for (kind, is_right), count in sorted(verdicts.choices.items()):
+        print(f"choice of {kind:9} {'right' if is_right else 'wrong':8} {count}")
     for (size, answer, verdict), count in sorted(verdicts.by_size.items()):
         print(f"{size:8} {answer:12} {verdict:8} {count}")
 

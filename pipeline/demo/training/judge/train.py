@@ -14,11 +14,11 @@ from pipeline.demo.training.captioner.model import export
 from pipeline.demo.training.eye_training import EyeTraining, Plan, arguments
 from pipeline.demo.training.judge.answers import Speller, read, see, tell
 from pipeline.demo.training.judge.data import VALUES, questions_of, training_crops
-from pipeline.demo.training.judge.model import READERS, judge_processor, judge_tokenizer, new_eye, new_judge
+from pipeline.demo.training.judge.model import READERS, begin_from, judge_processor, judge_tokenizer, new_eye, new_judge
 from pipeline.demo.training.judge.scores import held_out_crops, judge
 
 CROPS = {"eye": 128, "listen": 64, "joint": 64}
-QUESTIONS = 3
+QUESTIONS = 4
 SEEN_SHARE = 0.5
 HELD_OUT_SEED, HELD_OUT_SCENES = 1000, 120
 OUTCOMES = ("false_given_true", "true_given_false", "unsure_given_true", "unsure_given_false")
@@ -35,11 +35,20 @@ class JudgeTraining(EyeTraining):
     }
     average_decay = 0.995
     counted = "crops"
-    figures_told = (*(f"seen_{slot}" for slot in READERS), *FIGURES, "decided_given_nothing", "order_sensitive")
+    figures_told = (
+        *(f"seen_{slot}" for slot in READERS),
+        *FIGURES,
+        "decided_given_nothing",
+        "order_sensitive",
+        "choice_wrong",
+        "two_valued_choice_wrong",
+    )
 
-    def __init__(self, out: Path, curve: Path) -> None:
+    def __init__(self, out: Path, curve: Path, begin: Path | None = None) -> None:
         tokenizer = judge_tokenizer()
         model = new_judge(tokenizer)
+        if begin is not None:
+            begin_from(model, tokenizer, begin)
         self.speller = Speller(tokenizer)
         super().__init__(model, new_eye(model), tokenizer, out, curve)
 
@@ -66,13 +75,15 @@ class JudgeTraining(EyeTraining):
             figures = {f"seen_{slot}": value for slot, value in read(self.eye, see(self.eye, crops), crops).accuracies.items()}
             if self.stage != "eye":
                 figures |= judge(self.model, self.eye, self.speller, crops).figures()
+                two = judge(self.model, self.eye, self.speller, held_out_crops(HELD_OUT_SEED, HELD_OUT_SCENES // 2, two_valued_share=0.5))
+                figures["two_valued_choice_wrong"] = two.figures()["choice_wrong"]
         return figures
 
 
 def main() -> None:
     options = arguments(__doc__, JudgeTraining, "pipeline/demo/curves/judge.csv")
     torch.set_num_threads(1)
-    training = JudgeTraining(options.out, options.curve)
+    training = JudgeTraining(options.out, options.curve, options.begin)
     training.train(options.steps)
     if options.export:
         training.load_average()

@@ -1,0 +1,1 @@
+"""What a judge is asked about an image, and what its answers make of the candidates."""

@@ -1,0 +1,130 @@
+"""One image before the judge: what its candidates claim, what is asked of that, and the row that the answers make. Asks nobody."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from schemas.rows import (
+    ATTRIBUTE_TYPES,
+    CAPTION,
+    PASSING,
+    Attribute,
+    Fact,
+    Negative,
+    RegionCaptionRow,
+    RegionNegatives,
+    SelectRow,
+    Usage,
+    Verdict,
+    VerifyRow,
+)
+from stages.answers import Outcome, total_usage
+from stages.base import Image
+from stages.negatives.candidates import entries_of
+from stages.negatives.judging.questions import Ask, JudgeQuestion, answers_of, questions_about
+from stages.negatives.verdicts import (
+    Charge,
+    Claim,
+    charges_of,
+    is_edited,
+    others_of_noun,
+    positive_claims,
+    targets_of,
+    verdict_of_answers,
+    verdict_of_negative,
+    verdict_of_positive,
+)
+
+
+class JudgeCase:
+    """One image's candidates, what is to be asked about them, and what the answers make of them."""
+
+    def __init__(self, image: Image, way: Ask = "each") -> None:
+        self.image = image
+        select = image.optional(SelectRow)
+        self.regions = select.regions if select else []
+        self.groups = entries_of(image.upstream.values())
+        self.attributes = {one.region: one.attributes for one in image.row(RegionCaptionRow).regions}
+        same_noun = others_of_noun(self.regions)
+        self.charges: list[list[list[Charge] | None]] = []
+        self.own: list[list[Claim]] = []
+        for group in self.groups:
+            targets = targets_of(group.region, group.positive, self.regions)
+            stated = {one.region: positive_claims(group.positive, one, self.attributes.get(one.region, ())) for one in targets}
+            others = same_noun if group.region == CAPTION else {}
+            charged = [None if _is_settled(one) else charges_of(one, group.positive, targets, others, stated) for one in group.negatives]
+            self.charges.append(charged)
+            edited = [target for target in targets if is_edited(target, group.negatives)] if group.region == CAPTION else targets
+            own = [claim for one in edited for claim in stated[one.region]]
+            self.own.append(own if group.negatives else [])
+        self.positive_claims = {claim for claims in self.own for claim in claims}
+        alleged = [c for charged in self.charges for charges in charged for charge in charges or () for c in (charge.own, *charge.others)]
+        # A region's questions stand together: its crop's tokens are then found in the engine's cache.
+        every = questions_about({*self.positive_claims, *alleged}, way, self._likely() if way == "choose" else {})
+        self.claims = sorted({claim for one in every for claim in one.claims})
+        self.before = image.before(VerifyRow)
+        self.known = _answered(self.claims, self.before.facts) if self.before else {}
+        self.questions = [one for one in every if not all(claim in self.known for claim in one.claims)]
+
+    def _likely(self) -> dict[tuple[int, str], list[Claim]]:
+        """What is held to be true of each region by type: its positives' words, else its attributes; its noun."""
+        found: dict[tuple[int, str], list[Claim]] = {}
+        for claim in self.positive_claims:
+            found.setdefault((claim.region, claim.type), []).append(claim)
+        listed = [_claim(region, one) for region, of_region in self.attributes.items() for one in of_region if one.type in ATTRIBUTE_TYPES]
+        nouns = [Claim(i, "object", one.head) for i, one in enumerate(self.regions)]
+        stated = set(found)
+        for claim in (*listed, *nouns):
+            if (claim.region, claim.type) not in stated:
+                found.setdefault((claim.region, claim.type), []).append(claim)
+        return found
+
+    def row(self, said: Mapping[JudgeQuestion, Sequence[Outcome[frozenset[str]]]]) -> VerifyRow:
+        """The row that these answers make; without any, every verdict that the boxes did not settle is unverified."""
+        answers = dict(self.known)
+        for one, of_question in said.items():
+            answers |= answers_of(one, [outcome.value or outcome.error or "invalid_output" for outcome in of_question])
+        facts = [self._fact(claim, answers[claim]) for claim in self.claims if claim in answers]
+        verdicts = {claim: fact.verdict for claim, fact in zip([c for c in self.claims if c in answers], facts, strict=True)}
+        outcomes = [outcome for of_question in said.values() for outcome in of_question]
+        spent = [*([self.before.usage] if self.before else []), *(outcome.usage for outcome in outcomes)]
+        usage = total_usage(spent) if spent else Usage()
+        groups = [self._judged(i, verdicts) for i in range(len(self.groups))]
+        common = {"key": self.image.key, "facts": facts, "regions": groups, "usage": usage}
+        if outcomes and not self.known and all(outcome.error for outcome in outcomes):
+            return VerifyRow(**common, status="failed", reason=outcomes[0].error, detail=outcomes[0].detail)
+        return VerifyRow(**common)
+
+    def _fact(self, claim: Claim, answers: Sequence[str]) -> Fact:
+        is_positive, verdict = claim in self.positive_claims, verdict_of_answers(answers)
+        return Fact(
+            region=claim.region, type=claim.type, value=claim.value, is_positive=is_positive, verdict=verdict, answers=list(answers)
+        )
+
+    def _judged(self, index: int, verdicts: Mapping[Claim, Verdict]) -> RegionNegatives:
+        group = self.groups[index]
+        negatives = [
+            one if charges is None else one.model_copy(update={"verdict": verdict_of_negative(charges, verdicts)})
+            for one, charges in zip(group.negatives, self.charges[index], strict=True)
+        ]
+        positive = verdict_of_positive(self.own[index], verdicts)
+        if not self.own[index] and negatives and all(one.source == "geometry" for one in negatives):
+            positive = "true"  # every word that is edited was confirmed by boxes
+        judged: RegionNegatives = group.model_copy(update={"negatives": negatives, "positive_verdict": positive})
+        return judged
+
+
+def _is_settled(negative: Negative) -> bool:
+    """What the boxes refute, and what was judged before it was given, is asked of nobody."""
+    return negative.verdict != "unverified"
+
+
+def _claim(region: int, one: Attribute) -> Claim:
+    return Claim(region, one.type, one.value.lower())  # type: ignore[arg-type]  # types of attributes that are edited too
+
+
+def _answered(claims: Sequence[Claim], facts: Sequence[Fact]) -> dict[Claim, list[str]]:
+    """What the judge has said before a retry, but for questions that got no answer for a reason that passes."""
+    by_name = {(fact.region, fact.type, fact.value): fact for fact in facts if not PASSING & {*fact.answers}}
+    names = Counter((claim.region, claim.type, claim.value) for claim in claims)
+    known = ((claim, by_name.get((claim.region, claim.type, claim.value))) for claim in claims)
+    return {claim: fact.answers for claim, fact in known if fact is not None and names[claim.region, claim.type, claim.value] == 1}

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from schemas.colour import changes_colours, srgb
-from schemas.png_colour import png_profile
+from schemas.profiles.code_points import code_point_profile, film_code_points, png_code_points
+from schemas.profiles.png import is_near_srgb, png_profile
 
-PIXELS = 1  # of `shown`; an image whose pixels are as version 0 made them (0.1.0: no profiles but CMYK's) says 0 in its index row
+# Of `shown`. The index row of an image says in which version its pixels changed last: 0 as 0.1.0 made them (no profiles but CMYK's),
+# 1 profiles and deep transparency, 2 code points (PNG's cICP, nclx of AVIF and HEIF) and gAMA beside cHRM.
+PIXELS = 2
+SINCE_2 = frozenset(("PNG", "AVIF", "HEIF"))  # the formats of which version 2 changed any
 # What Pillow's readers have been seen to raise on broken files (AVIF: RuntimeError); Warning, because a filter may raise it.
 BAD_FILE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
@@ -92,7 +96,7 @@ def shown(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
 
     `image` was opened of `data` and is not loaded yet. Raises: whatever Pillow raises on a broken file, see BAD_FILE.
     """
-    stored, turned = _stored(image), orientation(image, data)
+    stored, turned = _stored(image, data), orientation(image, data)
     image.load()
     colour, alpha = _parts(image, stored)
     pixels = srgb(colour, stored.profile)
@@ -104,33 +108,56 @@ def shown(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     return pixels.transpose(_UPRIGHT[turned]) if turned in _UPRIGHT else pixels
 
 
-def pixel_version(image: ImageFile.ImageFile) -> int:
-    """PIXELS where `shown` gives other pixels than version 0 did, else 0; from the header, before the image is loaded."""
-    stored = _stored(image)
+def pixel_version(image: ImageFile.ImageFile, data: bytes) -> int:
+    """The version of `shown` in which the image's pixels changed last, 0 to PIXELS; from the header, before the image is loaded."""
+    stored = _stored(image, data)
+    before = _profile_of_1(image)
+    if before != stored.profile and any(changes_colours(stored.colour_mode, each) for each in (before, stored.profile)):
+        return PIXELS
     has_new_colours = stored.mode != "CMYK" and changes_colours(stored.colour_mode, stored.profile)
     is_newly_transparent = stored.transparency is not None and (stored.is_deep or stored.bits in _SCALED or stored.bits == "RGB;16B")
-    return PIXELS if has_new_colours or is_newly_transparent else 0
+    return 1 if has_new_colours or is_newly_transparent else 0
 
 
 def is_plain(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether a reader that knows no EXIF, profile, transparency or depth sees what `shown` shows: Pillow's convert("RGB") alone."""
-    stored = _stored(image)
+    stored = _stored(image, data)
     if stored.is_deep or stored.mode in _WITH_ALPHA or stored.transparency is not None or image.format == "HEIF":
         return False
     return orientation(image, data) == 1 and not changes_colours(stored.colour_mode, stored.profile)
 
 
-def _stored(image: ImageFile.ImageFile) -> _Stored:
+def _stored(image: ImageFile.ImageFile, data: bytes) -> _Stored:
     packed = image.tile[0][3] if image.tile else None
     bits = packed if isinstance(packed, str) else packed[0] if isinstance(packed, tuple) and packed else ""
-    return _Stored(image.mode, bits if isinstance(bits, str) else "", _profile(image), image.info.get("transparency"))
+    return _Stored(image.mode, bits if isinstance(bits, str) else "", _profile(image, data), image.info.get("transparency"))
 
 
-def _profile(image: ImageFile.ImageFile) -> bytes | None:
-    profile, info = image.info.get("icc_profile"), image.info
-    if isinstance(profile, bytes) and profile:
-        return profile
-    return png_profile(info.get("gamma"), info.get("chromaticity")) if image.format == "PNG" and "srgb" not in info else None
+def _profile(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
+    """What says how the image's numbers are meant: a PNG's code points before its profile, an AVIF's or HEIF's after it."""
+    embedded = _embedded(image)
+    if image.format == "PNG":
+        points = png_code_points(data)
+        if points is not None:
+            return code_point_profile(*points)
+        if embedded is None and "srgb" not in image.info:
+            return png_profile(image.info.get("gamma"), image.info.get("chromaticity"))
+    elif image.format in ("AVIF", "HEIF") and embedded is None:
+        points = film_code_points(data)
+        return code_point_profile(*points, is_film=True) if points else None
+    return embedded
+
+
+def _profile_of_1(image: ImageFile.ImageFile) -> bytes | None:
+    """What version 1 took: no code points, and of gAMA and cHRM nothing where they are what sRGB's are."""
+    gamma, xy = image.info.get("gamma"), image.info.get("chromaticity")
+    says_gamma = image.format == "PNG" and "srgb" not in image.info and not is_near_srgb(gamma, xy)
+    return _embedded(image) or (png_profile(gamma, xy) if says_gamma else None)
+
+
+def _embedded(image: ImageFile.ImageFile) -> bytes | None:
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile else None
 
 
 def _parts(image: Image.Image, stored: _Stored) -> tuple[Image.Image, Image.Image | None]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from bench.wild.room import Room, encoded
 from bench.wild.server import captioner, captions_alone, openai_captioner
-from schemas.png_colour import png_profile
+from schemas.profiles.png import png_profile
 
 COLOURS = ((220, 40, 40), (40, 200, 60), (60, 80, 220), (128, 128, 128))
 _WIDE = png_profile(1 / 1.8, (0.3457, 0.3585, 0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001)) or b""

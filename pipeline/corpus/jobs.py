@@ -17,13 +17,16 @@ from schemas.rows import CorpusRow
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to index: all that a worker needs, picklable. `looks`: of what the index in this workdir knows the headers alone."""
+    """One shard to index: all that a worker needs, picklable.
+    `looks`: of what the index in this workdir knows the headers alone, where pixels can have changed after version `since`.
+    """
 
     params: CorpusParams
     shard: ShardFile
     known: list[CorpusRow] | None = None
     reads_all: bool = False
     looks: str | None = None
+    since: int = 0
 
 
 MapShards = Callable[[Callable[[ShardJob], Read], Sequence[ShardJob]], Iterable[Read]]
@@ -32,7 +35,7 @@ MapShards = Callable[[Callable[[ShardJob], Read], Sequence[ShardJob]], Iterable[
 def run_job(job: ShardJob) -> Read:
     """The rows of one job and what else is in its shard: what a `map_shards` applies on whatever node."""
     if job.looks is not None:
-        rows = looked(job.params, read_all(Storage(job.looks), job.shard.shard_id))
+        rows = looked(job.params, read_all(Storage(job.looks), job.shard.shard_id), job.since)
         return Read(rows, Members(len(rows)))
     return index_shard(job.params, job.shard, job.known, reads_all=job.reads_all)
 

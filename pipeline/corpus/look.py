@@ -8,6 +8,7 @@ from pipeline.corpus.formats.table import FORMATS, format_of
 from pipeline.corpus.params import CorpusParams, corpus_storage
 from pipeline.corpus.pixels import Problem, probe
 from pipeline.storage import Storage
+from schemas.pixels import SINCE_2
 from schemas.rows import CorpusRow
 
 _HEAD_BYTES = 2**15  # a header with a profile is longer only behind an EXIF thumbnail or with a printer's profile: read whole then
@@ -16,23 +17,32 @@ _HAVE_LATE_HEADERS = frozenset({"TIFF", "AVIF", "HEIF", "JPEG2000"})
 _NEVER_CHANGED = frozenset({"GIF", "BMP", "PPM"})  # neither profiles nor 16 bits with transparency
 
 
-def looked(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[CorpusRow]:
-    """The index rows of one shard, each with the version of its pixels; nothing else of them changes."""
-    versions: dict[int, int] = {}
-    wanted = [i for i, row in enumerate(rows) if row.status != "failed" and row.has_pixels and row.format not in _NEVER_CHANGED]
+def looked(params: CorpusParams, rows: Sequence[CorpusRow], since: int) -> list[CorpusRow]:
+    """The index rows of one shard, each with the version of its pixels; nothing else of them changes.
+
+    `since`: the version that they say already; formats of which nothing changed after it are not looked at.
+    """
+    versions: dict[int, int | None] = {}
+    wanted = [i for i, row in enumerate(rows) if row.status != "failed" and row.has_pixels and _may_have_changed(row.format, since)]
     for start in range(0, len(wanted), _IMAGES_AT_ONCE):
         part = wanted[start : start + _IMAGES_AT_ONCE]
         versions.update(zip(part, _versions(params, [rows[i] for i in part]), strict=True))
-    return [row.model_copy(update={"pixels": versions[i]}) if versions.get(i) else row for i, row in enumerate(rows)]
+    found = [version if (version := versions.get(i)) is not None else row.pixels for i, row in enumerate(rows)]
+    return [row.model_copy(update={"pixels": each}) if each != row.pixels else row for row, each in zip(rows, found, strict=True)]
 
 
-def _versions(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[int]:
+def _may_have_changed(image_format: str | None, since: int) -> bool:
+    return image_format not in _NEVER_CHANGED and (since < 1 or image_format in SINCE_2)
+
+
+def _versions(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[int | None]:
+    """None for what cannot be read, which is the stages' business."""
     storage = corpus_storage(params)
     found = [_version(params, head) if head else None for head in _heads(storage, rows)]
     rest = [i for i, version in enumerate(found) if version is None]
     for i, data in zip(rest, _whole(params, storage, [rows[i] for i in rest]), strict=True):
-        found[i] = (_version(params, data) if data else None) or 0  # what cannot be read is the stages' business
-    return [version or 0 for version in found]
+        found[i] = _version(params, data) if data else None
+    return found
 
 
 def _version(params: CorpusParams, data: bytes) -> int | None:
@@ -49,7 +59,7 @@ def _has_no_profile(data: bytes) -> bool:
         return b"ICCP" not in data[:64]  # its reader wants the whole file; a profile would stand first
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         pixels = data.find(b"IDAT")
-        return pixels > 0 and not any(chunk in data[:pixels] for chunk in (b"iCCP", b"gAMA", b"tRNS"))
+        return pixels > 0 and not any(chunk in data[:pixels] for chunk in (b"iCCP", b"gAMA", b"tRNS", b"cICP"))
     if data[:3] != b"\xff\xd8\xff":
         return False
     position = 2

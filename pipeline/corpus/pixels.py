@@ -44,7 +44,7 @@ def probe(data: bytes, max_pixels: int) -> Header | Problem:
     if isinstance(opened, Problem):
         return opened
     try:
-        pixels = pixel_version(opened)
+        pixels = pixel_version(opened, data)
         turned = orientation(opened, data) >= 5
     except (*BAD_FILE, *_BOMB) as error:
         return _problem_of(error, data)

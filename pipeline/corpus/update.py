@@ -106,7 +106,7 @@ def _account(found: Found, footers: Sequence[Footer], *, has_members: bool) -> A
 def _look(params: CorpusParams, workdir: Storage, shards: Sequence[ShardFile], footers: dict[str, Footer], map_shards: MapShards) -> None:
     """Look once at the headers of shards that an older version indexed; a unit whose images have other pixels now has other inputs."""
     old = [shard for shard in shards if footers[shard.shard_id].pixels < PIXELS]
-    jobs = [ShardJob(params, shard, looks=workdir.root) for shard in old]
+    jobs = [ShardJob(params, shard, looks=workdir.root, since=footers[shard.shard_id].pixels) for shard in old]
     for shard, read in zip(old, map_shards(run_job, jobs), strict=True):
         rows = read.rows
         footer = footers[shard.shard_id]

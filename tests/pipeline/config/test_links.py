@@ -15,7 +15,7 @@ from tests.support.pictures import png
 from tests.support.rehearsal_job import files, write_job
 
 
-def _job(folder: Path, corpus: str = "corpus", **blocks: object) -> Path:
+def _job(folder: Path, corpus: str = "corpus", /, **blocks: object) -> Path:
     for number in range(3):
         path = folder / "corpus" / "a" / "b" / "c" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ LINKS = {
 @pytest.mark.parametrize("target", LINKS)
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_deep_link_into_what_is_written_is_refused_before_anything_is(tmp_path: Path, target: str, is_there: bool) -> None:
-    places = {"workdir": "outside/work", "export": {"to": "outside/dataset"}} if "outside" in LINKS[target] else {}
+    places: dict[str, object] = {"workdir": "outside/work", "export": {"to": "outside/dataset"}} if "outside" in LINKS[target] else {}
     config = _job(tmp_path, **places)
     (tmp_path / "second").symlink_to("dataset/00001.tar")
     if is_there or "outside" in LINKS[target]:

@@ -1,0 +1,1 @@
+"""ICC profiles made of what image files say of their colours in other words."""

@@ -60,6 +60,7 @@ class TableRecord(ExportRecord):
 
     source_url: str | None = Field(None, description="Where the image was found, as the corpus says.")
     licence: str | None = Field(None, description="Of the image, as the corpus says.")
+    source_status: str | None = Field(None, description="What img2dataset's or another tool's field `status` says of the image.")
     made_by: list[Maker] = Field(default_factory=list, description="Which engine each kind of text came from; none of what is not there.")
 
 

@@ -78,10 +78,11 @@ class CorpusRow(Row):
     alt: str | None = Field(None, description="Alt text that came with the image.")
     url: str | None = Field(None, description="Where the image was found, as its sidecar or column `url` says.")
     licence: str | None = Field(None, description="Its licence, as its sidecar or column `license` or `licence` says.")
+    source_status: str | None = Field(None, description="What its sidecar or column `status` says, as img2dataset writes it: `success`.")
     duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the first image with the same bytes.")
     near_duplicate_of: str | None = Field(None, description="`<shard id>/<key>` of the image that stays and that it resembles.")
     phash: str | None = Field(None, description="Perceptual hash, 64 bits in hexadecimal; null where no rule of the corpus asks for it.")
-    pixels: int = Field(0, description="Version of how its pixels are made; 0 where they are what 0.1.0 made of them.")
+    pixels: int = Field(0, description="Version in which its pixels changed last; 0 where they are what 0.1.0 made of them.")
     unit: int = Field(0, description="Which unit of the shard the member belongs to; units are never re-cut.")
     version: str = Field("", description="Names the version of a folder's file and its sidecars; empty in a tar or Parquet shard.")
 

@@ -50,7 +50,7 @@ class Export(ShardStage[ExportParams, ExportRow]):
     """
 
     name = "export"
-    version = 4
+    version = 5
     may_read = ("caption", "select", "region_caption")
     gated_by = "balance"
 

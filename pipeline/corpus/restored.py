@@ -18,7 +18,7 @@ from schemas.pixels import PIXELS
 from schemas.rows import CorpusRow
 
 UNMARKED = "unmarked"  # as the benchmarks of a footer: the marks are still to be made
-_PLACE = ("path", "offset", "size", "row", "member", "pixels", "url", "licence")
+_PLACE = ("path", "offset", "size", "row", "member", "pixels", "url", "licence", "source_status")
 
 
 def named(shards: Sequence[ShardFile], footers: dict[str, Footer]) -> dict[str, ShardFile]:

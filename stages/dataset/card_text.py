@@ -42,8 +42,8 @@ negatives than among positives. A model can learn to tell them from the texts al
 LAYOUT = """## Files
 
 - `NNNNN.tar`: WebDataset; for each image its source bytes, untouched, `<key>.json` and, where a text was asked for, `<key>.txt`.
-- `NNNNN.parquet`: the same records as the json files, one row an image, and whence the image (`source_url`, `licence`) and its texts
-  (`made_by`: engine, model, revision) came.
+- `NNNNN.parquet`: the same records as the json files, one row an image, and whence the image (`source_url`, `licence`,
+  `source_status`) and its texts (`made_by`: engine, model, revision) came.
 - `coco/`, `finehard/`: the same for readers of these formats, where they were asked for.
 - `sizes.json`: images by tar. `croissant.json`: files and columns, as mlcommons.org/croissant has them.
 - `NNNNN_stats.json`: what became of the shard's images, with digests of its files.

@@ -24,6 +24,7 @@ _COLUMNS = {
     "source_key": ("sc:Text", "Name of the image in the corpus."),
     "source_url": ("sc:URL", "Where the image was found, as the corpus says."),
     "licence": ("sc:Text", "Of the image, as the corpus says."),
+    "source_status": ("sc:Text", "What the corpus' field `status` says of the image."),
     "sha256": ("sc:Text", "Of the image's bytes."),
     "width": ("sc:Integer", "Pixels of the upright image."),
     "height": ("sc:Integer", "Pixels of the upright image."),

@@ -30,7 +30,8 @@ def export_record(image: Image, denied: Released, key: str) -> ExportRecord:
 def table_record(image: Image, record: ExportRecord, before: Descriptions) -> TableRecord:
     """The record with whence its image and its texts came."""
     corpus = image.corpus
-    return TableRecord(**dict(record), source_url=corpus.url, licence=corpus.licence, made_by=makers(image, record, before))
+    named = {"source_url": corpus.url, "licence": corpus.licence, "source_status": corpus.source_status}
+    return TableRecord(**dict(record), **named, made_by=makers(image, record, before))
 
 
 def text_of(record: ExportRecord, wanted: str) -> str:

@@ -111,10 +111,16 @@ def test_a_row_says_whence_its_image_and_its_texts_came(shard: ExportedShard) ->
     }
     rows = stage_rows("img-0")
     given = rows["region_caption"].model_copy(update={"origin": "given"})
-    shard.add(encoded(picture(1), "JPEG"), rows=rows | {"region_caption": given}, url="https://example.org/1", licence="CC0-1.0")
+    shard.add(
+        encoded(picture(1), "JPEG"),
+        rows=rows | {"region_caption": given},
+        url="https://example.org/1",
+        licence="CC0-1.0",
+        source_status="success",
+    )
     shard.export()
     (row,) = pq.read_table(shard.folder / "out" / "00007.parquet").to_pylist()
-    assert (row["source_url"], row["licence"]) == ("https://example.org/1", "CC0-1.0")
+    assert (row["source_url"], row["licence"], row["source_status"]) == ("https://example.org/1", "CC0-1.0", "success")
     made = {maker["of"]: (maker["kind"], maker["model"], maker["revision"]) for maker in row["made_by"]}
     assert made["long"] == made["short"] == ("openai", "org/big", None)
     assert made["negatives"] == ("vllm", "org/writer", "abc")

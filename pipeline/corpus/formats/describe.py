@@ -14,7 +14,8 @@ from schemas.rows import CorpusRow
 from schemas.text import cleaned
 
 MAX_SIDECAR_BYTES = 2**20
-URL_NAMES, LICENCE_NAMES = ("url", "source_url"), ("license", "licence")  # as img2dataset and others call them, in whatever case
+# Field of the row -> as img2dataset and others call it, in whatever case.
+SOURCE_NAMES = {"url": ("url", "source_url"), "licence": ("license", "licence"), "source_status": ("status",)}
 
 
 @dataclass
@@ -59,10 +60,10 @@ def alt_of(value: object) -> tuple[str | None, str | None]:
 
 
 def source_of(record: Mapping[str, object]) -> dict[str, str | None]:
-    """`url` and `licence` of an image, as a sidecar, a row or a line names them; null where it does not."""
+    """`url`, `licence` and `source_status` of an image, as a sidecar, a row or a line names them; null where it does not."""
     by_lower = {str(name).lower(): value for name, value in reversed([*record.items()])}
     found = {}
-    for field_name, names in (("url", URL_NAMES), ("licence", LICENCE_NAMES)):
+    for field_name, names in SOURCE_NAMES.items():
         texts = (
             cleaned(str(value))[0].strip()
             for name in names

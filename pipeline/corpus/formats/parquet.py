@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.formats.base import Reader, ShardFile
-from pipeline.corpus.formats.describe import LICENCE_NAMES, URL_NAMES, alt_of, described, failed, rest_of, source_of, too_long
+from pipeline.corpus.formats.describe import SOURCE_NAMES, alt_of, described, failed, rest_of, source_of, too_long
 from pipeline.corpus.params import CorpusError, CorpusParams
 from pipeline.corpus.pixels import MAX_FILE_BYTES
 from pipeline.storage import Entry, Storage
@@ -18,7 +18,7 @@ from schemas.rows import CorpusRow
 _IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "img")
 _KEY_COLUMNS = ("key", "__key__")
 _ALT_COLUMNS = ("caption", "alt", "text", "alt_text")
-_STATE_COLUMNS = ("status", "error_message")  # of img2dataset
+_SOURCE_COLUMNS = frozenset(("error_message", *(name for names in SOURCE_NAMES.values() for name in names)))
 _ROWS_AT_ONCE = 32
 _FILES_LOOKED_AT = 8
 
@@ -57,7 +57,7 @@ def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> li
                 raise
             return [failed(rest_of(shard, 0), reason="unreadable_shard", detail=str(error)[:200])]
         columns = _columns(params, shard, table.schema_arrow)
-        state = [name for name in table.schema_arrow.names if name in _STATE_COLUMNS or name.lower() in (*URL_NAMES, *LICENCE_NAMES)]
+        state = [name for name in table.schema_arrow.names if name.lower() in _SOURCE_COLUMNS]
         wanted = [name for name in {columns.image, columns.key, columns.alt, *state} if name is not None]
         rows: list[CorpusRow] = []
         try:

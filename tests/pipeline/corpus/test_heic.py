@@ -1,6 +1,7 @@
 """HEIC where its reader is installed: upright and in its own colours, as any other image."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pipeline.corpus.update import read_rows, update_index
 from pipeline.storage import Storage
 from stages.dataset.upright import upright
 from tests.support.pictures import encoded, tar_bytes, write
-from tests.support.profiles import PROFILES
+from tests.support.profiles import PROFILES, raw_png
 
 
 def _heic(image: Image.Image, **options: object) -> bytes:
@@ -67,3 +68,19 @@ def test_a_loose_heic_is_written_for_readers_that_know_none() -> None:
     assert loose is not None
     assert loose[1] == "png"
     assert (np.asarray(Image.open(io.BytesIO(loose[0]))) == np.asarray(decode(data, 10**6))).all()
+
+
+def test_the_code_points_of_a_heic_without_a_profile_are_honoured() -> None:
+    data = _heic(_corner())
+    place = data.index(b"colrnclx") + 8
+    wide = data[:place] + struct.pack(">HH", 12, 13) + data[place + 4 :]
+    seen, plain = decode(wide, 10_000), decode(data, 10_000)
+    assert isinstance(seen, Image.Image)
+    assert isinstance(plain, Image.Image)
+    as_png = raw_png(2, 8, (1, 1), b"\0" + bytes(plain.getpixel((4, 4))), [(b"cICP", bytes([12, 13, 0, 1]))])  # type: ignore[arg-type]  # RGB
+    wanted = decode(as_png, 10)
+    assert isinstance(wanted, Image.Image)
+    assert np.abs(np.array(seen.getpixel((4, 4))) - np.array(wanted.getpixel((0, 0)))).max() <= 1
+    header = probe(wide, 10_000)
+    assert not isinstance(header, Problem)
+    assert header.pixels == 2

@@ -4,6 +4,7 @@ A place is claimed, once, before its first shard. Knows the names of an export's
 """
 
 import json
+import logging
 import re
 import tarfile
 from collections.abc import Collection, Iterator, Sequence
@@ -16,6 +17,7 @@ from pipeline.storage import Storage
 from schemas.check import Check
 from schemas.dataset import shard_name
 
+_log = logging.getLogger(__name__)
 CLAIM = ".fgdata-export.json"
 _SHARD_FILE = re.compile(r"(\d{5,})(\.tar|\.parquet|_stats\.json)")
 _SET_FILES = ("manifest.json", "README.md")
@@ -49,7 +51,9 @@ def claim_export(config: Config, state: State) -> None:
         found = _foreign(target, pending)
         if found:
             raise ConfigError(f"export.to: {target.url(found[0])} is no file of ours: nothing is replaced; name an empty or a new folder")
-        target.write_if_absent(CLAIM, json.dumps({"written_by": "fgdata export", "format": 1}).encode())
+        content = json.dumps({"written_by": "fgdata export", "format": 1}).encode()
+        if target.write_if_absent(CLAIM, content) and target.write_if_absent(CLAIM, content):
+            _log.warning("export.to: %s replaces what is there although asked not to: let no other run export to it meanwhile", target.root)
 
 
 def settle_stale(config: Config, state: State) -> list[str]:

@@ -8,12 +8,12 @@ from typing import Any
 from pipeline.config.graph import Node
 from pipeline.ledger.items import Item
 from pipeline.run.blame.asking import Findings
+from pipeline.run.blame.patience import Patience
 from pipeline.run.blame.suspects import Ask, Indivisible, Search
 from pipeline.run.inputs import Task
-from pipeline.run.pool import Pool, PoolError
+from pipeline.run.pool import Pool
 
 _ALIKE_IMAGES, _ALIKE_UNITS = 64, 3
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 
 
 class StageStopped(RuntimeError):
@@ -79,46 +79,6 @@ class Proof:
         self.is_settled = True
         withheld, self.withheld = self.withheld, []
         return withheld
-
-
-@dataclass
-class Patience:
-    """How long the engine's server has been away, and when it is asked again."""
-
-    stage: str
-    limit_s: float
-    since: float | None = None
-    until: float = 0.0
-    _pause_s: float = _FIRST_PAUSE_S
-
-    def away(self, now: float, said: str) -> str | None:
-        """Nobody answered; the words for the user, once a pause.
-
-        Raises: PoolError once the server has stayed away for too long.
-        """
-        if self.since is None:
-            self.since = now
-        gone_s = now - self.since
-        if gone_s >= self.limit_s:
-            raise PoolError(
-                f"{self.stage}: {said}; waited {gone_s:.0f} s (placement.patience_s is {self.limit_s:g}) and nothing is failed: "
-                "start the server or correct base_url, then run again"
-            )
-        if now < self.until:
-            return None
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        self.until = now + min(pause_s, self.limit_s - gone_s)
-        return f"{self.stage}: {said}; away for {gone_s:.0f} s, asked again in {self.until - now:.0f} s"
-
-    def back(self) -> None:
-        """The server has answered."""
-        self.since, self._pause_s, self.until = None, _FIRST_PAUSE_S, 0.0
-
-    def num_to_ask(self, now: float, num_in_flight: int) -> int | None:
-        """How many items may be sent: None, any number; while the server is away one at a time, after a pause."""
-        if self.since is None:
-            return None
-        return 1 if now >= self.until and not num_in_flight else 0
 
 
 @dataclass

@@ -9,11 +9,12 @@ from pipeline.config.graph import Node
 from pipeline.config.model import Config
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
+from pipeline.run.blame.patience import Patience
 from pipeline.run.blame.suspects import Ask, Hopeless, Indivisible, Probe, Search, Whole, Witness
 from pipeline.run.cluster.holdings import holds_all, joined_nodes
 from pipeline.run.gate import Gate
 from pipeline.run.inputs import StageJob, Task
-from pipeline.run.lane import Lane, Patience, Proof, StageFigures, StageStopped, Suspect
+from pipeline.run.lane import Lane, Proof, StageFigures, StageStopped, Suspect
 from pipeline.run.pool import Death, Pool, close_all
 from pipeline.run.progress import Watcher
 from pipeline.run.trial import Trial

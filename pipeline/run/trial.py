@@ -2,7 +2,8 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image as PillowImage
@@ -13,6 +14,7 @@ from pipeline.config.registry import row_type, with_model_path
 from pipeline.corpus.images import load_images
 from pipeline.corpus.update import read_rows
 from pipeline.ledger.state import State
+from pipeline.run.blame.patience import Patience
 from prompts.loader import PromptError
 from schemas.check import Check
 from schemas.rows import (
@@ -99,24 +101,60 @@ def judged(specs: Mapping[str, Spec], trials: Sequence[Trial], answers: Sequence
         yield Check(name, True, "answered") if answer is None else _judged(name, trial, answer)
 
 
-def ask_remote(config: Config, trials: Sequence[Trial]) -> list[Check]:
-    """Asks from here, before anything is started, the engines that answer from elsewhere."""
-    mine = [trial for trial in trials if config.engines[trial.role].is_remote]
-    return ask_here(config, mine)
+def ask_remote(config: Config, trials: Sequence[Trial], note: Callable[[str], None] | None = None) -> list[Check]:
+    """Asks from here, before anything is started, the engines that answer from elsewhere.
+
+    One that is away is waited for where there is somebody to `note` it.
+
+    Raises: StayedAway where it is away for longer than `placement.patience_s`.
+    """
+    remote = [trial for trial in trials if config.engines[trial.role].is_remote]
+    if note is None:
+        return ask_here(config, remote)
+    checks = []
+    for mine in _by_role(remote):
+        patience = Patience(mine[0].stage, config.placement.patience_s)
+        while (found := _asked_unless_away(config, mine, patience, note)) is None:
+            time.sleep(max(0.0, patience.until - time.monotonic()))
+        checks += found
+    return checks
 
 
 def ask_here(config: Config, trials: Sequence[Trial]) -> list[Check]:
     """Builds the engines in this process, asks each its trials together, and ends them."""
     checks = []
-    for role in dict.fromkeys(trial.role for trial in trials):
-        mine = [trial for trial in trials if trial.role == role]
+    for mine in _by_role(trials):
         try:
-            answers = _answers(with_model_path(config.engines[role]), config, mine[0].stage, [trial.request for trial in mine])
-        except (*_FAILURES, ServerAway) as error:
+            checks += _asked(config, mine)
+        except ServerAway as error:
             checks.append(_failed(config.engines, mine[0], error))
-            continue
-        checks += judged(config.engines, mine, answers)
     return checks
+
+
+def _by_role(trials: Sequence[Trial]) -> list[list[Trial]]:
+    return [[trial for trial in trials if trial.role == role] for role in dict.fromkeys(trial.role for trial in trials)]
+
+
+def _asked_unless_away(config: Config, trials: Sequence[Trial], patience: Patience, note: Callable[[str], None]) -> list[Check] | None:
+    try:
+        return _asked(config, trials)
+    except ServerAway as error:
+        words = patience.away(time.monotonic(), str(error))
+        if words is not None:
+            note(words)
+        return None
+
+
+def _asked(config: Config, trials: Sequence[Trial]) -> list[Check]:
+    """Of one role; raises ServerAway."""
+    try:
+        spec = with_model_path(config.engines[trials[0].role])
+        answers = _answers(spec, config, trials[0].stage, [trial.request for trial in trials])
+    except ServerAway:
+        raise
+    except _FAILURES as error:
+        return [_failed(config.engines, trials[0], error)]
+    return list(judged(config.engines, trials, answers))
 
 
 async def ask_at_hand(

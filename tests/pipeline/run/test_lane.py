@@ -4,8 +4,8 @@ import pytest
 
 from pipeline.ledger.items import Item
 from pipeline.run.blame.asking import Findings
-from pipeline.run.lane import Patience, Proof, StageStopped
-from pipeline.run.pool import PoolError
+from pipeline.run.blame.patience import Patience, StayedAway
+from pipeline.run.lane import Proof, StageStopped
 from schemas.rows import CaptionRow
 
 
@@ -29,7 +29,7 @@ def test_a_server_is_asked_again_after_growing_pauses_and_the_run_stops_when_pat
         now = patience.until
         assert (patience.num_to_ask(now, 0), patience.num_to_ask(now, 1)) == (1, 0)
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 9]
-    with pytest.raises(PoolError, match=r"patience_s is 100.*nothing is failed"):
+    with pytest.raises(StayedAway, match=r"patience_s is 100.*nothing is failed"):
         patience.away(now, "http://here is away")
 
 

@@ -15,6 +15,7 @@ from stages.negatives.edits import Known, ambiguity_of, are_of_two_things, is_pa
 from stages.words.ambiguity import may_be_both_true
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import siblings_of
+from stages.words.lexicon import OFFERED_VALUES
 from stages.words.phrases import chunk_phrases
 from stages.words.values import Value
 
@@ -26,17 +27,6 @@ _RELATIONS = (
     "on in under above behind beside near inside outside holding wearing carrying facing touching standing sitting lying "
     "leaning hanging walking running riding pulling pushing eating drinking"
 ).split()
-# Values that are offered as new ones, the commonest in descriptions first: plain words that most phrases can take in the old one's
-# place. Dealt values follow that order, for a value that is rarer among positives than among negatives gives these away.
-_LISTED: dict[str, tuple[str, ...]] = {
-    "colour": tuple("black white grey brown blue red green yellow orange pink beige purple silver gold turquoise".split()),
-    "material": tuple("plastic metal wooden glass fabric leather ceramic paper stone rubber wicker".split()),
-    "pattern": tuple("striped checkered floral spotted plain zigzag camouflage".split()),
-    "transparency": ("transparent", "translucent", "opaque"),
-    "size": tuple("small large long tall short medium wide narrow thick thin".split()),
-    "state": tuple("open closed empty full old new wet dry dirty clean broken intact folded unfolded lit unlit ripe unripe".split()),
-    "shape": tuple("round square rectangular oval triangular heart-shaped star-shaped".split()),
-}
 _SHADED_COLOURS = tuple(
     f"{shade} {colour}" for colour in "brown grey blue green red pink purple orange".split() for shade in ("light", "dark")
 )
@@ -115,7 +105,7 @@ def _listed(slot: Slot, domain: Domain) -> list[str]:
     own = next((values for kind, values in domain.values.items() if kind == slot.type), ())
     if not own and slot.type == "colour" and slot.old.lower().startswith(("light ", "dark ")):
         return list(_SHADED_COLOURS)
-    return list(own or _LISTED.get(slot.type, ()))
+    return list(own or OFFERED_VALUES.get(slot.type, ()))
 
 
 @dataclass(frozen=True)

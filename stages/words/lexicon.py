@@ -107,6 +107,17 @@ COMMON_VALUES: dict[str, tuple[str, ...]] = {
     "state": tuple("open closed empty full wet dry broken folded".split()),
     "shape": tuple("round square triangular oval rectangular".split()),
 }
+# Values that are offered as new ones, the commonest in descriptions first: plain words that most phrases can take in the old one's
+# place. Dealt values follow that order, for a value that is rarer among positives than among negatives gives these away.
+OFFERED_VALUES: dict[str, tuple[str, ...]] = {
+    "colour": tuple("black white grey brown blue red green yellow orange pink beige purple silver gold turquoise".split()),
+    "material": tuple("plastic metal wooden glass fabric leather ceramic paper stone rubber wicker".split()),
+    "pattern": tuple("striped checkered floral spotted plain zigzag camouflage".split()),
+    "transparency": ("transparent", "translucent", "opaque"),
+    "size": tuple("small large long tall short medium wide narrow thick thin".split()),
+    "state": tuple("open closed empty full old new wet dry dirty clean broken intact folded unfolded lit unlit ripe unripe".split()),
+    "shape": tuple("round square rectangular oval triangular heart-shaped star-shaped".split()),
+}
 
 
 def types_of(value: str) -> frozenset[str]:

@@ -188,6 +188,7 @@ class RegionCaption(Record):
     attributes: list[Attribute] = Field(default_factory=list)
     reason: str | None = Field(None, description="Why there are no expressions: what the short one was refused for, or an error.")
     refused: dict[str, str] = Field(default_factory=dict, description="`short` or `long` -> the check that refused it.")
+    refused_texts: dict[str, str] = Field(default_factory=dict, description="`short` or `long` -> the refused text itself.")
     is_unique: bool | None = Field(None, description="No other region of the image with this noun has the same short expression.")
     swapped: str | None = Field(None, description="Leakage probe: the short expression given for another region's crop; null: not probed.")
     leaked: bool | None = Field(None, description="The probe's text is the region's own although the crop was another's.")

@@ -35,8 +35,11 @@ class GroundParams(StageParams):
 
 
 class ListedPhrase(BaseModel):
+    """`within`, which v1 does not ask for, is the phrase with so much of the caption around it that the quote stands there once."""
+
     text: str
     noun: str
+    within: str | None = None
 
 
 class ListedPhrases(BaseModel):
@@ -138,15 +141,15 @@ class Ground(Stage[GroundParams, GroundRow]):
         return [_listed(text, outcome, domain) for text, outcome in zip(texts, outcomes, strict=True)]
 
 
-def _listed(text: str, outcome: Outcome[list[tuple[str, str]]], domain: Domain) -> _Reading:
+def _listed(text: str, outcome: Outcome[list[tuple[str, str, str | None]]], domain: Domain) -> _Reading:
     if outcome.value is None:
         return _Reading([], outcome.usage, outcome.error, outcome.detail)
     phrases, num_rejected = given_phrases(text, outcome.value, domain)
     return _Reading(phrases, outcome.usage, rejects={"not_verbatim": num_rejected} if num_rejected else {})
 
 
-def _parse(content: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(phrase.text, phrase.noun) for phrase in ListedPhrases.model_validate(content).phrases]
+def _parse(content: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    return [(phrase.text, phrase.noun, phrase.within) for phrase in ListedPhrases.model_validate(content).phrases]
 
 
 def _by_sentence(phrases: Sequence[Phrase]) -> list[list[int]]:

@@ -16,11 +16,12 @@ from stages.engines.base import Request
 from stages.params import StageParams
 from stages.regions.focus import Focus
 from stages.regions.leakage import Captioned, swaps
+from stages.words.ambiguity import is_same_noun
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.expressions import look, refusal
 
-# Of a region of another noun so much must lie inside this one's box to count as a part of it, worn or held.
-_PART_SHARE = 0.9
+# Of a region of another noun so much must lie inside this one's box to count as a part of it, and so much to be worn or held.
+_PART_SHARE, _HELD_SHARE = 0.9, 0.5
 
 
 class RegionCaptionParams(StageParams):
@@ -40,8 +41,9 @@ class RegionCaptionParams(StageParams):
 
 
 class Expressions(BaseModel):
-    """What the answer schema of the task region_caption holds."""
+    """What the answer schema of the task region_caption holds; v1 does not ask whether the thing is there."""
 
+    there: bool = True
     short: str
     long: str
     attributes: list[Attribute]
@@ -63,7 +65,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     """Ask the captioner about each region, refuse expressions that break a rule, ask a sample again with swapped crops."""
 
     name = "region_caption"
-    version = 2
+    version = 3
     reads = ("select",)
     needs_pixels = True
     generator_roles = ("captioner",)
@@ -99,13 +101,17 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     def _question(self, unit: Sequence[Image], one: _Asked, shown: Image, xyxy: Box, attempt: int, mark: str = "") -> Request:
         """What is asked about a region, with the crop of `xyxy` of the image `shown`: its own, or the probe's."""
         key = f"{unit[one.position].key}/{one.index}{mark}"
-        return question(
-            self.context.prompts["region_caption"],
-            {"noun": one.region.head, "phrase": one.region.phrase, "domain": self.params.domain},
-            seed=seed_of(self.context.fingerprint, key, attempt),
-            images=(self._focus.crop(shown.rgb, xyxy),),
-            image_ids=(key,),
-        )
+        noun, regions = one.region.head, unit[one.position].row(SelectRow).regions
+        apart = [other.head for other in _others(one.index, regions) if share_inside(other.xyxy, one.region.xyxy) < _HELD_SHARE]
+        told = {
+            "noun": noun,
+            "phrase": one.region.phrase,
+            "others": sorted({other for other in apart if not is_same_noun(other, noun)}),
+            "padded": self._focus.is_padded(xyxy, shown.rgb.width, shown.rgb.height),
+            "domain": self.params.domain,
+        }
+        seed, crop = seed_of(self.context.fingerprint, key, attempt), self._focus.crop(shown.rgb, xyxy)
+        return question(self.context.prompts["region_caption"], told, seed=seed, images=(crop,), image_ids=(key,))
 
     async def _ask(self, questions: Sequence[Request]) -> list[Outcome[Expressions]]:
         return await ask(self.context.generators["captioner"], questions, _parse, self.params.attempts)
@@ -159,19 +165,28 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
     if outcome.value is None:
         return bare.model_copy(update={"reason": outcome.error})
     said = outcome.value
+    if not said.there:
+        return bare.model_copy(update={"reason": "not_there"})
     attributes = [one for one in _without_doubles(said.attributes) if domain.wants(one.type)]
     read_on_it = [one.value for one in said.attributes if one.type == "text"]
-    others = [other for i, other in enumerate(regions) if i != index]
-    outside = [other.head for other in others if share_inside(other.xyxy, region.xyxy) < _PART_SHARE]
+    inside = [(other.head, share_inside(other.xyxy, region.xyxy)) for other in _others(index, regions)]
+    held = [head for head, share in inside if share >= _HELD_SHARE]
+    outside = [head for head, share in inside if share < _PART_SHARE]
     verdicts = {
-        "short": refusal(said.short, region.head, [other.head for other in others], read_on_it),
-        "long": refusal(said.long, region.head, outside, read_on_it),
+        "short": refusal(said.short, region.head, [head for head, _ in inside], read_on_it, held=held),
+        "long": refusal(said.long, region.head, outside, read_on_it, held=held, may_show=True),
     }
     refused = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
+    refused_texts = {name: getattr(said, name).strip() for name in refused}
     if "short" in refused:
-        return bare.model_copy(update={"reason": refused["short"], "refused": refused})
+        return bare.model_copy(update={"reason": refused["short"], "refused": refused, "refused_texts": refused_texts})
     long = None if "long" in refused else said.long.strip()
-    return bare.model_copy(update={"short": said.short.strip(), "long": long, "attributes": attributes, "refused": refused})
+    texts = {"short": said.short.strip(), "long": long, "attributes": attributes}
+    return bare.model_copy(update={**texts, "refused": refused, "refused_texts": refused_texts})
+
+
+def _others(index: int, regions: Sequence[Region]) -> list[Region]:
+    return [other for i, other in enumerate(regions) if i != index]
 
 
 def _without_doubles(said: Sequence[Attribute]) -> list[Attribute]:

@@ -20,6 +20,11 @@ class Focus:
         """The pixels that are shown: enlarged where few, so that one patch of a model's eye does not hold the whole thing."""
         return upscaled(focal_crop(image, xyxy, scale=self.scale, min_side_px=self.min_side_px), self.shown_side_px)
 
+    def is_padded(self, xyxy: Box, width: int, height: int) -> bool:
+        """Whether the crop reaches beyond the image, of that width and height."""
+        x0, y0, x1, y1 = focal_box(xyxy, width, height, scale=self.scale, min_side_px=self.min_side_px)
+        return x0 < 0 or y0 < 0 or x1 > width or y1 > height
+
     def shown_side(self, xyxy: Box, width: int, height: int) -> float:
         """The box's shorter side in pixels of the crop as shown. `width` and `height` are the image's."""
         x0, y0, x1, y1 = focal_box(xyxy, width, height, scale=self.scale, min_side_px=self.min_side_px)

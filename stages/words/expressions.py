@@ -51,28 +51,50 @@ def _any_of(patterns: Sequence[str], end: str = r"\b") -> re.Pattern[str]:
 
 
 _HEDGE, _POSITION, _META_PHRASE = _any_of(_HEDGES), _any_of(_POSITIONS, ""), _any_of(_META)
+# After these a thing's own wear, load or parts are named; after those what is pictured on it, up to the next comma or place.
+_HAS = _any_of(("wear(?:s|ing)?", "dressed in", "in", "with", "hold(?:s|ing)?", "carr(?:ies|ying)", "ha(?:s|ve|ving)", "of", "featuring"))
+_SHOWN = re.compile(
+    r"\b(?:show(?:s|ing)|depict(?:s|ing)|(?:printed|painted|embroidered|decorated|engraved|carved|stamped|embossed) with)\b"
+    r".*?(?=,|;|\b(?:beside|next to|behind|in front of|near|under|above|on (?:a|an|the))\b|$)",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r'"[^"]*"')
 
 
-def refusal(text: str, head: str, other_heads: Iterable[str] = (), quoted: Sequence[str] = ()) -> Refusal | None:
+def refusal(
+    text: str, head: str, other_heads: Iterable[str] = (), quoted: Sequence[str] = (), *, held: Iterable[str] = (), may_show: bool = False
+) -> Refusal | None:
     """Why a text is no expression of a thing called `head`; None: it may stand.
 
-    `other_heads` are the head nouns of the image's other regions. What stands in double quotes, and the texts of
-    `quoted` (what can be read on the thing), may say anything. A noun that is also an attribute's value ("glass",
-    "orange") counts as no other noun.
+    `other_heads` are the head nouns of the image's other regions, `held` of those that lie on or in this one: they may be what it
+    wears, holds or has. What stands in double quotes, and the texts of `quoted` (what can be read on the thing), may say
+    anything; so may, where it `may_show`, what it is said to show. A noun that is also an attribute's value ("glass", "orange")
+    counts as no other noun.
     """
     plain = _QUOTED.sub(" ", text)
     for words in quoted:
         plain = re.sub(re.escape(words), " ", plain, flags=re.IGNORECASE) if words.strip() else plain
     if not names_noun(text, head):
         return "noun_lost"
-    if any(other not in _VALUES_TOO and names_noun(plain, other) for other in other_heads if not _same_noun(other, head)):
+    named = _SHOWN.sub(" ", plain) if may_show else plain
+    own = _had(named, head)
+    apart = [other for other in other_heads if other not in _VALUES_TOO and not _same_noun(other, head)]
+    inside = {other for other in held if not names_noun(named[: len(named) - len(own)], other)}
+    if any(names_noun(named, other) for other in apart if other not in inside):
         return "other_noun"
     if _HEDGE.search(plain):
         return "hedge"
     if _POSITION.search(plain):
         return "position"
     return "meta" if _META_PHRASE.search(_without_noun(plain, head)) else None
+
+
+def _had(text: str, head: str) -> str:
+    """The end of a text from the first word after its noun that says that the thing wears, holds or has something."""
+    forms = "|".join(re.escape(form) for form in sorted(plural_forms(head.lower()), key=len, reverse=True))
+    noun = re.search(rf"(?<![\w-])(?:{forms})(?!\w)", text.lower())
+    found = _HAS.search(text, noun.end()) if noun else None
+    return text[found.start() :] if found else ""
 
 
 def names_noun(text: str, noun: str) -> bool:

@@ -38,21 +38,37 @@ def spacy_phrases(text: str, model: str, domain: Domain = ANY_DOMAIN) -> list[Ph
     return _phrases(text, spacy_spans(text, model), domain)
 
 
-def given_phrases(text: str, proposals: Sequence[tuple[str, str]], domain: Domain = ANY_DOMAIN) -> tuple[list[Phrase], int]:
+def given_phrases(
+    text: str, proposals: Sequence[tuple[str, str] | tuple[str, str, str | None]], domain: Domain = ANY_DOMAIN
+) -> tuple[list[Phrase], int]:
     """Phrases that an LLM listed as (text, head), in the text's order, and how many were not verbatim (rejected).
 
-    A phrase listed twice takes its next occurrence.
+    A phrase listed twice takes its next occurrence. A third text quotes what it stands in, which must stand in the text once; the phrase is
+    then one of its whole words.
     """
     taken, spans, rejected = set[tuple[int, int]](), [], 0
-    for wanted, head in proposals:
-        occurrences = [(match.start(), match.end()) for match in re.finditer(re.escape(wanted.strip()), text)] if wanted.strip() else []
-        span = next((span for span in occurrences if span not in taken), None)
+    for wanted, head, *rest in proposals:
+        places = _verbatim(text, wanted.strip()) if not rest or rest[0] is None else _quoted(text, wanted.strip(), rest[0].strip())
+        span = next((span for span in places if span not in taken), None)
         if span is None or not re.search(rf"\b{re.escape(head)}\b", wanted, re.IGNORECASE):
             rejected += 1
             continue
         taken.add(span)
         spans.append(Named(*span, singular(head)))
     return _phrases(text, sorted(spans), domain), rejected
+
+
+def _verbatim(text: str, words: str) -> list[tuple[int, int]]:
+    return [match.span() for match in re.finditer(re.escape(words), text)] if words else []
+
+
+def _quoted(text: str, words: str, quote: str) -> list[tuple[int, int]]:
+    """Where whole words stand in the one place at which the quote stands; nowhere where it stands at several."""
+    places = _verbatim(text, quote)
+    if len(places) != 1 or not words:
+        return []
+    start, end = places[0]
+    return [match.span() for match in re.compile(rf"(?<!\w){re.escape(words)}(?!\w)").finditer(text, start, end)]
 
 
 def num_named(phrase: Phrase) -> int | None:

@@ -122,3 +122,11 @@ def test_spacys_chunks_are_cleaned_of_what_they_get_wrong() -> None:
     assert by_text["two white ceramic mugs"].head == "mug"
     assert by_text["a green bench"].mark is None
     assert by_text["him"].mark == "pronoun"
+
+
+def test_a_phrase_is_found_by_what_it_is_quoted_within() -> None:
+    text = "A cat sits on a mat. Beside the cat lies a category of toys, and a cat sleeps."
+    listed = [("a cat", "cat", "a cat sleeps"), ("the cat", "cat", "the cat"), ("cat", "cat", "category"), ("a mat", "mat", "a")]
+    phrases, rejected = given_phrases(text, listed)
+    assert [(phrase.text, phrase.start) for phrase in phrases] == [("the cat", text.index("the cat")), ("a cat", text.index("a cat sleeps"))]
+    assert rejected == 2  # no whole word; within words that stand there many times

@@ -33,7 +33,7 @@ def list_files(path: str, storage: Storage, named: str = "corpus.path") -> Listi
     Raises: CorpusError where a folder may not be read.
     """
     place = locate(path)
-    seen = look(storage, deep=place.name is None, named=named)
+    seen = look(storage, deep=place.name is None or "/" in place.name, named=named)
     files = tuple(entry for entry in seen.files if not is_scratch(entry.path))
     if place.name is not None:
         return _chosen(files, tuple(entry for entry in seen.files if entry.path == place.name), seen.links)

@@ -42,7 +42,8 @@ def _located(path: str, is_file: Callable[[Path], bool], exists: Callable[[Path]
 @functools.lru_cache(256)
 def _located_remote(path: str) -> Place:
     path = path.rstrip("/")
-    folder, _, name = path.rpartition("/")
+    folder = path.rpartition("/")[0].rstrip("/")
+    name = path[len(folder) + 1 :]  # of a key with `//` the slashes too
     if not is_pattern(path) and PurePosixPath(path).suffix in _SHARD_SUFFIXES:
         return Place(folder, storable(name))
     root, _, below = path.partition("://")

@@ -172,7 +172,7 @@ class HostileServer(socketserver.ThreadingTCPServer):
     def __init__(self, chooses: Callable[[str], Hostility | None], *, looks_bad: bool = False, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.chooses, self.looks_bad = chooses, looks_bad
-        self.num_asked = 0
+        self.num_asked = self.num_looked = 0
         self.pause_s = 0.0
 
     @property
@@ -207,6 +207,7 @@ class _Handler(socketserver.StreamRequestHandler):
             name, _, value = header.partition(b":")
             length = int(value) if name.lower() == b"content-length" else length
         if line.startswith("GET"):
+            self.server.num_looked += 1
             self._send(b'{"data": []}', self.server.chooses("") if self.server.looks_bad else None)
             return
         asked = json.loads(self.rfile.read(length))

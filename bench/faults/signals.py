@@ -17,8 +17,8 @@ def _told(scratch: Path, times: int) -> Tally:
     rng, tally, number = random.Random("signals"), Tally(), 0
     while tally.injected < times and not tally.wrong:
         config = write_job(scratch / f"run{number}")
-        for place in range(_A_JOB):
-            moment_s = None if place == _A_JOB - 1 else rng.uniform(0.0, undisturbed().seconds)
+        for place in range(min(_A_JOB, times - tally.injected)):
+            moment_s = None if place == 1 else rng.uniform(0.0, undisturbed().seconds)
             _signal(tally, config, (signal.SIGTERM, signal.SIGINT)[(place + number) % 2], moment_s)
         code, said = Driver("run", config).ended()
         tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")

@@ -1,6 +1,8 @@
 """What is found before a run starts: by one question to each engine, and by the checks that doctor and run share."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from typer.testing import CliRunner
 from bench.faults.hostile import HOSTILITIES, HostileServer, Hostility, status
 from pipeline.api import open_job
 from pipeline.cli import app
-from pipeline.run.trial import Trial, judged, picture_of, stand_in, trials_of
+from pipeline.run.blame.patience import StayedAway
+from pipeline.run.trial import Trial, ask_remote, judged, picture_of, stand_in, trials_of
 from stages.engines.base import Answer, Decoding, DetectRequest, Request
 from stages.engines.rehearsal import RehearsalSpec
 from tests.support.rehearsal_job import write_job
@@ -24,9 +27,8 @@ NO_GRAMMAR = status("400 Bad Request", b'{"error": {"message": "the schema has n
 
 def _served(folder: Path, url: str, **edits: Any) -> Path:
     config = write_job(folder)
-    content = yaml.safe_load(config.read_text()) | edits
+    content = yaml.safe_load(config.read_text()) | {"placement": {}} | edits
     content["engines"]["captioner"] = {"kind": "openai", "model": "m", "base_url": url, "max_retries": 0}
-    content["placement"] = {}
     config.write_text(yaml.safe_dump(content, sort_keys=False))
     return config
 
@@ -87,6 +89,36 @@ def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
         config = _served(tmp_path, server.url)
     assert f"engines.captioner (openai): {server.url} does not answer" in _refused("run", config)
     assert "trial of engines.captioner (openai) for caption" not in _checks(config, "--ask", code=2)
+
+
+def test_a_server_that_is_away_at_the_trial_is_waited_for(tmp_path: Path) -> None:
+    server = HostileServer(lambda _: None)
+    port = int(server.server_address[1])
+    server.server_close()
+    config = open_job(_served(tmp_path, server.url)).config
+    trials = [one for one in trials_of(config, open_job(tmp_path / "job.yaml").graph, stand_in(None)) if one.role == "captioner"]
+    noted: list[str] = []
+    back = threading.Event()
+
+    def note(words: str) -> None:
+        noted.append(words)
+        back.set()
+
+    with ThreadPoolExecutor(1) as waits:
+        checks = waits.submit(ask_remote, config, trials, note)
+        assert back.wait(30)
+        with HostileServer(lambda _: None, port=port).running():
+            assert [check.is_ok for check in checks.result()] == [True] * len(trials)
+    assert f"caption: the engine's server is away: {server.url}" in noted[0]
+    assert "asked again in 1 s" in noted[0]
+
+
+def test_a_server_that_stays_away_at_the_trial_ends_the_run(tmp_path: Path) -> None:
+    with HostileServer(lambda _: None).running() as server:
+        config = open_job(_served(tmp_path, server.url, placement={"patience_s": 0.5})).config
+    trials = trials_of(config, open_job(tmp_path / "job.yaml").graph, stand_in(None))
+    with pytest.raises(StayedAway, match=r"patience_s is 0\.5.*nothing is failed"):
+        ask_remote(config, trials, lambda _: None)
 
 
 def test_the_question_is_the_runs_own(tmp_path: Path) -> None:

@@ -110,5 +110,8 @@ class Account:
         if self.left_out:
             lines.append(f"left out: {', '.join(str(each) for each in self.left_out)}")
         if self.uncounted:
-            lines.append(f"{self.uncounted} shards were indexed by an earlier version: of their members only the images are counted")
+            lines.append(
+                f"{self.uncounted} shards were indexed by an earlier version: of their members only the images are counted; "
+                "a local file is read and counted once its time changes (touch), and nothing of it is computed again"
+            )
         return lines

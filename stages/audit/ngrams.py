@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -168,13 +169,22 @@ def fit(words: Words, layout: Layout, pairs: Pairs, teaching: Bools, weight: Flo
     differences = words.counts[layout.options[positive]] - words.counts[layout.options[negative]]  # of int8: -1, 0 and 1
     differences = diags_array(signs) @ differences[:, columns]
     model = LogisticRegression(C=2 * _C, fit_intercept=False, max_iter=1000)
-    model.fit(differences.tocsr(), signs, sample_weight=(pairs.weight if weight is None else weight)[chosen])
+    with _blas_threads().limit(limits=1, user_api="blas"):
+        model.fit(differences.tocsr(), signs, sample_weight=(pairs.weight if weight is None else weight)[chosen])
     weights[columns] = model.coef_[0]
     return weights
 
 
-def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = None) -> Floats:
-    """Score of each option (in the layout's order) by a model that was taught on the other folds.
+@cache
+def _blas_threads() -> Any:
+    """Vectors of some thousand numbers: several threads wait for each other, which takes three to four times as long."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = None, teaches: Bools | None = None) -> Floats:
+    """Score of each option (in the layout's order) by a model that was taught on the other folds. `teaches`: options that may teach.
 
     Pairs that tell of an asked item are no part of the teaching: those in which its positive is the negative of another item,
     and, where its noun is to be unseen, those that set its noun against another. They would teach that what is asked of is false.
@@ -186,6 +196,7 @@ def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = N
     scores = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
         told = _tells_of(asked, words, layout, folds, pairs, order)
+        told |= False if teaches is None else ~teaches[pairs.negative]
         weights = fit(words, layout, pairs, teaching[pairs.item] & ~told) + _GUESS * words.guess
         here = asked[layout.item_of]
         scores[here] = text_scores(words.counts, weights)[layout.options[order[here]]]
@@ -194,10 +205,10 @@ def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = N
 
 def _tells_of(asked: Bools, words: Words, layout: Layout, folds: Folds, pairs: Pairs, order: Ints) -> Bools:
     """Which pairs hold the text that is an asked item's positive, or, with unseen nouns, differ in an asked item's noun."""
-    texts = layout.options[order]
+    claims = layout.says[layout.options]
     of_pair = layout.options[pairs.positive], layout.options[pairs.negative]
-    asked_texts = np.unique(texts[layout.starts[:-1][asked]])
-    told = np.isin(of_pair[0], asked_texts) | np.isin(of_pair[1], asked_texts)
+    asked_claims = np.unique(claims[order][layout.starts[:-1][asked]])
+    told = np.isin(claims[pairs.positive], asked_claims) | np.isin(claims[pairs.negative], asked_claims)
     if folds.unseen_nouns:
         nouns = {_name(layout.nouns[item]) for item in np.flatnonzero(asked) if layout.nouns[item]}
         columns = [words.names[noun] for noun in sorted(nouns) if noun in words.names and not types_of(noun)]

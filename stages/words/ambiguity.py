@@ -151,10 +151,10 @@ def _are_near_colours(a: str, b: str) -> bool:
         return True
     if {"light white", "dark black"} & {f"{shade} {other_base}", f"{other_shade} {base}"}:
         return True
-    if {shade, other_shade} == {"light", "dark"}:  # dark green is olive, and olive is brown, but not light brown
-        return frozenset((base, other_base)) in RELATED["colour"] or bool(names & other_names)
-    pairs = (frozenset((one, other)) for one in names for other in other_names)
-    return any(pair in RELATED["colour"] for pair in pairs) or bool((names & other_names) - {base, other_base})
+    if names & other_names:
+        return True
+    # What a shade is also called is related to nothing further: dark green is olive, and olive is near brown, but dark green is not.
+    return {shade, other_shade} != {"light", "dark"} and frozenset((base, other_base)) in RELATED["colour"]
 
 
 def _shaded(colour: str) -> tuple[str, str]:

@@ -61,7 +61,7 @@ _SYNONYMS: dict[str, str] = {
     """,
     "size": """
         large big huge giant enormous massive oversized vast larger bigger largest biggest
-        small little tiny miniature mini petite smaller smallest
+        small little tiny miniature mini petite compact smaller smallest
         tall taller tallest high towering
         long longer longest
         short shorter shortest
@@ -92,15 +92,22 @@ _SYNONYMS: dict[str, str] = {
         young younger
     """,
     "shape": """
-        round circular
+        round circular circle-shaped round-shaped
         pointed pointy spiky
         slanted sloped sloping
-        square squared
-        rectangular oblong rectangle
-        spherical ball-shaped
-        cylindrical tubular
+        square squared square-shaped
+        rectangular rectangle rectangle-shaped
+        spherical ball-shaped sphere-shaped globe-shaped
+        cylindrical tubular cylinder-shaped tube-shaped
         triangular triangle triangle-shaped
-        oval elliptical
+        oval elliptical oval-shaped ellipse-shaped
+        oblong oblong-shaped
+        conical cone-shaped
+        domed dome-shaped
+        crescent crescent-shaped moon-shaped
+        arched arch-shaped
+        hexagonal hexagon-shaped
+        octagonal octagon-shaped
     """,
     "object": """
         sofa couch settee
@@ -168,6 +175,7 @@ _NEIGHBOURS: dict[str, str] = {
         turquoise cyan
         violet blue navy
         olive tan brown
+        orange tan
         magenta red fuchsia crimson
         maroon crimson purple plum
         coral salmon peach
@@ -179,7 +187,8 @@ _NEIGHBOURS: dict[str, str] = {
         stone cobblestone gravel pebble
         gravel cobblestone pebble
         metal steel iron aluminium brass copper bronze tin chrome gold silver stainless wire mesh
-        tile ceramic stone marble porcelain glass brick slate clay terracotta granite
+        tile ceramic stone marble porcelain glass brick slate clay terracotta granite metal wood vinyl plastic concrete cement
+        tile limestone rubber cork
         dirt gravel clay sand stone
         asphalt gravel cement concrete stone
         cement concrete plaster
@@ -207,7 +216,7 @@ _NEIGHBOURS: dict[str, str] = {
         plaid gingham tartan striped
         printed floral text logo camouflage zigzag plaid checkered striped spotted
         text logo
-        floral paisley
+        floral paisley embroidered
         spotted perforated
         striped zigzag
     """,
@@ -216,21 +225,21 @@ _NEIGHBOURS: dict[str, str] = {
     """,
     "size": """
         medium large small
-        small compact low
+        small low
     """,
     "state": """
         old rusty dirty broken dilapidated faded peeling
         full whole
     """,
     "shape": """
-        triangular cone-shaped conical wedge-shaped v-shaped arrow-shaped pyramid-shaped
-        cone-shaped conical wedge-shaped v-shaped
-        crescent crescent-shaped u-shaped c-shaped
-        crescent-shaped u-shaped c-shaped
-        oval oval-shaped egg-shaped pear-shaped almond-shaped
+        triangular conical wedge-shaped v-shaped arrow-shaped pyramid-shaped
+        conical wedge-shaped v-shaped
+        crescent u-shaped c-shaped
+        oval egg-shaped pear-shaped almond-shaped
+        oblong rectangular oval cylindrical box-shaped
         urn-shaped pot-shaped vase-shaped
         wedge-shaped arrow-shaped v-shaped
-        cylindrical pot-shaped tube-shaped barrel-shaped
+        cylindrical pot-shaped barrel-shaped
         square diamond-shaped box-shaped
         rectangular box-shaped l-shaped
         round oval spherical cylindrical curved domed conical crescent
@@ -326,20 +335,20 @@ _NEIGHBOURS: dict[str, str] = {
 }
 # What a shade of a colour is also called.
 SHADED: dict[str, tuple[str, ...]] = {
-    "light red": ("pink", "coral", "salmon"),
-    "light brown": ("tan", "beige"),
+    "light red": ("pink", "coral", "salmon", "peach"),
+    "light brown": ("tan", "beige", "cream", "gold"),
     "light orange": ("peach", "tan", "yellow"),
-    "light yellow": ("cream", "beige"),
-    "light purple": ("violet", "pink"),
+    "light yellow": ("cream", "beige", "tan"),
+    "light purple": ("violet", "pink", "fuchsia"),
     "light blue": ("turquoise", "cyan", "azure"),
     "light green": ("mint", "lime", "turquoise"),
     "light grey": ("silver", "white"),
-    "light pink": ("cream", "peach"),
-    "dark red": ("maroon", "crimson", "brown"),
+    "light pink": ("cream", "peach", "beige"),
+    "dark red": ("maroon", "crimson", "brown", "plum"),
     "dark blue": ("navy",),
     "dark grey": ("charcoal",),
     "dark orange": ("brown", "rust"),
-    "dark yellow": ("gold", "mustard", "olive", "tan"),
+    "dark yellow": ("gold", "mustard", "olive", "tan", "brown", "orange"),
     "dark green": ("olive", "teal"),
     "dark purple": ("plum", "maroon", "navy"),
     "dark pink": ("magenta", "red", "purple", "fuchsia"),

@@ -32,7 +32,7 @@ _SCALES: dict[str, str] = {
         cut
     """,
     "shape": """
-        round square rectangular oval triangular spherical cylindrical star-shaped heart-shaped hexagonal octagonal conical crescent
+        round square rectangular oval triangular spherical cylindrical oblong star-shaped heart-shaped hexagonal octagonal conical crescent
         flat
         pointed
         straight curved wavy curly bent twisted coiled

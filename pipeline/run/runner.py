@@ -1,6 +1,7 @@
 """Carries pending items through the pools of workers until none is left. The loop that decides order, deaths and ends."""
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -215,19 +216,28 @@ class Runner:
         item, place = next((found for found in suspect.witnesses if found[0].id != suspect.dead_witness), (None, 0))
         if item is None:
             return None
-        return dataclasses.replace(self._task(lane, item), parts=((place, place + 1),), is_probe=True)
+        # It is really asked, though a retry would copy its row.
+        return dataclasses.replace(self._task(lane, item), previous=None, parts=((place, place + 1),), is_probe=True)
 
     def _witnesses(self, lane: Lane, suspect: Suspect) -> Iterator[tuple[Item, int]]:
-        """Images of other units: such as have come back well, else such as wait to be asked."""
-        name = lane.node.name
-        for item in self.state.items(name):
-            table = self.state.table(name, item)
-            if table is not None and self.state.ledger.summary(table).statuses.get("ok"):
-                rows = self.state.ledger.read(table, lane.node.row_type)
-                yield item, next(place for place, row in enumerate(rows) if row.status == "ok")
+        """Images that have come back well, before a retry too: those of other units first; else such as wait to be asked."""
+        others = (item for item in self.state.items(lane.node.name) if item.id != suspect.item.id)
+        for item in itertools.chain(others, (suspect.item,)):
+            place = self._well_at(lane.node, item)
+            if place is not None:
+                yield item, place
         for item in [*lane.ready, *(other.item for other in lane.suspects)]:
             if item.id != suspect.item.id:
                 yield from ((item, place) for place in range(item.num_images))
+
+    def _well_at(self, node: Node, item: Item) -> int | None:
+        """The place of an image of the unit that came back well, now or before it was asked for again."""
+        for retry in range(self.state.retry(node.name, item), -1, -1):
+            table = self.state.table(node.name, item, retry=retry)
+            if table is not None and self.state.ledger.summary(table).statuses.get("ok"):
+                rows = self.state.ledger.read(table, node.row_type)
+                return next(place for place, row in enumerate(rows) if row.status == "ok")
+        return None
 
     def _task(self, lane: Lane, item: Item) -> Task:
         task = self.task(lane.node, item)

@@ -74,8 +74,9 @@ class Pool:
         """
         try:
             node_id, born = self._ray.get(member.born)
-        except self._ray.exceptions.RayActorError as error:
-            if error.actor_init_failed:
+        except self._ray.exceptions.RayError as error:
+            _raise_unless_ended(error)
+            if getattr(error, "actor_init_failed", False):
                 raise PoolError(f"a worker of the stage {self.job.stage} could not be born: {_cause(error)}") from error
             if not _lost_its_node(error, member.node_id):
                 self._stillborn += 1
@@ -146,7 +147,8 @@ class Pool:
             return None
         try:
             done: Done = self._ray.get(ref)
-        except self._ray.exceptions.RayActorError as error:
+        except self._ray.exceptions.RayError as error:
+            _raise_unless_ended(error)
             is_unreachable = isinstance(error, self._ray.exceptions.ActorUnavailableError)
             if is_unreachable:
                 self._ray.kill(member.actor)  # it may live behind a broken connection
@@ -178,6 +180,15 @@ def close_all(pools: Sequence[Pool], patience_s: float) -> None:
         pool.kill()
 
 
+def _raise_unless_ended(error: Any) -> None:
+    """Raise again what a worker itself raised. Ray has many names for a worker that ended: of itself, for memory, with its node."""
+    import ray
+
+    ended = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.exceptions.ObjectLostError, ray.exceptions.NodeDiedError)
+    if not isinstance(error, ended):
+        raise error
+
+
 def _lost_its_node(error: BaseException, node_id: str) -> bool:
     """Whether the worker went with its node: the error says so, or the node does not answer."""
     return "node has died" in str(error) or bool(node_id and not node_answers(node_id))
@@ -185,4 +196,5 @@ def _lost_its_node(error: BaseException, node_id: str) -> bool:
 
 def _cause(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:400] if lines else type(error).__name__
+    says_why_first = "low on memory" in lines[0] if lines else False  # then come pages of advice
+    return lines[0 if says_why_first else -1][:400] if lines else type(error).__name__

@@ -68,12 +68,13 @@ def write_job(
 class Driver:
     """One `fgdata` command in a process group of its own; all that it starts carries its mark in the environment."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, _MARK: self.mark},
+            # Ray gives its workers niceness 15: where others work beside, they would get nowhere.
+            env={"RAY_worker_niceness": "0", **os.environ, **(environment or {}), _MARK: self.mark},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

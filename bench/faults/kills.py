@@ -102,6 +102,24 @@ def _strike(config: Path, kind: _Kill, rng: random.Random, tally: Tally, times: 
     tally.differing += sum(after.get(name) != content for name, content in before.items())
 
 
+def _no_memory(scratch: Path, times: int) -> Tally:
+    """Ray's memory watch ends every worker, as it does where a node is full; the run stops, names it, and goes on once there is room."""
+    tally, reference = Tally(), undisturbed().files
+    for number in range(times):
+        config = write_job(scratch / f"run{number}")
+        driver = Driver("run", config, environment={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"})
+        started = time.monotonic()
+        code, said = driver.ended()
+        tally.injected += 1
+        tally.noticed(time.monotonic() - started)
+        tally.message = (said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ")
+        tally.wrong = "" if code == 2 and "memory" in tally.message else f"exit {code}: {said[-200:]}"
+        code, said = Driver("run", config).ended()
+        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
+        compare(tally, config, reference)
+    return tally
+
+
 def _lost_nodes(scratch: Path, times: int) -> Tally:
     """A cluster of two nodes whose second, on which captions are made, goes in the middle of a run and is replaced."""
     from ray.cluster_utils import Cluster
@@ -160,5 +178,6 @@ FAULTS = (
         sample=2,
     ),
     Fault("node", _lost_nodes, times=5),
+    Fault("Ray ends workers for memory", _no_memory, times=1),
     Fault("two drivers on one workdir", _two_drivers, times=3),
 )

@@ -27,7 +27,7 @@ def _swatch() -> Image.Image:
     return image
 
 
-def _sent(room: Room, files: Mapping[str, bytes]) -> dict[str, Image.Image]:
+def what_is_sent(room: Room, files: Mapping[str, bytes]) -> dict[str, Image.Image]:
     """What the captioner is sent of each file, by its stem."""
     stems = {name: name.partition(".")[0] for name in files}
     room.put({f"corpus/{name}": data for name, data in files.items()})
@@ -53,7 +53,7 @@ def icc_rgb(room: Room) -> str:
         stored = ImageCms.profileToProfile(_swatch(), srgb, ImageCms.ImageCmsProfile(io.BytesIO(profile)), outputMode="RGB")
         for kind, options in _LOSSLESS.items():
             files[f"{name}_{kind.lower()}.{kind.lower()}"] = encoded(stored, kind, icc_profile=profile, **options)
-    worst = {name: _worst(picture) for name, picture in _sent(room, files).items()}
+    worst = {name: _worst(picture) for name, picture in what_is_sent(room, files).items()}
     assert max(worst.values()) <= 4, worst  # a wide profile has few steps for a dark colour
     return f"{len(worst)} files, sent as a viewer shows them within {max(worst.values())} of 255"
 
@@ -68,7 +68,7 @@ def icc_grey_palette_and_transparent(room: Room) -> str:
         "half.png": encoded(half, "PNG", icc_profile=_SWAPPED),
         "broken.png": encoded(_swatch(), "PNG", icc_profile=b"no profile"),
     }
-    sent = _sent(room, files)
+    sent = what_is_sent(room, files)
     reds = {name: sent[name].getpixel((8, 16)) for name in ("palette", "half")}
     assert reds["palette"][2] > 200 > 100 > reds["palette"][0], reds
     assert reds["half"][2] > 200, reds
@@ -106,7 +106,7 @@ def png_gamma_and_primaries(room: Room) -> str:
     data = b"\x89PNG\r\n\x1a\n"
     for name, body in (*chunks, (b"IEND", b"")):
         data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-    red = _sent(room, {"linear.png": data})["linear"].getpixel((4, 4))
+    red = what_is_sent(room, {"linear.png": data})["linear"].getpixel((4, 4))
     assert abs(red[0] - 128) <= 2, red
     return f"(55, 5, 5) is sent as {red}, as browsers show it"
 
@@ -124,7 +124,7 @@ def orientations(room: Room) -> str:
         stored = _swatch() if turn is None else _swatch().transpose(turn)
         for kind, options in _LOSSLESS.items():
             files[f"o{number}_{kind.lower()}.{kind.lower()}"] = encoded(stored, kind, exif=exif, **options)
-    worst = {name: _worst(picture) for name, picture in _sent(room, files).items()}
+    worst = {name: _worst(picture) for name, picture in what_is_sent(room, files).items()}
     assert max(worst.values()) <= 3, worst
     return f"{len(worst)} files, all upright"
 
@@ -135,7 +135,7 @@ def heic(room: Room) -> str:
 
     pillow_heif.register_heif_opener()
     data = encoded(_swatch(), "HEIF", quality=100, chroma=444, icc_profile=_SWAPPED)
-    red = _sent(room, {"photo.heic": data})["photo"].getpixel((8, 16))
+    red = what_is_sent(room, {"photo.heic": data})["photo"].getpixel((8, 16))
     assert red[2] > 180 > 100 > red[0], red
     return f"red is shown as {red}"
 

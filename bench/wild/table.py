@@ -13,12 +13,13 @@ from bench.wild.doors import CASES as DOORS
 from bench.wild.given_rows import CASES as GIVEN_ROWS
 from bench.wild.pictures import CASES as PICTURES
 from bench.wild.places import CASES as PLACES
+from bench.wild.reports import CASES as REPORTS
 from bench.wild.room import Room
 from bench.wild.settings import CASES as SETTINGS
 from bench.wild.texts import CASES as TEXTS
 
 Case = Callable[[Room], str]  # its docstring is the input, in one line; AssertionError: something was lost, misread or overwritten
-CASES: tuple[Case, ...] = (*DOORS, *ARCHIVES, *PLACES, *COPIES, *PICTURES, *TEXTS, *GIVEN_ROWS, *SETTINGS)
+CASES: tuple[Case, ...] = (*DOORS, *ARCHIVES, *PLACES, *COPIES, *PICTURES, *TEXTS, *GIVEN_ROWS, *SETTINGS, *REPORTS)
 assert len({case.__name__ for case in CASES}) == len(CASES), "two cases share a name"
 
 

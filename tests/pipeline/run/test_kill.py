@@ -1,9 +1,11 @@
-"""The real command, killed in the middle as a preemption would and started again: nothing lost, nothing doubled, same bytes."""
+"""The whole line, killed in the middle as a preemption would and started again: nothing lost, nothing doubled, same bytes.
+
+More kills, of every kind of process and with signals: `python -m bench.faults`, of which CI runs a sample.
+"""
 
 import json
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ def test_a_driver_killed_again_and_again_gives_the_bytes_of_an_undisturbed_run(
 ) -> None:
     config = _job(tmp_path)
     before: dict[str, int] = {}
-    for stage, tables in (("caption", 2), ("mine", 1), ("verify", 3)):
+    for stage, tables in (("mine", 1), ("verify", 3)):
         drivers.append(Driver(config))
         drivers[-1].wait_until_committed(stage, tables)
         assert drivers[-1].end(signal.SIGKILL)[0] == -signal.SIGKILL
@@ -89,35 +91,3 @@ def test_a_driver_killed_again_and_again_gives_the_bytes_of_an_undisturbed_run(
     assert not list((tmp_path / "work" / "deaths").rglob("*.*")), "a killed driver counts against no unit"
     _check_whole(config)
     assert _dataset(tmp_path) == undisturbed
-
-
-def test_an_interrupted_run_says_how_to_resume_and_resumes(tmp_path: Path, undisturbed: dict[str, bytes], drivers: list[Driver]) -> None:
-    config = _job(tmp_path)
-    drivers.append(Driver(config))
-    drivers[-1].wait_until_committed("ground", 1)
-    code, error = drivers[-1].end(signal.SIGINT)
-    assert code == 130, error
-    assert f"Resume with: fgdata run {config}" in error.splitlines()[-1]
-    assert "Traceback" not in error
-    before = _committed(tmp_path)
-    drivers.append(Driver(config))
-    assert drivers[-1].end()[0] == 0
-    assert before.items() <= _committed(tmp_path).items()
-    _check_whole(config)
-    assert _dataset(tmp_path) == undisturbed
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_the_run_starts_ends_it_and_says_how_to_resume(
-    tmp_path: Path, drivers: list[Driver], number: signal.Signals
-) -> None:
-    config = _job(tmp_path)
-    drivers.append(Driver(config))
-    marker = tmp_path / "work" / "runs"
-    while not list(marker.glob("*.marker")) and drivers[-1].process.poll() is None:
-        time.sleep(0.02)
-    code, error = drivers[-1].end(number)
-    assert code == 128 + number, error
-    assert f"Resume with: fgdata run {config}" in error.splitlines()[-1]
-    assert "Traceback" not in error
-    assert "***" not in error, "Ray's stack traces stay off the terminal"

@@ -29,7 +29,7 @@ from bench.measure import ratios, spread, write_report
 from pipeline.api import Job, open_job
 from pipeline.ledger.state import State
 from pipeline.run.cluster.join import connected
-from pipeline.run.progress import Silent
+from pipeline.run.watch.progress import Silent
 from pipeline.run.runner import Runner
 from pipeline.run.worker import Done, StageJob, StageWorker, Task
 

@@ -10,7 +10,7 @@ from pipeline.commands.upkeep import ask_retries
 from pipeline.config.model import Config, ConfigError
 from pipeline.ledger.status import StageStatus, count_statuses
 from pipeline.ledger.why import StagePlan, plan_of
-from pipeline.run.progress import Watcher
+from pipeline.run.watch.progress import Watcher
 
 Watch = Callable[[Sequence[str]], Watcher]
 

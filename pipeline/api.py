@@ -1,7 +1,6 @@
 """What `plan` and `run` do, as functions: open a configuration, list its state, run what is pending. Prints nothing."""
 
 import dataclasses
-import importlib.metadata
 import json
 import time
 import typing
@@ -29,9 +28,10 @@ from pipeline.run.cluster.join import connected
 from pipeline.run.dataset import Written, ask_for_lost_shards, write_dataset_files, written
 from pipeline.run.lane import StageFigures
 from pipeline.run.preflight import check_cluster, check_config
-from pipeline.run.progress import Silent, Watcher
 from pipeline.run.runner import Runner
 from pipeline.run.trial import Trial, ask_remote, picture_of, stand_in, trials_of
+from pipeline.run.watch.progress import Silent, Told, Watcher
+from pipeline.run.watch.record import machine, versions
 from pipeline.storage import Storage, StorageError, remote_errors
 from schemas.check import Check
 from stages.engines.base import ErrorKind
@@ -175,45 +175,49 @@ def _run_present(job: Job, looked: Looked, watch: Callable[[Sequence[str]], Watc
     if not any(state.has_pending(node.name) for node in job.graph):
         stale = write_dataset_files(job.config, state)
         return _outcome(job, state, {}, started, None, None, stale)
-    trials = _ask_once(job, state)
-    with connected(job.config.placement.address) as logs:
-        if not job.config.placement.wait_for_nodes:
-            refuse(failures(check_cluster(job.config, job.graph)))
-        return _run_connected(job, state, trials, watch, started, logs)
+    watcher = Told(watch([node.name for node in job.graph]) if watch else Silent())
+    try:
+        trials = _ask_once(job, state, watcher.note)
+        address = job.config.placement.address
+        watcher.phase("starting Ray on this machine" if address is None else f"joining the Ray at {address}")
+        with connected(address, watcher.note) as logs:
+            if not job.config.placement.wait_for_nodes:
+                refuse(failures(check_cluster(job.config, job.graph)))
+            return _run_connected(job, state, trials, watcher, started, logs)
+    finally:
+        watcher.end()
 
 
-def _ask_once(job: Job, state: State) -> list[Trial]:
+def _ask_once(job: Job, state: State, note: Callable[[str], None]) -> list[Trial]:
     """One trial question to each server, of the stages that have something to do; returns those for engines in workers.
 
-    Raises: ConfigError where a server will answer no question of this kind; PromptError where a prompt does not render.
+    Raises: ConfigError where a server will answer no question of this kind; PromptError where a prompt does not render; StayedAway.
     """
     pending = [node for node in job.graph if state.has_pending(node.name)]
     picture = picture_of(job.config, state)
-    refuse([check for check in ask_remote(job.config, trials_of(job.config, pending, picture or stand_in(None))) if not check.is_ok])
+    trials = trials_of(job.config, pending, picture or stand_in(None))
+    refuse([check for check in ask_remote(job.config, trials, note) if not check.is_ok])
     return trials_of(job.config, pending, stand_in(picture))
 
 
-def _run_connected(
-    job: Job, state: State, trials: Sequence[Trial], watch: Callable[[Sequence[str]], Watcher] | None, started: float, logs: str
-) -> Outcome:
+def _run_connected(job: Job, state: State, trials: Sequence[Trial], watcher: Told, started: float, logs: str) -> Outcome:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     marker, content = f"runs/{run_id}.marker", run_id.encode()
     job.ledger.workdir.write(marker, content)
-    watcher = watch([node.name for node in job.graph]) if watch else Silent()
     runner = Runner(job.config, state, (marker, content), watcher, trials)
     try:
         runner.run()
         stale = write_dataset_files(job.config, state)
     except BaseException:
         with suppress(*remote_errors()):  # the first failure is told, not that of what is left behind
-            _leave(job, runner, watcher, marker, started)
+            _leave(job, runner, marker, started)
         raise
-    _leave(job, runner, watcher, marker, started)
+    _leave(job, runner, marker, started)
     return _outcome(job, state, runner.figures, started, run_id, logs, stale)
 
 
-def _leave(job: Job, runner: Runner, watcher: Watcher, marker: str, started: float) -> None:
-    watcher.end()
+def _leave(job: Job, runner: Runner, marker: str, started: float) -> None:
+    runner.watcher.end()
     job.ledger.workdir.delete(marker)
     _write_record(job, runner.figures, marker.removeprefix("runs/").removesuffix(".marker"), time.monotonic() - started)
 
@@ -238,7 +242,8 @@ def _outcome(
 def _write_record(job: Job, figures: dict[str, StageFigures], run_id: str, seconds: float) -> None:
     record = {
         "run": run_id,
-        "versions": {name: importlib.metadata.version(name) for name in ("fgdata", "ray", "pyarrow")},
+        "versions": versions(spec for node in job.graph for spec in job.config.specs(node.name).values()),
+        "machine": machine(),
         "fingerprints": {node.name: node.fingerprint for node in job.graph},
         "seconds": round(seconds, 3),
         "stages": {name: figure.as_json() for name, figure in figures.items()},

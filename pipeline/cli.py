@@ -102,7 +102,7 @@ def run(
     """Run all that is pending; run it again to resume."""
     from pipeline import api
     from pipeline.api import placed
-    from pipeline.run.progress import Display, JsonLines
+    from pipeline.run.watch.progress import Display, JsonLines
 
     options = {"--until": until, "--address": address, "--schedule": schedule}
     given = "".join(f" {name} {value}" for name, value in options.items() if value is not None) + _flag(allow_unverified)
@@ -115,7 +115,7 @@ def run(
 def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api
-    from pipeline.run.progress import Display, JsonLines
+    from pipeline.run.watch.progress import Display, JsonLines
 
     with _user_errors(f"fgdata export {config}{_flag(allow_unverified)}"):
         job = api.open_job(config, api.exporting_stage(), allow_unverified=allow_unverified)
@@ -258,7 +258,7 @@ def demo(
     """Run the whole line on a small corpus with ground truth and small real models, and score it."""
     from pipeline.commands.texts import outcome_text
     from pipeline.demo.run import run_demo, score_table
-    from pipeline.run.progress import Display
+    from pipeline.run.watch.progress import Display
 
     with _user_errors(f"fgdata demo --out {out} --images {images} --seed {seed} --engine {engine}"):
         outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)

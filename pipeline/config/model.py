@@ -31,6 +31,9 @@ class Placement(BaseModel):
     patience_s: float = Field(
         600, ge=0, description="How long an engine's server may stay away before the run stops; meanwhile it is asked again."
     )
+    watchdog_s: float = Field(
+        900, gt=0, description="How long a unit may give no sign of life before it is named and asked again; longer than a slow answer."
+    )
     address: str | None = Field(None, description="Ray cluster to join (auto, host:port); null: start one here.")
     stages: Mapping[str, Resources] = Field(default_factory=dict, description="Workers by stage; what is absent gets one worker, one core.")
 

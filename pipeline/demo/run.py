@@ -19,7 +19,7 @@ from pipeline.demo.corpus import write_corpus
 from pipeline.demo.score import Told, score
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
-from pipeline.run.progress import Watcher
+from pipeline.run.watch.progress import Watcher
 from schemas.rows import BalanceRow, CaptionRow, HardNegativeRow, MineRow, RegionCaptionRow, Row, SelectRow, VerifyRow
 
 ENGINES = ("transformers", "vllm")

@@ -1,5 +1,6 @@
 """One stage at work: what waits, what is suspect, whether any image has come back well yet, whether its server is away. Runs nothing."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from pipeline.run.blame.patience import Patience
 from pipeline.run.blame.suspects import Ask, Indivisible, Search
 from pipeline.run.inputs import Task
 from pipeline.run.pool import Pool
+from pipeline.run.watch.twice import Doubles
+from pipeline.run.watch.watchdog import Watchdog
 
 _ALIKE_IMAGES, _ALIKE_UNITS = 64, 3
 
@@ -31,6 +34,8 @@ class StageFigures:
     asked: int = 0
     good: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    asks: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     busy_s: float = 0.0
     wall_s: float = 0.0
 
@@ -43,6 +48,7 @@ class StageFigures:
             "asked": self.asked,
             "good": self.good,
             "statuses": dict(self.statuses),
+            "reasons": dict(self.reasons),
             "busy_s": round(self.busy_s, 3),
             "wall_s": round(self.wall_s, 3),
         }
@@ -103,12 +109,44 @@ class Lane:
     suspects: deque[Suspect] = field(default_factory=deque)
     alone: tuple[Suspect, Ask, Task] | None = None
     offered: set[str] = field(default_factory=set)
-    num_in_flight: int = 0
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(900.0))
+    hangs: Counter[str] = field(default_factory=Counter)
+    given_up: dict[Any, float] = field(default_factory=dict)
+    avoid: dict[str, Any] = field(default_factory=dict)
+    has_rested: bool = False
+    is_over: bool = False
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    mean_s: float = 0.0
+    doubles: Doubles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.doubles = Doubles(self.pool)
+
+    @property
+    def num_in_flight(self) -> int:
+        """How many tasks the workers have."""
+        return self.pool.num_in_flight
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether an engine answers from elsewhere, so that no worker of ours is at fault where it is silent."""
+        return any(spec.is_remote for spec in self.pool.job.specs.values())
+
+    @property
+    def wall_s(self) -> float:
+        """From its beginning to its end, or until now."""
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is in flight or waits to be."""
+        return bool(self.num_in_flight or self.ready or self.suspects or self.alone)
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is in flight or waits to be."""
-        return bool(self.num_in_flight or self.ready or self.suspects or self.alone)
+        """The same, or whether something is withheld until more is known."""
+        return self.is_at_work or bool(self.proof.withheld)
 
     def take_alone(self, task: Task) -> tuple[Suspect, Ask] | None:
         """The suspect that was asked with this task, None for an ordinary one."""

@@ -1,15 +1,18 @@
 """The workers of one stage as Ray actors: born, fed up to their limit, replaced when they die. Decides nothing about the run."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.run.cluster.holdings import node_answers
+from pipeline.run.cluster.holdings import is_placed, node_answers
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import StageJob, Task
 from pipeline.run.worker import Born, Done, StageWorker
 
 _BIRTHS = 5
+_CONTROLS = 8  # calls beside the items in flight: signs of life, commits that are granted, items that are given up
+_CLOSE_S = 30.0
 
 
 class PoolError(RuntimeError):
@@ -28,19 +31,35 @@ class _Actor(StageWorker):
 
 @dataclass(frozen=True)
 class Death:
-    """A worker that ended: the tasks it had in flight, and whether its node is alive (else nobody is to blame)."""
+    """A worker that ended: the tasks it had in flight, whether its node is alive (else nobody is to blame), and whether we ended it."""
 
+    member: "Member"
     tasks: list[Task]
     node_is_alive: bool
+    was_silent: bool = False
 
 
 @dataclass
-class _Member:
+class Member:
+    """One worker: asked for at `since`, born where it has a node, with the tasks that it has and when each was given to it."""
+
     actor: Any
     born: Any
+    since: float = field(default_factory=time.monotonic)
     node_id: str = ""
     tasks: dict[Any, Task] = field(default_factory=dict)
+    given: dict[Any, float] = field(default_factory=dict)
     is_alone: bool = False
+    is_ended: bool = False
+
+    def take(self, task: Task) -> Any:
+        """Give it the task; the ref of what comes of it."""
+        return self.expect(self.actor.carry.remote(task), task)
+
+    def expect(self, ref: Any, task: Task) -> Any:
+        """Something is to come of the task under this ref."""
+        self.tasks[ref], self.given[ref] = task, time.monotonic()
+        return ref
 
 
 class Pool:
@@ -57,17 +76,61 @@ class Pool:
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             resources=dict(resources.custom),
-            max_concurrency=resources.in_flight + 1,
+            max_concurrency=resources.in_flight + _CONTROLS,
             max_restarts=0,
         )(_Actor)
         self._stillborn = 0
-        self._members = [self._bear() for _ in range(resources.actors)]
+        self._members: list[Member] = []
+        self._leaving: dict[Any, tuple[Any, float]] = {}
 
-    def _bear(self) -> _Member:
+    @property
+    def members(self) -> Sequence[Member]:
+        """The workers; none while the pool rests."""
+        return self._members
+
+    @property
+    def num_in_flight(self) -> int:
+        """How many tasks the workers have."""
+        return sum(len(member.tasks) for member in self._members)
+
+    @property
+    def num_born(self) -> int:
+        """How many workers are ready."""
+        return sum(bool(member.node_id) for member in self._members)
+
+    def unborn(self) -> list[tuple[float, bool]]:
+        """Of each worker that is not ready the moment it was asked for, and whether it has found a place and loads."""
+        return [(member.since, is_placed(member.actor)) for member in self._members if not member.node_id]
+
+    def wake(self) -> None:
+        """Ask for the workers, where the pool rests."""
+        if not self._members:
+            self._members = [self._bear() for _ in range(self.job.resources.actors)]
+
+    def rest(self) -> None:
+        """Give back what the workers hold: idle ones end their engines and then themselves."""
+        until = time.monotonic() + _CLOSE_S
+        for member in self._members:
+            if member.node_id:
+                self._leaving[member.actor.close.remote()] = member.actor, until
+            else:
+                self._ray.kill(member.actor)
+        self._members = []
+
+    def reap(self) -> None:
+        """End the workers whose engines have ended, and those that took too long."""
+        if not self._leaving:
+            return
+        ready, _ = self._ray.wait(list(self._leaving), num_returns=len(self._leaving), timeout=0)
+        now = time.monotonic()
+        for ref in [ref for ref, (_, until) in self._leaving.items() if ref in ready or now > until]:
+            self._ray.kill(self._leaving.pop(ref)[0])
+
+    def _bear(self) -> Member:
         actor = self._remote.remote(self.job)
-        return _Member(actor, actor.introduce.remote(self._marker))
+        return Member(actor, actor.introduce.remote(self._marker))
 
-    def _check_birth(self, member: _Member) -> None:
+    def _check_birth(self, member: Member) -> None:
         """Look at a worker that should be born; one that died before is born again, as often as five times on end.
 
         Raises: PoolError where its constructor raised, where it dies again and again, runs other code or sees another workdir.
@@ -102,17 +165,17 @@ class Pool:
         """How many ordinary items could be submitted now."""
         return sum(self._room(member) for member in self._members)
 
-    def _room(self, member: _Member) -> int:
+    def _room(self, member: Member) -> int:
         return 0 if member.is_alone or not member.node_id else max(0, self.job.resources.in_flight - len(member.tasks))
 
-    def submit(self, task: Task) -> None:
-        """Give the item to the worker with most room."""
-        member = max(self._members, key=self._room)
-        member.tasks[member.actor.carry.remote(task)] = task
+    def submit(self, task: Task, avoid: Collection[Any] = ()) -> Any:
+        """Give the item to the worker with most room, if there is another than those to avoid to one of the others."""
+        member = max(self._members, key=lambda each: (self._room(each) > 0, each.actor not in avoid, self._room(each)))
+        return member.take(task)
 
     def set_aside(self) -> None:
         """Keep one worker free of ordinary items, for suspects."""
-        if not any(member.is_alone for member in self._members):
+        if self._members and not any(member.is_alone for member in self._members):
             min(self._members, key=lambda member: len(member.tasks)).is_alone = True
 
     def release(self) -> None:
@@ -127,7 +190,28 @@ class Pool:
     def submit_alone(self, task: Task) -> None:
         """Give a suspect to the worker that was set aside, which is free."""
         member = next(member for member in self._members if member.is_alone and member.node_id and not member.tasks)
-        member.tasks[member.actor.carry.remote(task)] = task
+        member.take(task)
+
+    def holder(self, ref: Any) -> Member:
+        """The worker that has the task of this ref."""
+        return next(member for member in self._members if ref in member.tasks)
+
+    def end(self, member: Member) -> None:
+        """End a worker that cannot be told anything any more; its tasks come back as those of a death."""
+        member.is_ended = True
+        self._ray.kill(member.actor)
+
+    def answers(self, refs: Sequence[Any]) -> dict[Any, Any]:
+        """What has come back of questions to workers; None of those to a worker that has ended."""
+        ready = self._ray.wait(list(refs), num_returns=len(refs), timeout=0)[0] if refs else []
+        return {ref: self._answer(ref) for ref in ready}
+
+    def _answer(self, ref: Any) -> Any:
+        try:
+            return self._ray.get(ref)
+        except self._ray.exceptions.RayError as error:
+            _raise_unless_ended(error)
+            return None
 
     def refs(self) -> Iterator[Any]:
         """Of every worker that is being born, and of every item in flight."""
@@ -156,17 +240,21 @@ class Pool:
             successor = self._bear()
             successor.is_alone = member.is_alone
             self._members[position] = successor
-            return Death(tasks, not is_unreachable and not _lost_its_node(error, member.node_id))
+            if member.is_ended:
+                return Death(member, tasks, node_is_alive=True, was_silent=True)
+            return Death(member, tasks, not is_unreachable and not _lost_its_node(error, member.node_id))
+        member.given.pop(ref)
         return member.tasks.pop(ref), done
 
     def begin_close(self) -> list[Any]:
         """Ask the workers to end their engines: an engine's own processes would outlive a killed worker and keep its memory."""
-        return [member.actor.close.remote() for member in self._members if member.node_id]
+        return [*self._leaving, *(member.actor.close.remote() for member in self._members if member.node_id)]
 
     def kill(self) -> None:
         """End the workers."""
-        for member in self._members:
-            self._ray.kill(member.actor)
+        for actor in [*(member.actor for member in self._members), *(actor for actor, _ in self._leaving.values())]:
+            self._ray.kill(actor)
+        self._leaving = {}
 
 
 def close_all(pools: Sequence[Pool], patience_s: float) -> None:

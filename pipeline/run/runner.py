@@ -17,21 +17,27 @@ from pipeline.run.gate import Gate
 from pipeline.run.inputs import StageJob, Task
 from pipeline.run.lane import Lane, Proof, StageFigures, StageStopped, Suspect
 from pipeline.run.pool import Death, Pool, close_all
-from pipeline.run.progress import Watcher
 from pipeline.run.trial import Trial
+from pipeline.run.watch.keeper import Keeper, is_to_be_looked_for_alone
+from pipeline.run.watch.metrics import Meters
+from pipeline.run.watch.progress import Told, Watcher
+from pipeline.run.watch.watchdog import Watchdog
 from pipeline.run.worker import Done
 
-_WAIT_S = 5.0
+_WAIT_S = 2.0
 _HURRIED_CLOSE_S, _CLOSE_S = 3.0, 30.0
 
 
 class Runner:
     """One run of a configuration over the state of its ledger."""
 
-    def __init__(self, config: Config, state: State, marker: tuple[str, bytes], watcher: Watcher, trials: Sequence[Trial] = ()) -> None:
-        self.config, self.state, self.watcher = config, state, watcher
+    def __init__(
+        self, config: Config, state: State, marker: tuple[str, bytes], watcher: Watcher | Told, trials: Sequence[Trial] = ()
+    ) -> None:
+        self.config, self.state, self.watcher = config, state, watcher if isinstance(watcher, Told) else Told(watcher)
         self.marker, self.trials = marker, trials
         self.figures: dict[str, StageFigures] = {}
+        self._meters = Meters()
         self.gate = Gate(state, config.stages)
         self._lanes: dict[str, Lane] = {}
 
@@ -57,24 +63,29 @@ class Runner:
         return [[node] for node in self.state.graph]
 
     def _drive(self, nodes: Sequence[Node]) -> None:
-        started, close_s = time.monotonic(), _CLOSE_S
+        close_s = _CLOSE_S
         self._lanes = {node.name: self._lane(node) for node in nodes}
         try:
             for lane in self._lanes.values():
                 self._begin(lane)
+            keeper = Keeper(self.config, self.watcher, self._lanes)
+            keeper.tick()
             while self._fill():
                 self._wait()
+                keeper.tick()
         except KeyboardInterrupt:
             close_s = _HURRIED_CLOSE_S
             raise
         finally:
             for lane in self._lanes.values():
-                self.figures.setdefault(lane.node.name, StageFigures()).wall_s += time.monotonic() - started
+                self.figures.setdefault(lane.node.name, StageFigures()).wall_s += lane.wall_s
             close_all([lane.pool for lane in self._lanes.values()], close_s)
 
     def _lane(self, node: Node) -> Lane:
         proof = Proof(node.name, node.scope != "unit" or self.state.has_ok(node.name))
-        return Lane(node, Pool(self._job(node), *self.marker), proof, Patience(node.name, self.config.placement.patience_s))
+        placement = self.config.placement
+        pool, patience = Pool(self._job(node), *self.marker), Patience(node.name, placement.patience_s)
+        return Lane(node, pool, proof, patience, watchdog=Watchdog(placement.watchdog_s))
 
     def _begin(self, lane: Lane) -> None:
         tables = self.state.current_tables(lane.node.name)
@@ -162,11 +173,11 @@ class Runner:
                     limit = None if limit is None else limit - 1
             room = min(lane.pool.room(), len(lane.ready))
             for _ in range(room if limit is None else min(room, limit)):
-                lane.pool.submit(self._task(lane, lane.ready.popleft()))
-                lane.num_in_flight += 1
-        if any(lane.is_busy for lane in self._lanes.values()):
-            return True
-        return self._run_withheld() and self._fill()
+                item = lane.ready.popleft()
+                lane.pool.submit(self._task(lane, item), [lane.avoid.pop(item.id, None)])
+        if not any(lane.is_at_work for lane in self._lanes.values()):
+            return self._run_withheld() and self._fill()
+        return True
 
     def _run_withheld(self) -> bool:
         """Where a stage has nothing left but units that failed whole and were withheld, run them once more and commit what comes."""
@@ -195,7 +206,6 @@ class Runner:
             task = self._asked(lane, suspect, ask)
         lane.alone = suspect, ask, task
         lane.pool.submit_alone(task)
-        lane.num_in_flight += 1
 
     def _asked(self, lane: Lane, suspect: Suspect, ask: Ask) -> Task | None:
         """The task of what a search asks; None: there is no witness."""
@@ -260,6 +270,7 @@ class Runner:
         lane = next((lane for lane in self._lanes.values() if ref in list(lane.pool.refs())), None)
         if lane is None:
             return
+        member = next((each for each in lane.pool.members if ref in each.tasks), None)
         outcome = lane.pool.settle(ref)
         if outcome is None:
             return
@@ -267,8 +278,14 @@ class Runner:
             self._bury(lane, outcome)
             return
         task, done = outcome
-        lane.num_in_flight -= 1
+        assert member is not None, "a task came back"
+        verdict = lane.doubles.settle(ref, member, task, done)
+        if verdict == "nothing":
+            return
         suspected = lane.take_alone(task)
+        if verdict == "again" or done.is_dropped:
+            lane.ready.appendleft(task.item)
+            return
         if done.away is not None:
             self._server_is_away(lane, task, done.away, requeue=suspected is None)
             return
@@ -297,6 +314,8 @@ class Runner:
             lane.pool.release()
         figures = self.figures[lane.node.name]
         figures.busy_s += done.seconds
+        figures.asks += 1
+        lane.mean_s = figures.busy_s / figures.asks
         if done.is_withheld:
             lane.proof.withhold(task.item, done.findings)
             return
@@ -309,6 +328,8 @@ class Runner:
         figures.asked += done.findings.num_asked
         figures.good += done.findings.num_good
         figures.statuses.update(done.statuses)
+        figures.reasons.update(done.reasons)
+        self._meters.finished(lane.node.name, num_units, done)
         self.watcher.advance(lane.node.name, num_units, done.num_images, done.num_tokens, done.statuses["failed"])
         self._offer_below(lane.node, task.item)
 
@@ -322,14 +343,14 @@ class Runner:
         """What was in flight when a worker died is suspect, if its node lives, and is run again alone; else it is nobody's fault."""
         figures = self.figures[lane.node.name]
         figures.deaths += 1
-        lane.num_in_flight -= len(death.tasks)
+        self._meters.died(lane.node.name)
         lane.pool.release()
-        for task in reversed(death.tasks):
+        for task in reversed(lane.doubles.lost(death.member, death.tasks)):
             suspected = lane.take_alone(task)
             if suspected is not None:
                 if death.node_is_alive:
                     self._died_alone(lane, task, *suspected)
-            elif not death.node_is_alive:
+            elif not death.node_is_alive or (death.was_silent and not is_to_be_looked_for_alone(lane, task.item.id)):
                 lane.ready.appendleft(task.item)
             else:
                 self.state.note_death(lane.node.name, task.item)

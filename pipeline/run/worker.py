@@ -23,6 +23,7 @@ from schemas.check import Check
 from schemas.rows import Row
 from stages.base import AnyStage, BlockStage, ConservationError, Shard, ShardStage, Stage, StageContext
 from stages.engines.base import Detector, EngineDead, Generator, ServerAway
+from stages.engines.pulse import Phase, Pulse, enter, follow
 from stages.engines.specs import DetectorSpec, GeneratorSpec
 
 logger = logging.getLogger(__name__)
@@ -34,12 +35,16 @@ class Done:
 
     `findings`: what came of the images that the stage asked an engine about. `is_withheld`: all of them failed, and nothing was
     committed, since it is not known yet whether this stage can do any good. `away`: the engine's server did not answer; nothing
-    was done.
+    was done. `is_held`: all is done but the commit, which the driver is to grant. `is_dropped`: given up, as the driver asked.
+    `reasons` counts why images are not ok.
     """
 
     findings: Findings = field(default_factory=Findings)
     is_withheld: bool = False
     away: str | None = None
+    is_held: bool = False
+    is_dropped: bool = False
+    reasons: Counter[str] = field(default_factory=Counter)
     tables: list[Table] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     num_images: int = 0
@@ -50,6 +55,7 @@ class Done:
         """Count one committed table."""
         self.tables.append(table)
         self.statuses.update(row.status for row in rows)
+        self.reasons.update(row.reason for row in rows if row.reason is not None and row.status != "ok")
         self.num_images += len(rows)
         self.num_tokens += sum(map(_tokens, rows))
 
@@ -92,6 +98,10 @@ class StageWorker:
         self.workdir = Storage(job.workdir)
         self.ledger = Ledger(self.workdir)
         self._stage = STAGES[job.stage](job.params, self._context())
+        self._pulses: dict[str, Pulse] = {}
+        self._at_work: dict[str, asyncio.Task[Any]] = {}
+        self._held: set[str] = set()
+        self._kept: dict[str, tuple[Task, Done, list[tuple[str, list[Row]]]]] = {}
 
     def _context(self) -> StageContext:
         specs = {role: with_model_path(spec) for role, spec in self.job.specs.items()}
@@ -114,21 +124,68 @@ class StageWorker:
 
     async def carry(self, task: Task) -> Done:
         """Run one item and commit its tables, unless it is a probe. A dead engine ends the process; a server that is away is reported."""
-        started = time.monotonic()
+        started, name = time.monotonic(), task.item.id
         done = Done()
-        inputs = Inputs(self.job, task, self.ledger)
+        self._pulses[name] = follow()
+        at_work = asyncio.current_task()
+        assert at_work is not None, "Ray runs it as a task"
+        self._at_work[name] = at_work
         try:
-            async for name, rows in self._produce(inputs, done):
-                if not task.is_probe and not done.is_withheld:
-                    await self._commit(task, name, rows, done)
+            await self._carry(task, done)
+        except asyncio.CancelledError:
+            at_work.uncancel()
+            done = Done(is_dropped=True)
         except EngineDead:
             logger.exception("engine of stage %s died; ending the worker", self.job.stage)
             os._exit(1)
         except ServerAway as error:
             logger.warning("stage %s: %s", self.job.stage, error)
             done.away = str(error)
+        finally:
+            self._held.discard(name)
+            for kept in (self._pulses, self._at_work):
+                kept.pop(name, None)
         done.seconds = time.monotonic() - started
         return done
+
+    async def _carry(self, task: Task, done: Done) -> None:
+        waiting: list[tuple[str, list[Row]]] = []
+        async for name, rows in self._produce(Inputs(self.job, task, self.ledger), done):
+            if task.is_probe or done.is_withheld:
+                continue
+            if task.must_ask or task.item.id in self._held:
+                waiting.append((name, rows))
+                continue
+            self._at_work.pop(task.item.id, None)  # from here on it is not given up
+            await self._commit(task, name, rows, done)
+        if waiting:
+            done.is_held = True
+            self._kept[task.item.id] = task, done, waiting
+
+    async def pulses(self) -> dict[str, tuple[Phase, float]]:
+        """Of each item at work what is being done, and the seconds since its last sign of life."""
+        return {name: (pulse.phase, pulse.silent_s()) for name, pulse in self._pulses.items()}
+
+    async def hold(self, name: str) -> bool:
+        """Commit the item only where the driver grants it, since another worker is to do it too. False: it is too late for that."""
+        if name in self._at_work:
+            self._held.add(name)
+        return name in self._held
+
+    async def grant(self, name: str) -> Done:
+        """Commit the item that was kept."""
+        task, done, tables = self._kept.pop(name)
+        done.is_held = False
+        for table, rows in tables:
+            await self._commit(task, table, rows, done)
+        return done
+
+    async def drop(self, name: str) -> None:
+        """Give the item up, unless its commit has begun."""
+        self._kept.pop(name, None)
+        at_work = self._at_work.pop(name, None)
+        if at_work is not None:
+            at_work.cancel()
 
     async def _produce(self, inputs: Inputs, done: Done) -> AsyncIterator[tuple[str, list[Row]]]:
         """The rows of each table of the item, by the name of the item that the table is of."""
@@ -165,6 +222,7 @@ class StageWorker:
 
     async def _whole(self, stage: AnyStage[Any, Any], inputs: Inputs) -> AsyncIterator[tuple[str, list[Row]]]:
         item = inputs.task.item
+        enter("working")
         if isinstance(stage, BlockStage):
             rest = stage.process(BlockUnits(inputs))
             for unit in item.units:
@@ -193,6 +251,7 @@ class StageWorker:
             raise ConservationError(f"{self.job.stage}/{name}: {len(rows)} rows for {num_images} images")
         if name in task.done or any(table.item == name for table in done.tables):
             return
+        enter("writing")
         stage, fingerprint, row_type = self.job.stage, self.job.fingerprint, self._stage.row_type
         done.add(await asyncio.to_thread(self.ledger.commit, stage, fingerprint, name, task.inputs, rows, row_type), rows)
 

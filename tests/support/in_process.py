@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from pipeline.api import open_job
-from pipeline.run.progress import Silent
+from pipeline.run.watch.progress import Silent
 from pipeline.run.runner import Runner
 from pipeline.run.worker import Done, StageWorker
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from stages.engines.specs import Resources
 
@@ -100,6 +101,13 @@ def demand(wanted: Resources) -> str:
 def is_rays_own(name: str) -> bool:
     """Whether Ray itself put this resource there: memory, and marks of a node or a GPU's kind."""
     return name in ("memory", "object_store_memory") or name.startswith(("node:", "accelerator_type:"))
+
+
+def is_placed(actor: Any) -> bool:
+    """Whether an actor that is being born has found a node that holds it."""
+    from ray._private import state  # the public listing of actors needs a dashboard
+
+    return bool(state.actors(actor._actor_id.hex()).get("Address", {}).get("IPAddress"))  # noqa: SLF001
 
 
 def node_answers(node_id: str) -> bool:

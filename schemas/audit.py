@@ -8,10 +8,12 @@ from schemas.rows import Record
 
 MARGIN = 0.05  # how far above chance a probe's lower bound may lie before it counts as a leak
 ProbeName = Literal[
-    "length", "article", "spacing", "case", "vocabulary", "marginal", "ngram_image_disjoint", "ngram_noun_disjoint", "ngram_shuffled"
-]
+    "length", "article", "spacing", "case", "vocabulary", "marginal", "surface", "order", "ngram_image_disjoint", "ngram_noun_disjoint",
+    "ngram_shuffled",
+]  # fmt: skip
 PROBES: tuple[ProbeName, ...] = (
-    "length", "article", "spacing", "case", "vocabulary", "marginal", "ngram_image_disjoint", "ngram_noun_disjoint", "ngram_shuffled",
+    "length", "article", "spacing", "case", "vocabulary", "marginal", "surface", "order", "ngram_image_disjoint", "ngram_noun_disjoint",
+    "ngram_shuffled",
 )  # fmt: skip
 AuditVerdict = Literal["pass", "fail", "insufficient"]
 
@@ -67,6 +69,10 @@ class Probes(_Measured):
     case: ProbeFigures = Field(description="Capital letters.")
     vocabulary: ProbeFigures = Field(description="Words that no other positive has.")
     marginal: ProbeFigures = Field(description="Values that are commoner among negatives than among positives, or the other way round.")
+    surface: ProbeFigures = Field(
+        description="Lengths, marks, capitals, digits, odd characters together; it guesses where it knows nothing."
+    )
+    order: ProbeFigures = Field(description="In which half of a text each word stands; taught by negatives of the positive's words.")
     ngram_image_disjoint: ProbeFigures = Field(description="Logistic regression on words and word pairs; images and positives unseen.")
     ngram_noun_disjoint: ProbeFigures = Field(description="The same; head nouns unseen.")
     ngram_shuffled: ProbeFigures = Field(description="Control: the same on random labels; anything but chance is a fault of the audit.")
@@ -103,6 +109,12 @@ class AuditReport(_Measured):
     )
     by_type: dict[str, TypeFigures] = Field(default_factory=dict)
     leaks: list[ProbeName] = Field(description="Probes whose `top1_low` exceeds chance + 0.05.")
+    leaks_by_type: dict[str, list[ProbeName]] = Field(
+        default_factory=dict, description="What leaks among the negatives of one type, by four standard errors; no part of the verdict."
+    )
+    leaks_by_options: dict[str, list[ProbeName]] = Field(
+        default_factory=dict, description="The same among items of so many options, where a set has several sizes."
+    )
     verdict: AuditVerdict
     folds: str = Field(description="How folds were kept apart: joined, crossed or positives; docs/audit.md.")
     tokens: Literal["words", "characters"] = Field(

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.commands.audit_formats import NOT_VALIDATED
 from pipeline.commands.audit_sets import OWN, AuditInputError, LeftOut, own_captions, read_set
@@ -19,8 +20,8 @@ EXIT_CODES = {"pass": 0, "fail": 3, "insufficient": 4}
 _WIDTH = 118
 _DROPPED = {
     SELF_NEGATIVE: "negatives that are their own positive",
-    REPEATED: "negatives that stand in their item twice",
-    NO_CHOICE: "items whose options are all one text",
+    REPEATED: "negatives that say what another one of their item says",
+    NO_CHOICE: "items whose options all say one thing",
     NOT_VALIDATED: "entries that the set's own annotators did not confirm",
 }
 _ADVICE = {
@@ -30,6 +31,8 @@ _ADVICE = {
     "case": "write both sides in one case",
     "vocabulary": "take new values only from what positives say",
     "marginal": "draw each value as often for negatives as positives have it; reciprocal negatives do so by themselves",
+    "surface": "write both sides alike: length, marks, capitals, digits, spaces and quotes of one kind; `leaks_by_type` may say where",
+    "order": "negatives that exchange words of their positive read oddly: exchange what may stand in either place",
     "ngram_image_disjoint": "choose among more candidates: `stages.balance` drops what the probe can tell, in both directions",
     "ngram_noun_disjoint": "as ngram_image_disjoint; what it finds holds whatever the noun: look at values and templates",
     "ngram_shuffled": "random labels were told: the set repeats itself across folds; remove duplicates under other names",
@@ -49,7 +52,7 @@ def audit_set(
     found, every = read_set(path, format, left_out)
     items, num_entries = sampled(every, max_items)
     if not items:
-        raise AuditInputError(f"{path}: no item with a negative in it; nothing can be audited")
+        raise AuditInputError(" ".join([f"{path}: no item with a negative in it; nothing can be audited.", *_lines_of_skipped(left_out)]))
     is_sample = len(items) < num_entries
     layout, dropped = lay_out(unpacked(items))
     report = audit_layout(layout, {**left_out.dropped, **dropped})
@@ -69,7 +72,7 @@ def audit_set(
         content["first_sentence_why"] = "only a data set of ours has long captions beside other texts of the same image"
     told = _told(path, found, num_entries, is_sample, report)
     lines = [_line_of_dropped(report), *_lines_of_skipped(left_out), _line_of_opening(opening)]
-    return content, "\n".join([*(line for line in lines if line), told]), EXIT_CODES[report.verdict]
+    return content, _printable("\n".join([*(line for line in lines if line), told])), EXIT_CODES[report.verdict]
 
 
 def _line_of_dropped(report: AuditReport) -> str:
@@ -122,7 +125,7 @@ def _told(path: str, format: str, num_read: int, is_sample: bool, report: AuditR
         console.print(_type_table(report))
         if format in ("fgovd", "jsonl", "cola"):
             console.print("Types that the file does not name are guessed from the words that were exchanged.", markup=False)
-    for line in _verdict_lines(report, report.chance):
+    for line in [*_verdict_lines(report, report.chance), *_lines_of_parts(report)]:
         console.print(line, markup=False, soft_wrap=True)
     return screen.getvalue().rstrip()
 
@@ -150,7 +153,8 @@ def _type_table(report: AuditReport) -> Table:
         rules = [(getattr(figures, name).top1 or 0.0, name) for name in PROBES if not name.startswith("ngram")]
         best, rule = max(rules)
         table.add_row(
-            kind, str(figures.items), f"{figures.chance:.3f}", _rate(figures.ngram_image_disjoint), _rate(figures.ngram_noun_disjoint),
+            Text(_printable(kind)),
+            str(figures.items), f"{figures.chance:.3f}", _rate(figures.ngram_image_disjoint), _rate(figures.ngram_noun_disjoint),
             f"{rule} {best:.3f}",
         )  # fmt: skip
     return table
@@ -166,6 +170,18 @@ def _verdict_lines(report: AuditReport, chance: float) -> list[str]:
     missing = [f"{name} ({why})" for name in PROBES if (why := getattr(report.probes, name).top1_why)]
     wide = f"the upper bound of an n-gram probe exceeds {limit}; more items narrow it"
     return [f"INSUFFICIENT: no leak is shown, and a pass is not either: {'not measured: ' + ', '.join(missing) if missing else wide}."]
+
+
+def _lines_of_parts(report: AuditReport) -> list[str]:
+    """What leaks in a part of the set, which the whole may hide; no part of the verdict."""
+    parts = [(f"negatives of the type {kind}", leaks) for kind, leaks in report.leaks_by_type.items()]
+    parts += [(f"items of {num} options", leaks) for num, leaks in report.leaks_by_options.items()]
+    return [f"Among {what} {', '.join(leaks)} leak{'s' if len(leaks) == 1 else ''}." for what, leaks in parts]
+
+
+def _printable(text: str) -> str:
+    """With signs for what no terminal can show."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _rate(figures: ProbeFigures) -> str:

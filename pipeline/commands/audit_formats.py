@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from schemas.audit import AuditItem
 from stages.audit.readings import guessed_types, head_noun
@@ -64,23 +64,28 @@ class _VlChecklist(RootModel[tuple[str, _Texts]]):
 
 
 class _Negbench(BaseModel):
+    """`captions`: caption_0, caption_1, ... in their order, however many there are."""
+
+    model_config = ConfigDict(extra="allow")
     correct_answer: int
     caption_0: str
     caption_1: str
-    caption_2: str | None = None
-    caption_3: str | None = None
     image_path: str | None = None
     correct_answer_template: str | None = None
 
     @model_validator(mode="after")
     def _has_answer(self) -> "_Negbench":
-        if not 0 <= self.correct_answer < len(self.captions) or len(self.captions) < 2:
-            raise ValueError(f"correct_answer is {self.correct_answer} of {len(self.captions)} captions")
+        if not 0 <= self.correct_answer < len(self.captions) or not self.captions[self.correct_answer]:
+            raise ValueError(f"correct_answer is {self.correct_answer} of {sum(map(bool, self.captions))} captions")
         return self
 
     @property
     def captions(self) -> list[str]:
-        return [text for text in (self.caption_0, self.caption_1, self.caption_2, self.caption_3) if text]
+        """By number; an empty one keeps its place."""
+        more = self.model_extra or {}
+        numbers = [int(name[8:]) for name in more if name.startswith("caption_") and name[8:].isdecimal()]
+        rest = (more.get(f"caption_{number}") for number in range(2, max(numbers, default=1) + 1))
+        return [self.caption_0, self.caption_1, *(text if isinstance(text, str) else "" for text in rest)]
 
 
 class _Winoground(BaseModel):
@@ -141,7 +146,7 @@ def _from_vlchecklist(entry: _VlChecklist, name: str) -> Iterator[AuditItem | st
 
 
 def _from_negbench(entry: _Negbench, _name: str) -> Iterator[AuditItem | str]:
-    others = [text for place, text in enumerate(entry.captions) if place != entry.correct_answer]
+    others = [text for place, text in enumerate(entry.captions) if text and place != entry.correct_answer]
     kind = entry.correct_answer_template
     yield _item(entry.captions[entry.correct_answer], others, entry.image_path, types=[kind] * len(others) if kind else None)
 

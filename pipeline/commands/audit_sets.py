@@ -23,6 +23,7 @@ OWN = "fgdata"
 FORMATS = (OWN, *FOREIGN)
 _COLUMNS = ("key", "sha256", "long", "regions", "negatives")
 _NAMED_LINES = 20
+_LONG_NUMBER = "a number of thousands of digits"  # which Python's json does not read
 
 
 class AuditInputError(ValueError):
@@ -150,13 +151,25 @@ def _entries(storage: Storage, name: str, format: ForeignFormat, left_out: LeftO
         return
     text = _decoded(storage.read(name), name)
     if format.holds == "csv":
-        rows = csv.DictReader(io.StringIO(text))
-        yield from ((f"{name} line {rows.line_num}", {key: value for key, value in row.items() if value != ""}) for row in rows)
+        yield from _rows(text, name)
         return
     whole = _parsed(text, name)
     if not isinstance(whole, dict | list):
         raise AuditInputError(f'{name}: must be an object {{"0": {{...}}, ...}}, not {type(whole).__name__}')
     yield from ((f"{name} entry {key}", entry) for key, entry in (whole.items() if isinstance(whole, dict) else enumerate(whole)))
+
+
+def _rows(text: str, name: str) -> Iterator[tuple[str, Any]]:
+    """The rows of a csv file; what stands beyond the named columns is left out, and so is what is empty."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        for row in rows:
+            yield f"{name} line {rows.line_num}", {key: value for key, value in row.items() if key is not None and value != ""}
+    except csv.Error as error:
+        raise AuditInputError(f"{name} line {rows.line_num}: no csv ({error}); correct or remove it") from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _lines(file: Any, name: str, left_out: LeftOut) -> Iterator[tuple[str, Any]]:
@@ -175,6 +188,8 @@ def _lines(file: Any, name: str, left_out: LeftOut) -> Iterator[tuple[str, Any]]
             left_out.refuse(where, f"not JSON ({error.msg}{column})", "correct or remove it")
         except RecursionError:
             left_out.refuse(where, "nested too deeply to be such a set", "correct or remove it")
+        except ValueError:
+            left_out.refuse(where, _LONG_NUMBER, "correct or remove it")
         before += len(line) + 1
 
 
@@ -192,6 +207,8 @@ def _parsed(text: str, where: str) -> Any:
         raise AuditInputError(f"{where}: not JSON ({error.msg} at column {error.colno}); correct or remove it") from error
     except RecursionError as error:
         raise AuditInputError(f"{where}: nested too deeply to be such a set") from error
+    except ValueError as error:
+        raise AuditInputError(f"{where}: {_LONG_NUMBER}; correct or remove it") from error
 
 
 def _first(error: ValidationError) -> str:

@@ -1,20 +1,23 @@
 """`audit`: all probes over one set of items, and the verdict. Knows no file and no stage."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from schemas.audit import MARGIN, PROBES, AuditItem, AuditReport, AuditVerdict, ProbeFigures, ProbeName, Probes, TypeFigures
 from stages.audit.folds import Folds, clusters, image_folds, noun_folds
+from stages.audit.form.probes import order_scores, surface_scores
 from stages.audit.layout import Bools, Floats, Ints, Layout, lay_out, subset
 from stages.audit.marginals import consensus_scores, marginal_scores, vocabulary_scores
 from stages.audit.ngrams import Words, cross_fit, read_words
-from stages.audit.outcomes import Bootstrap, outcomes
+from stages.audit.outcomes import Bootstrap, outcomes, wilson
 from stages.audit.rules import rule_scores
 from stages.audit.tokens import tokenisation
 
 Scored = Mapping[ProbeName, Floats | str]  # per probe the options' scores, or why there are none
+_MOST_TYPES, _Z_OF_PARTS = 100, 4.0
 
 
 def audit(items: Sequence[AuditItem], *, seed: int = 0) -> AuditReport:
@@ -30,12 +33,13 @@ def audit_layout(layout: Layout, dropped: Mapping[str, int], *, seed: int = 0) -
     seed = _content_seed(layout, seed)
     by_image = image_folds(layout)
     order = _shuffled(layout, seed)
-    scored = _scores(words, layout, by_image, order)
+    scored = _scores(words, layout, by_image, order, seed)
     bootstrap = Bootstrap.of(clusters(layout), seed)
     figures = _figures(scored, layout, bootstrap, np.ones(len(layout.options), dtype=bool))
     chance = _chance(layout)
     leaks = _leaks(figures, chance)
     tokens, num_texts = tokenisation(layout.texts)
+    by_type = _by_type(scored, layout, bootstrap)
     num_positives = len(np.unique(layout.positives))
     is_one_each = num_positives == layout.num_items
     return AuditReport(
@@ -46,8 +50,10 @@ def audit_layout(layout: Layout, dropped: Mapping[str, int], *, seed: int = 0) -
         probes=Probes(**figures),
         over_positives=figures["ngram_image_disjoint"] if is_one_each else _over_positives(words, layout, seed),
         consensus=bootstrap.figures(*outcomes(consensus_scores(words, layout), layout), np.arange(layout.num_items)),
-        by_type=_by_type(scored, layout, bootstrap),
+        by_type=by_type,
         leaks=leaks,
+        leaks_by_type={kind: found for kind, figures_of in by_type.items() if (found := _leaks_of_part(figures_of))},
+        leaks_by_options=_leaks_by_options(scored, layout, bootstrap),
         verdict=_verdict(figures, leaks, chance),
         folds=by_image.how if isinstance(by_image, Folds) else "none",
         tokens=tokens,
@@ -56,7 +62,7 @@ def audit_layout(layout: Layout, dropped: Mapping[str, int], *, seed: int = 0) -
     )
 
 
-def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints) -> Scored:
+def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints, seed: int) -> Scored:
     by_noun = noun_folds(layout)
     unseen_nouns = by_noun if isinstance(by_noun, str) else cross_fit(words, layout, by_noun)
     if isinstance(by_image, str):
@@ -66,6 +72,8 @@ def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints) ->
         **rules,
         "vocabulary": vocabulary_scores(words, layout, by_image),
         "marginal": marginal_scores(words, layout, by_image),
+        "surface": surface_scores(layout, seed),
+        "order": order_scores(layout, seed),
         "ngram_image_disjoint": cross_fit(words, layout, by_image),
         "ngram_noun_disjoint": unseen_nouns,
         "ngram_shuffled": cross_fit(words, layout, by_image, order),
@@ -74,11 +82,7 @@ def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints) ->
 
 def _figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: Bools) -> dict[str, ProbeFigures]:
     """Figures of each probe over the wanted options. The control's labels are random: it is asked of whole items only."""
-    kept = subset(layout, wanted)
-    first = layout.starts[:-1]
-    whole = wanted[first] & (np.add.reduceat(wanted.astype(np.int64), first) >= 2)
-    items = np.flatnonzero(whole)
-    chosen = wanted & whole[layout.item_of]
+    every = _part(layout, wanted)
     found = {}
     for name, scores in scored.items():
         if isinstance(scores, str):
@@ -86,19 +90,52 @@ def _figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: Bools
         elif name == "ngram_shuffled" and not wanted.all():
             found[str(name)] = ProbeFigures.unmeasured("the control is asked of all types together")
         else:
-            found[str(name)] = bootstrap.figures(*outcomes(scores[chosen], kept), items)
+            is_asked = ~np.isnan(scores)
+            chosen, kept, items = every if is_asked.all() else _part(layout, wanted & is_asked)
+            measured = bootstrap.figures(*outcomes(scores[chosen], kept), items) if len(items) else None
+            found[str(name)] = measured or ProbeFigures.unmeasured("none of the items that are asked has such options")
     return found
+
+
+def _part(layout: Layout, wanted: Bools) -> tuple[Bools, Layout, Ints]:
+    """Of the wanted options those of items that keep a choice, these as a layout, and which items they are."""
+    first = layout.starts[:-1]
+    whole = wanted[first] & (np.add.reduceat(wanted.astype(np.int64), first) >= 2)
+    return wanted & whole[layout.item_of], subset(layout, wanted), np.flatnonzero(whole)
 
 
 def _by_type(scored: Scored, layout: Layout, bootstrap: Bootstrap) -> dict[str, TypeFigures]:
+    """Of the types that most negatives have."""
+    common = Counter(layout.types[layout.types > 0].tolist()).most_common(_MOST_TYPES)
+    return {
+        layout.kinds[kind]: _part_figures(scored, layout, bootstrap, layout.is_positive | (layout.types == kind))
+        for kind in sorted((kind for kind, _ in common), key=layout.kinds.__getitem__)
+    }
+
+
+def _part_figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: Bools) -> TypeFigures:
+    figures = _figures(scored, layout, bootstrap, wanted)
+    kept = subset(layout, wanted)
+    return TypeFigures(**figures, **figures["ngram_image_disjoint"].model_dump(), items=kept.num_items, chance=round(_chance(kept), 6))
+
+
+def _leaks_by_options(scored: Scored, layout: Layout, bootstrap: Bootstrap) -> dict[str, list[ProbeName]]:
+    """What leaks among items of one number of options, and of numbers between two powers of two."""
     found = {}
-    for kind in sorted(set(layout.kinds) - {""}):
-        wanted = layout.is_positive | (layout.types == layout.kinds.index(kind))
-        figures = _figures(scored, layout, bootstrap, wanted)
-        kept = subset(layout, wanted)
-        own = figures["ngram_image_disjoint"].model_dump()
-        found[kind] = TypeFigures(**figures, **own, items=kept.num_items, chance=round(_chance(kept), 6))
-    return found
+    sizes = layout.sizes
+    groups = np.ceil(np.log2(sizes)).astype(np.int64)
+    for group in np.unique(groups) if len(np.unique(groups)) > 1 else ():
+        here = groups == group
+        name = str(sizes[here].min()) if sizes[here].min() == sizes[here].max() else f"{sizes[here].min()} to {sizes[here].max()}"
+        found[name] = _leaks_of_part(_part_figures(scored, layout, bootstrap, here[layout.item_of]))
+    return {name: leaks for name, leaks in found.items() if leaks}
+
+
+def _leaks_of_part(figures: TypeFigures) -> list[ProbeName]:
+    """Beyond the bounds of the whole set's probes, those of four standard errors: parts are many, and one of them would seem to leak."""
+    limit = figures.chance + MARGIN
+    told = [(name, probe) for name in PROBES if (probe := getattr(figures, name)).top1 is not None]
+    return [name for name, probe in told if min(probe.top1_low, wilson(probe.top1, figures.items, z=_Z_OF_PARTS)[0]) > limit]
 
 
 def _over_positives(words: Words, layout: Layout, seed: int) -> ProbeFigures:

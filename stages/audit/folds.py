@@ -1,10 +1,11 @@
 """Who is asked while who teaches: folds that share neither image nor positive, or no head noun. Knows no probe."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from stages.audit.layout import Bools, Ints, Layout, components, image_labels, reciprocal_labels
+from stages.audit.layout import Bools, Ints, Layout, components, image_labels, item_labels, reciprocal_labels
 
 NUM_FOLDS = 5
 _GIANT = 0.35  # a component that holds more of the items cannot be one fold of five
@@ -33,12 +34,12 @@ def image_folds(layout: Layout, rng: np.random.Generator | None = None) -> Folds
     """
     everything = np.arange(layout.num_items)
     images, mutual = image_labels(layout), reciprocal_labels(layout)
-    texts = components(layout.num_items, [(everything, layout.positives), mutual])
+    texts = components(layout.num_items, [(everything, layout.claims), mutual])
     if texts.size and np.bincount(texts).max() > _GIANT * layout.num_items:
-        texts, mutual = components(layout.num_items, [(everything, layout.positives)]), (everything[:0], everything[:0])
+        texts, mutual = components(layout.num_items, [(everything, layout.claims)]), (everything[:0], everything[:0])
     if texts.size == 0 or texts.max() == 0:
         return "all items share one positive text: nothing is left to learn from"
-    joined = components(layout.num_items, [images, (everything, layout.positives), mutual])
+    joined = components(layout.num_items, [images, (everything, layout.claims), mutual])
     if np.bincount(joined).max() <= _GIANT * layout.num_items:
         return Folds(_splits(_deal(joined, rng)), "joined")
     by_image = components(layout.num_items, [images])
@@ -57,7 +58,7 @@ def noun_folds(layout: Layout) -> Folds | str:
         return "no item names its noun"
     everything = np.arange(layout.num_items)
     named = [item for item, noun in enumerate(layout.nouns) if noun]
-    by_noun, by_text = (named, [layout.nouns[item] for item in named]), (everything, layout.positives)
+    by_noun, by_text = (named, [layout.nouns[item] for item in named]), (everything, layout.claims)
     groups, nouns = components(layout.num_items, [by_noun, by_text]), components(layout.num_items, [by_noun])
     limit = _GIANT * layout.num_items
     if np.bincount(groups).max() > limit and np.bincount(nouns).max() <= limit:
@@ -69,13 +70,20 @@ def noun_folds(layout: Layout) -> Folds | str:
 
 
 def clusters(layout: Layout) -> Ints:
-    """Which items count together in the bootstrap: those of one image; without an image those of one positive."""
-    bare = [item for item, images in enumerate(layout.images) if not images]
-    texts = (bare, layout.positives[bare])
-    joined = components(layout.num_items, [image_labels(layout), texts])
+    """Which items count together in the bootstrap: those of one image; without an image those of one positive; those that say the same.
+
+    A name that more than 35 % of the items have names no image.
+    """
+    shared = Counter(image for images in layout.images for image in set(images))
+    names = [tuple(image for image in images if shared[image] <= _GIANT * layout.num_items) for images in layout.images]
+    bare = [item for item, images in enumerate(names) if not images]
+    named = [item for item, images in enumerate(names) if images]
+    texts = (bare, layout.claims[bare])
+    of_images = [(item, image) for item in named for image in names[item]]
+    same = (np.arange(layout.num_items), item_labels(layout))
+    joined = components(layout.num_items, [([item for item, _ in of_images], [image for _, image in of_images]), texts, same])
     if joined.size and np.bincount(joined).max() > _GIANT * layout.num_items:  # texts that recur on many images chain them
-        named = [item for item, images in enumerate(layout.images) if images]
-        joined = components(layout.num_items, [(named, [layout.images[item][0] for item in named]), texts])
+        joined = components(layout.num_items, [(named, [names[item][0] for item in named]), texts])
     return joined
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.audit import AuditItem
+from stages.audit.form.sameness import is_plain, numbered, said
 from stages.audit.texts import Texts
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -29,10 +30,11 @@ class Layout:
 
     `options[starts[i]:starts[i + 1]]` are item i's texts, the positive first; `item_of` names each option's item; `types` each
     option's type as a place in `kinds` (0 for positives and where none is known). `images` and `nouns`: which images each item occurs
-    on, its noun.
+    on, its noun. `says`: a number for each text, equal where two say the same in another form.
     """
 
     texts: Texts
+    says: Ints
     options: Ints
     starts: Ints
     item_of: Ints
@@ -56,6 +58,11 @@ class Layout:
         return self.options[self.starts[:-1]]
 
     @property
+    def claims(self) -> Ints:
+        """What each item's positive says, whatever its form."""
+        return self.says[self.positives]
+
+    @property
     def is_positive(self) -> Bools:
         mask = np.zeros(len(self.options), dtype=bool)
         mask[self.starts[:-1]] = True
@@ -69,7 +76,8 @@ def lay_out(items: Iterable[AuditItem]) -> tuple[Layout, dict[str, int]]:
     """The distinct (positive, negatives) items, one that occurs on several images knowing them all; and what was dropped, by reason.
 
     An item's options are its distinct texts: a negative that is its positive could only tie with it, and one that stands there twice
-    would make it look harder than it is. Items of which no negative is left are left out.
+    would make it look harder than it is. Texts are the same where they differ in form alone (stages/audit/form/sameness.py). Items of
+    which no negative is left are left out.
     """
     dropped: Counter[str] = Counter()
     flat, said = _merged(items, dropped)
@@ -102,24 +110,45 @@ def _merged(items: Iterable[AuditItem], dropped: Counter[str]) -> tuple[Layout, 
 
 
 def _images(image: str | None) -> tuple[str, ...]:
-    return () if image is None else (image,)
+    return (image,) if image else ()
 
 
 def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
-    """The item with each other text once; None where all of its options are one text."""
-    kept = dict.fromkeys(item.negatives)
-    kept.pop(item.positive, None)
-    if len(kept) == len(item.negatives):
+    """The item with each other text once; None where all of its options say one thing."""
+    texts = (item.positive, *item.negatives)
+    own, *others = texts if is_plain(*texts) else map(said, texts)
+    kept = {text: place for place, text in reversed([*enumerate(others)])}  # the first place of each
+    if len(kept) == len(item.negatives) and own not in kept:
         return item
-    num_own = item.negatives.count(item.positive)
+    num_own = others.count(own)
+    kept.pop(own, None)
     dropped[SELF_NEGATIVE] += num_own
     dropped[REPEATED] += len(item.negatives) - num_own - len(kept)
     if not kept:
         dropped[NO_CHOICE] += 1
         return None
-    places = [item.negatives.index(text) for text in kept]
+    places = sorted(kept.values())
     types = tuple(item.types[place] for place in places) if item.types else ()
-    return item.model_copy(update={"negatives": tuple(kept), "types": types})
+    return item.model_copy(update={"negatives": tuple(item.negatives[place] for place in places), "types": types})
+
+
+def item_labels(layout: Layout) -> Any:
+    """A label for each item, equal of items that say the same, whatever the form of their texts and the order of their negatives."""
+    mixed = _mixed(layout.says[layout.options])
+    first = layout.starts[:-1]
+    mixed[first] = _mixed(mixed[first])  # the positive is told from the others
+    return np.add.reduceat(mixed, first) if layout.num_items else mixed
+
+
+def _mixed(numbers: Any) -> Any:
+    """Numbers of 64 bits that sums of do not meet by chance.
+
+    Source: G. Steele, D. Lea, C. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
+    """
+    found = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return found ^ (found >> np.uint64(31))
 
 
 def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
@@ -141,6 +170,7 @@ def _flat(items: Iterable[tuple[str, tuple[str, ...], str | None, tuple[str | No
     bounds = np.array(starts, dtype=np.int64)
     return Layout(
         texts=Texts(number),
+        says=numbered(number),
         options=np.array(options, dtype=np.int64),
         starts=bounds,
         item_of=np.repeat(np.arange(len(starts) - 1, dtype=np.int64), np.diff(bounds)),
@@ -160,6 +190,7 @@ def subset(layout: Layout, wanted: Bools) -> Layout:
     sizes = num_wanted[kept_items]
     return Layout(
         texts=layout.texts,
+        says=layout.says,
         options=layout.options[keep],
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         item_of=np.repeat(np.arange(len(kept_items), dtype=np.int64), sizes),
@@ -197,8 +228,8 @@ def image_labels(layout: Layout) -> tuple[list[int], list[str]]:
 def reciprocal_labels(layout: Layout) -> tuple[Ints, Ints]:
     """(item, pair of texts) for the pairs of which each text is the positive somewhere and the other its negative."""
     negative = ~layout.is_positive
-    items, other = layout.item_of[negative], layout.options[negative]
-    own = layout.positives[items]
+    items, other = layout.item_of[negative], layout.says[layout.options[negative]]
+    own = layout.claims[items]
     pair = np.minimum(own, other) * len(layout.texts) + np.maximum(own, other)
     forward = own < other
     both = np.intersect1d(pair[forward], pair[own > other])

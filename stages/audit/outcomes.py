@@ -80,13 +80,13 @@ def _normal(hits: Floats, items: Floats) -> tuple[float, float]:
     return max(0.0, float(rate - half)), min(1.0, float(rate + half))
 
 
-def wilson(rate: float, num: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate among `num` independent trials.
+def wilson(rate: float, num: int, z: float = _Z) -> tuple[float, float]:
+    """The score interval of a rate among `num` independent trials, of 95 % unless `z` standard errors are asked for.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
-    centre = (rate + _Z**2 / (2 * num)) / (1 + _Z**2 / num)
-    half = _Z * float(np.sqrt(rate * (1 - rate) / num + _Z**2 / (4 * num**2))) / (1 + _Z**2 / num)
+    centre = (rate + z**2 / (2 * num)) / (1 + z**2 / num)
+    half = z * float(np.sqrt(rate * (1 - rate) / num + z**2 / (4 * num**2))) / (1 + z**2 / num)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

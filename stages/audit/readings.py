@@ -13,7 +13,7 @@ from stages.words.nouns import singular
 from stages.words.phrases import sentences
 
 OTHER = "other"
-_WORD = re.compile(r"\w[\w'-]*")
+_WORD, _LATIN = re.compile(r"\w[\w'-]*"), re.compile("[A-Za-z]")
 
 
 def head_noun(text: str) -> str | None:
@@ -23,11 +23,11 @@ def head_noun(text: str) -> str | None:
     """
     if not text.isascii() and is_unspaced(text):
         return unspaced_head(text)
-    for said in (text, f"the {text[:1].lower()}{text[1:]}"):
+    for said in (text, f"the {text[:1].lower()}{text[1:]}") if _LATIN.search(text) else ():
         named = next((one for left, right in sentences(said) for one in chunks(said, left, right)), None)
         if named is not None:
             return named.head
-    words = re.findall(r"[^\W\d_]+", text.lower())
+    words = re.findall(r"[^\W\d_]+", text.lower()) if text.isascii() else [word for word in tokens_of(text) if not word.isdecimal()]
     return singular(words[-1]) if words else None
 
 

@@ -150,6 +150,25 @@ def test_negbench_rows_are_read_from_csv(tmp_path: Path) -> None:
     assert (item.positive, item.negatives, item.image, item.types) == ("b, c", ("a", "d"), "a.jpg", ("negative", "negative"))
 
 
+def test_negbench_captions_are_taken_by_number_however_many_and_whichever_are_empty(tmp_path: Path) -> None:
+    names = "correct_answer,caption_0,caption_1,caption_2,caption_3,caption_4"
+    (tmp_path / "mcq.csv").write_text(f"{names}\n3,a,b,,c,d\n0,{'x' * 200_000},y\n1,a,b,,,,more\n")
+    _, items = read_set(str(tmp_path / "mcq.csv"), "negbench")
+    assert [(item.positive[:3], item.negatives) for item in items] == [("c", ("a", "b", "d")), ("xxx", ("y",)), ("b", ("a",))]
+
+
+def test_names_that_no_terminal_shows_and_numbers_that_json_refuses_crash_nothing(tmp_path: Path) -> None:
+    lines = [{"positive": i.positive, "negatives": i.negatives, "types": ["[/red] \ud800"] * 3} for i in reciprocal_blocks(num_blocks=6)]
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join([*map(json.dumps, lines), f'{{"positive": 1{"0" * 5000}}}']))
+    assert "a number of thousands of digits" in _refused(path, "--format", "jsonl")
+    result = _audit(path, "--format", "jsonl", "--skip-bad")
+    assert result.exit_code == 4
+    assert "[/red] \\ud800" in result.stdout
+    (tmp_path / "all.jsonl").write_text("{\n")
+    assert "nothing can be audited. Skipped 1: not JSON" in _refused(tmp_path / "all.jsonl", "--format", "jsonl", "--skip-bad")
+
+
 def test_bad_entries_can_be_left_out_and_are_counted_with_their_places(tmp_path: Path) -> None:
     lines = [json.dumps({"positive": item.positive, "negatives": item.negatives}) for item in reciprocal_blocks()]
     path = tmp_path / "set.jsonl"

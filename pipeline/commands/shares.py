@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.api import Job
-from pipeline.config.apart import check_output, places_read, places_written, write_output
+from pipeline.config.apart import check_beside, check_output, write_output
 from pipeline.config.model import ConfigError
 from pipeline.config.registry import STAGES
 from schemas.rows import RegionCaptionRow
@@ -18,7 +18,8 @@ def write_shares(job: Job, out: Path) -> tuple[dict[str, Any], str]:
 
     Raises: ConfigError where there is none, or `out` is a place that a run reads or writes, or another file.
     """
-    check_output(out, {**places_read(job.config), **places_written(job.config)}, _is_list, "list of shares")
+    check_beside(job.config, out)
+    check_output(out, {}, _is_list, "list of shares")
     name = next(name for name, stage in STAGES.items() if stage.row_type is RegionCaptionRow)
     if name not in job.config.stages:
         raise ConfigError(f"{job.config.path}: has no stage {name}, whose expressions the list is made of; add it")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.config.model import Config, ConfigError
+from pipeline.corpus.listed.listing import list_files
+from pipeline.corpus.listed.places import locate
 from pipeline.corpus.listed.walk import Link
 from pipeline.corpus.params import expand_braces
 from pipeline.storage import Storage
@@ -56,6 +58,31 @@ def check_links(name: str, links: Iterable[Link], written: Mapping[str, str]) ->
             if relation is not None:
                 leads = f"{name}: the link {link.path} leads to {link.target}, {relation} {other}, {written[other]}"
                 raise ConfigError(f"{leads}: what is written needs a folder of its own; remove the link, or write elsewhere")
+
+
+def check_beside(config: Config, out: Path) -> None:
+    """What a command writes beside a run: apart from all that the run reads and writes, links at any depth looked through.
+
+    Raises: ConfigError.
+    """
+    written = {"--out": str(out.absolute())}
+    check_apart({**places_read(config), **places_written(config)}, written)
+    for name, place in places_read(config).items():
+        storage = Storage(locate(place).folder)
+        if storage.local_root is not None:  # elsewhere there are no links
+            check_links(name, list_files(place, storage, name).links, written)
+
+
+def check_folders(written: Mapping[str, str]) -> None:
+    """Raises: ConfigError where a file lies at a place that is to be a folder, or above it."""
+    for name, place in written.items():
+        protocol, mark, rest = place.partition("://")
+        if mark and protocol not in _LOCAL:
+            continue
+        path = Path(rest if mark else place)
+        there = next((each for each in (path, *path.parents) if each.exists()), path)
+        if there.exists() and not there.is_dir():
+            raise ConfigError(f"{name} is {place}, and {there} is a file: name a folder")
 
 
 def check_output(out: Path, read: Mapping[str, str], is_own: Callable[[bytes], bool], what: str) -> None:

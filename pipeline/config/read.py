@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from pipeline.config.apart import check_apart, places_read, places_written
+from pipeline.config.apart import check_apart, check_folders, places_read, places_written
 from pipeline.config.model import Config, ConfigError, ExportTo, Placement
 from pipeline.config.registry import PROMPT_FOLDERS, ROLES, STAGES, is_carried, model_path
 from pipeline.config.text import expanded, read_yaml
@@ -73,6 +73,7 @@ class _Reader:
             prompts_dir=self._prompts_dir(),
             given=given,
         )
+        check_folders(places_written(config))
         check_apart(places_read(config), places_written(config))
         return config
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.apart import check_apart, places_read, places_written
+from pipeline.config.apart import check_beside
 from pipeline.config.read import load_config
 from pipeline.report.build import write_report
 from schemas.audit import FirstSentence
@@ -17,7 +17,7 @@ def report(
     """Write the report; returns its record, and what to say. `by_model`: asks a model about the first sentences of an exported set."""
     configs = [config] if against is None else [config, against]
     for each in map(load_config, configs):
-        check_apart({**places_read(each), **places_written(each)}, {"--out": str(out.absolute())})
+        check_beside(each, out)
     record = write_report(configs, out, num_samples, max_images, datetime.now().astimezone(), by_model)
     lines = [f"wrote {out / 'index.html'}"]
     for run in record["runs"]:

@@ -98,6 +98,27 @@ def test_a_list_of_hashes_is_not_written_among_its_images_nor_over_another_file(
     assert len((tmp_path / "new" / "list.txt").read_text().splitlines()) == 3
 
 
+def test_a_report_and_a_list_of_shares_are_not_written_where_a_deep_link_leads(tmp_path: Path) -> None:
+    config = _job(tmp_path)
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "corpus" / "a" / "b" / "pages").symlink_to(tmp_path / "pages")
+    for words in (("report", "--out", "pages"), ("report", "--out", "pages/new"), ("shares", "--out", "pages/shares.json")):
+        result = CliRunner().invoke(app, [words[0], str(config), words[1], str(tmp_path / words[2])])
+        assert (result.exit_code, result.output.count("\n")) == (2, 1), result.output
+        assert "corpus.path: the link a/b/pages leads to" in result.output
+    assert not [*(tmp_path / "pages").iterdir()]
+
+
+@pytest.mark.parametrize("place", ["job.yaml", "mine.txt", "mine.txt/below/it"])
+@pytest.mark.parametrize("name", ["workdir", "export"])
+def test_a_file_where_a_folder_is_to_be_is_refused_as_the_configuration_is_read(tmp_path: Path, name: str, place: str) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    config = _job(tmp_path, **({"workdir": place} if name == "workdir" else {"export": {"to": place}}))
+    with pytest.raises(ConfigError, match=r"line \d+: (workdir|export\.to) is .* is a file: name a folder"):
+        open_job(config)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 def test_shares_and_a_demo_replace_nothing_of_others(tmp_path: Path) -> None:
     config = _job(tmp_path)
     for out in ("corpus/shares.json", "work/shares.json", "job.yaml"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
-from stages.words.ambiguity import is_allowed, is_listed, may_be_both_true
+from stages.words.ambiguity import is_allowed, is_listed, may_be_both_true, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.lexicon import BOUNDARIES, THINGS_TOO
 from stages.words.values import Value, values_in
@@ -37,11 +37,15 @@ class Proposal(BaseModel):
 
 @dataclass(frozen=True)
 class Known:
-    """What is true of a region: the words of the texts about it, the values that they state, and the domain they are from."""
+    """What is true of a region: the words of the texts about it, the values that they state, and the domain they are from.
+
+    `of_parts` are those values that are said of its parts alone: they stand behind its noun.
+    """
 
     words: frozenset[str]
     values: tuple[Value, ...]
     domain: Domain = ANY_DOMAIN
+    of_parts: frozenset[Value] = frozenset()
 
 
 def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = (), domain: Domain = ANY_DOMAIN) -> Known:
@@ -51,7 +55,15 @@ def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: 
     values = [value for text in texts for value in stated_values(text, domain)]
     values += [Value(one.type, one.value.lower()) for one in attributes]
     values += [Value("object", noun.lower()) for noun in nouns]
-    return Known(frozenset(word for text in said for word in words_of(text)), tuple(dict.fromkeys(values)), domain)
+    words = frozenset(word for text in said for word in words_of(text))
+    own = {value for text in texts for value in stated_values(_up_to_noun(text, nouns), domain)}
+    own |= {Value(one.type, one.value.lower()) for one in attributes if one.type != "parts"}
+    return Known(words, tuple(dict.fromkeys(values)), domain, frozenset(values) - own)
+
+
+def _up_to_noun(text: str, nouns: Iterable[str]) -> str:
+    ends = [end for noun in nouns for _, end in noun_spans(text, noun)[:1]]
+    return text[: min(ends)] if ends else text
 
 
 def stated_values(text: str, domain: Domain) -> list[Value]:
@@ -119,13 +131,18 @@ def examine(proposal: Proposal, positive: str, head: str, known: Known) -> Negat
 
 
 def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
-    """Why the new value may be as true as the old: it is a `neighbour` of it, or `true_of_region`; None: it is neither."""
+    """Why the new value may be as true as the old: it is a `neighbour` of it, or `true_of_region`; None: it is neither.
+
+    A near shade of what is said of its parts alone is no value of the thing: black tyres on silver wheels are not white.
+    """
     if all(word in known.words for word in words_of(new)):
         return "true_of_region"
     if may_be_both_true(kind, old, new):
         return "neighbour"
     others = [value for value in known.values if value.value != old.lower()]
-    return "true_of_region" if is_allowed(kind, new.lower(), others) else None
+    of_parts = [value.value for value in others if value in known.of_parts and value.type == kind]
+    is_own = is_allowed(kind, new.lower(), [value for value in others if value not in known.of_parts])
+    return "true_of_region" if is_own or any(says_the_same(kind, one, new) for one in of_parts) else None
 
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:

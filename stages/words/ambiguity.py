@@ -58,6 +58,12 @@ def is_allowed(kind: str, value: str, known: Iterable[Value]) -> bool:
     return any(_say_nearly_the_same(kind, one, value) for one in said)
 
 
+def says_the_same(kind: str, a: str, b: str) -> bool:
+    """Whether two values are one word, synonyms, or one is the other with a word more; near shades are not the same."""
+    these, those = (set(canonical_value(kind, one.lower()).split()) for one in (a, b))
+    return these <= those or those <= these
+
+
 def is_same_noun(a: str, b: str) -> bool:
     """Whether two nouns are one word, its plural or a synonym; a broader word is another noun."""
     return canonical_noun(a.lower()) == canonical_noun(b.lower())

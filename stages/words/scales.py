@@ -49,7 +49,17 @@ _SCALES: dict[str, str] = {
 # Short opposes both tall and long; a cut thing is not whole.
 _OPPOSED: dict[str, tuple[tuple[str, str], ...]] = {
     "size": (("tall", "short"), ("long", "short"), ("tall", "low")),
-    "state": (("cut", "whole"), ("rusty", "clean")),
+    "state": (
+        ("cut", "whole"),
+        ("young", "old"),  # "elderly" is the same as "old"
+        *(("rusty", other) for other in ("clean", "shiny")),
+        *(("shiny", other) for other in ("dull", "dirty")),
+        *(("crumpled", other) for other in ("smooth", "ironed", "flat")),
+        *(("leafy", other) for other in ("leafless", "bare", "dead", "withered")),
+        *(("calm", other) for other in ("rough", "stormy", "choppy", "wavy")),
+        *(("faded", other) for other in ("new", "shiny")),  # "weathered" is the same as "faded"
+        *(("smiling", other) for other in ("crying", "frowning")),
+    ),
     "shape": (
         ("flat", "spherical"),
         *(("angular", other) for other in ("round", "spherical", "oval", "cylindrical")),

@@ -1,0 +1,180 @@
+"""An OpenAI-compatible server that answers the prompts with what a reader answered. Knows pictures and questions, no stage and no run.
+
+Which picture or crop is shown is found by its looks: the nearest of all that could be asked about.
+"""
+
+import base64
+import io
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.demo.photographs.pictures import Picture, ReadRegion, Told
+from stages.regions.crops import focal_crop
+
+_LOOK_PX = 24
+MODEL = "reader"
+_CANNOT_TELL = "cannot_tell"
+_TYPES = re.compile(r"true of the .+?, as its (\w+)")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A picture, or one of its regions, as it looks when it is asked about."""
+
+    picture: Picture
+    region: ReadRegion | None
+    look: np.ndarray
+
+
+class Replay:
+    """The answers of one reader about these pictures; `asked` counts questions by task, `unknown` lists what nobody has answered."""
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        self.asked: Counter[str] = Counter()
+        self.unknown: list[str] = []
+        self._pictures = pictures
+        self._wholes: list[_Place] = []
+        self._crops: list[_Place] = []
+        for one in pictures:
+            with Image.open(one.path) as file:
+                image = file.convert("RGB")
+            self._wholes.append(_Place(one, None, _look(image)))
+            self._crops += [_Place(one, region, _look(focal_crop(image, region.box))) for region in one.regions]
+
+    def answer(self, text: str, image: Image.Image | None, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one prompt; which task it is, is read off the answer's fields."""
+        fields = schema.get("properties", {})
+        task = next(name for name, field in _TASKS.items() if field in fields)
+        self.asked[task] += 1
+        answered: dict[str, Any] = getattr(self, f"_{task}")(text, image, fields)
+        return answered
+
+    def _region_caption(self, text: str, image: Image.Image | None, _: Mapping[str, Any]) -> dict[str, Any]:
+        region = self._shown(image, _after(text, "by the noun"))
+        said = {name: getattr(region, name) for name in ("there", "short", "long")}
+        return {**said, "attributes": [one.model_dump() for one in region.attributes]}
+
+    def _caption(self, _: str, image: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
+        picture = _nearest(self._wholes, image).picture
+        return {"long": picture.long, "short": picture.short}
+
+    def _hard_negative(self, text: str, _: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
+        short = _after(text, "Phrase:")
+        region = next(region for one in self._pictures for region in one.regions if region.short == short)
+        return {"edits": list(region.edits)}
+
+    def _verify(self, text: str, image: Image.Image | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+        region = self._shown(image, _after(text, "by the noun") if "by the noun" in text else None)
+        if "items" in fields["answer"]:
+            options = [one for one in fields["answer"]["items"]["enum"] if one != _CANNOT_TELL]
+            kind = found[1] if (found := _TYPES.search(text)) else "object"
+            told = self._told(region, kind, options)
+            ticked = [one for one in options if one in told.true]
+            doubted = [one for one in options if one in told.unsure]
+            return {"answer": [*ticked, _CANNOT_TELL] if doubted or not ticked else ticked}
+        kind, value = _statement(text)
+        told = self._told(region, kind, [value])
+        return {"answer": "yes" if value in told.true else "no" if value in told.false else _CANNOT_TELL}
+
+    def _told(self, region: ReadRegion, kind: str, values: Sequence[str]) -> Told:
+        told = region.told.get(kind, Told())
+        known = {*told.true, *told.false, *told.unsure}
+        self.unknown += [f"{region.short}: {kind} {value}" for value in values if value not in known]
+        return told
+
+    def _shown(self, image: Image.Image | None, noun: str | None) -> ReadRegion:
+        places = [one for one in self._crops if one.region is not None and noun in (None, one.region.noun)]
+        region = _nearest(places, image).region
+        assert region is not None
+        return region
+
+
+_TASKS = {"region_caption": "there", "caption": "long", "hard_negative": "edits", "verify": "answer"}
+
+
+@contextmanager
+def serving(replay: Replay) -> Iterator[str]:
+    """The base URL of a server on this machine that gives a replay's answers, while the block runs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._send({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            text, image = _read(asked["messages"][-1]["content"])
+            schema = asked["response_format"]["json_schema"]["schema"]
+            said = json.dumps(replay.answer(text, image, schema))
+            message = {"role": "assistant", "content": said}
+            usage = {"prompt_tokens": len(text) // 4, "completion_tokens": len(said) // 4}
+            self._send({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+
+        def _send(self, content: Mapping[str, Any]) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Requests are counted, not logged."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _read(content: str | Sequence[Mapping[str, Any]]) -> tuple[str, Image.Image | None]:
+    if isinstance(content, str):
+        return content, None
+    text = "".join(part["text"] for part in content if part["type"] == "text")
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    return text, Image.open(io.BytesIO(base64.b64decode(urls[0].partition(",")[2]))) if urls else None
+
+
+def _look(image: Image.Image) -> np.ndarray:
+    """(24, 24, 3) float32: what is left of an image when it is small."""
+    return np.asarray(image.convert("RGB").resize((_LOOK_PX, _LOOK_PX), Image.Resampling.BOX), np.float32)
+
+
+def _nearest(places: Sequence[_Place], image: Image.Image | None) -> _Place:
+    assert image is not None, "the question came without its image"
+    look = _look(image)
+    return min(places, key=lambda one: float(np.abs(one.look - look).mean()))
+
+
+def _after(text: str, mark: str) -> str:
+    """The first quoted words after a mark."""
+    found = re.compile(rf'{re.escape(mark)} "([^"]*)"').search(text)
+    assert found is not None, f"the prompt has no {mark} in it"
+    return found[1]
+
+
+def _statement(text: str) -> tuple[str, str]:
+    if found := re.search(r'Statement: "(.*)" - is every word', text):
+        return "text", found[1]
+    if found := re.search(r"Statement: this thing is an? (.*)\.", text):
+        return "object", found[1]
+    found = re.search(r"as its (\w+), that it is (.*)\.", text)
+    assert found is not None, "the prompt states nothing"
+    return found[1], found[2]

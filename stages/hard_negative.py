@@ -121,8 +121,8 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         if is_quoted(prompt.answer_schema):
             draw = rng(self.name, f"{image.key}/{region.region}/values", attempt)
             shares, head = self.params.shares, region.head
-            weights = None if shares is None else lambda kind, old: shares.weights(kind, head, old)
-            schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, weights)
+            chances = None if shares is None else lambda kind, old: shares.chances(kind, head, old)
+            schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, chances)
             if schema is None:
                 return _Subject(region, region.short, known, None)
         told = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots, "domain": self.params.domain}

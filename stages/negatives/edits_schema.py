@@ -19,7 +19,7 @@ from stages.words.lexicon import OFFERED_VALUES
 from stages.words.phrases import chunk_phrases
 from stages.words.values import Value
 
-Weights = Callable[[str, str], Mapping[str, float]]  # of new values, by type and old value
+Chances = Callable[[str, str], Mapping[str, float]]  # of new values to be dealt, by type and old value
 NewValues = Literal["open", "listed", "drawn"]
 MARKER = "x-quoted-edit"
 _ONE_OR_TWO_WORDS = {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*)?$"}
@@ -74,17 +74,17 @@ def quoted_schema(
     known: Known,
     values: NewValues,
     draw: random.Random | None = None,
-    weights: Weights | None = None,
+    chances: Chances | None = None,
 ) -> dict[str, Any] | None:
     """The template with each marker replaced by the edits that these slots allow; None where they allow none.
 
     `open`: any one or two words may be new. `listed`: of a type with a closed list, one of its values that is neither a
     neighbour of the old one nor known to be true. `drawn`: the list is dealt out by `draw` over the answer's edits, slots
-    in turn, so that each edit chooses among a few values of its own and none comes twice. `weights` gives the new values of a type with
-    the weight that each is dealt by; where it is empty the closed lists are dealt, common values more often.
+    in turn, so that each edit chooses among a few values of its own and none comes twice. `chances` gives the new values of a type with
+    the chance that each is dealt, alone, for an edit; where it is empty the closed lists are dealt, common values more often.
     """
     try:
-        filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0), weights))
+        filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0), chances))
     except _NothingToEdit:
         return None
     return filled
@@ -116,7 +116,7 @@ class _Filling:
     known: Known
     values: NewValues
     draw: random.Random
-    weights: Weights | None = None
+    chances: Chances | None = None
 
     def choices(self, types: Sequence[str]) -> list[tuple[Slot, list[str] | None]]:
         """The slots of these types that leave something to choose, each with its new values; None: any words."""
@@ -128,15 +128,16 @@ class _Filling:
         return found
 
     def _new_values(self, slot: Slot) -> list[str] | None:
-        weighted = self.weighted(slot)
-        if not weighted:
+        chances = self.chances_of(slot)
+        if not chances:
             return new_values(slot, self.known)
-        return [new for new in weighted if ambiguity_of(slot.type, slot.old, new, self.known) is None]
+        dealt = [new for new, chance in chances.items() if self.draw.random() < chance]
+        return [new for new in dealt if ambiguity_of(slot.type, slot.old, new, self.known) is None]
 
-    def weighted(self, slot: Slot) -> Mapping[str, float]:
-        """The weights of a slot's new values; empty: none are known."""
+    def chances_of(self, slot: Slot) -> Mapping[str, float]:
+        """The chances of a slot's new values; empty: none are known."""
         is_own = any(kind == slot.type for kind in self.known.domain.values) or (slot.type == "object" and self.known.domain.nouns)
-        return {} if self.weights is None or self.values != "drawn" or is_own else self.weights(slot.type, slot.old)
+        return {} if self.chances is None or self.values != "drawn" or is_own else self.chances(slot.type, slot.old)
 
 
 def _filled(node: Any, filling: _Filling) -> Any:
@@ -163,19 +164,22 @@ def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, filling:
     share = -(-most // len(choices))
     hands: list[tuple[int, int, dict[str, Any]]] = []
     for i, (slot, listed) in enumerate(choices):
-        values = _drawn(listed, share * _CHOICES, filling.draw, filling.weighted(slot)) if listed else []
+        if listed and filling.chances_of(slot):
+            values = filling.draw.sample(listed, min(share, len(listed)))
+        else:
+            values = _drawn(listed, share * _CHOICES, filling.draw) if listed else []
         num = min(share, len(values)) if values else 1
         hands += [(turn, i, _branch(slot.type, [slot.old], values[turn::num] or None)) for turn in range(num)]
     items = [branch for _, _, branch in sorted(hands, key=lambda hand: hand[:2])[:most]]
     return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
 
 
-def _drawn(listed: Sequence[str], most: int, draw: random.Random, weights: Mapping[str, float]) -> list[str]:
-    """At most so many of a list, none twice, by weight; without weights the n-th weighs 1/n.
+def _drawn(listed: Sequence[str], most: int, draw: random.Random) -> list[str]:
+    """At most so many of a list, none twice; the n-th weighs 1/n.
 
     Source: Efraimidis and Spirakis, keys u^(1/w).
     """
-    keys = {value: draw.random() ** (1 / weights[value] if weights else rank) for rank, value in enumerate(listed, start=1)}
+    keys = {value: draw.random() ** rank for rank, value in enumerate(listed, start=1)}
     return sorted(listed, key=lambda value: -keys[value])[:most]
 
 

@@ -7,7 +7,8 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.negatives.reciprocal import Expression
-from stages.words.kinds import kind_of, siblings_of
+from stages.words.ambiguity import canonical_value
+from stages.words.kinds import kind_of, siblings_among
 from stages.words.nouns import singular
 
 _OWN = 8  # a noun with fewer values of a type is only counted in its kind
@@ -25,10 +26,26 @@ class Shares(BaseModel):
         default_factory=dict, description="Attribute type -> kind of noun, empty where unknown -> value -> regions."
     )
 
-    def weights(self, kind: str, noun: str, old: str) -> dict[str, float]:
-        """New values in place of `old`, each with the share of things of this noun that have it; empty: the sample says nothing."""
+    def chances(self, kind: str, noun: str, old: str) -> dict[str, float]:
+        """New values in place of `old`, each with the chance that it is dealt; empty: the sample says nothing.
+
+        One that things of the noun have as often as the old one, or more often, is dealt always, a rarer one by as much less: then as many
+        edits lead from a value to another as lead back. Source: Metropolis and others, 1953, the acceptance of a move.
+        """
+        weights = self._weights(kind, noun, old)
+        own = float(self.nouns.get(singular(old.lower()), 0)) if kind == "object" else self._of_value(weights, kind, old)
+        return {value: min(1.0, weight / own) if own else 1.0 for value, weight in weights.items() if value != old.lower()}
+
+    def _of_value(self, weights: Mapping[str, float], kind: str, value: str) -> float:
+        """The weight of a value as it stands, or of a synonym."""
+        same = canonical_value(kind, value.lower())
+        of_synonyms = (weight for one, weight in weights.items() if canonical_value(kind, one) == same)
+        return weights.get(value.lower(), 0.0) or max(of_synonyms, default=0.0)
+
+    def _weights(self, kind: str, noun: str, old: str) -> dict[str, float]:
+        """How many things of this noun have each value, smoothed; of an object how many things each other noun names."""
         if kind == "object":
-            return {one: float(self.nouns[singular(one)]) for one in siblings_of(old) if self.nouns.get(singular(one))}
+            return {form: float(self.nouns[one]) for one, form in siblings_among(old, self._of_kinds.get(kind_of(old), ())).items()}
         own, of_kind = self.by_noun.get(kind, {}).get(noun, {}), self._of_kind(kind, noun)
         total = sum(of_kind.values())
         smoothed = {value: _SMOOTHING * number / total for value, number in of_kind.items()}
@@ -38,6 +55,14 @@ class Shares(BaseModel):
         """Of a noun that no kind knows, what all things have."""
         of_kinds = self.by_kind.get(kind, {})
         return of_kinds.get(kind_of(noun) or "-", {}) or self._of_all.get(kind, {})
+
+    @cached_property
+    def _of_kinds(self) -> dict[str, list[str]]:
+        """The sample's nouns by kind."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for noun in self.nouns:
+            found[kind_of(noun)].append(noun)
+        return found
 
     @cached_property
     def _of_all(self) -> dict[str, Counter[str]]:

@@ -3,6 +3,7 @@
 Words only. A noun that no list knows is of the kind "" and has no siblings.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, may_be_both_true
@@ -125,6 +126,14 @@ def siblings_of(noun: str) -> tuple[str, ...]:
     found = (word for word in apart if (word in _MASS) == (noun.lower() in _MASS) and not may_be_both_true("object", word, noun.lower()))
     formed = (_in_number_of(noun.lower(), word) for word in found)
     return tuple(word for word in formed if word is not None)
+
+
+def siblings_among(noun: str, nouns: Iterable[str]) -> dict[str, str]:
+    """Those of `nouns` that a thing of this noun can not be called, as they stand there, each with its form in this noun's number."""
+    apart = {canonical_noun(word) for word in siblings_of(noun)}
+    others = (one for one in nouns if canonical_noun(one) in apart and (one in _MASS) == (noun.lower() in _MASS))
+    formed = {one: _in_number_of(noun.lower(), one) for one in others}
+    return {one: form for one, form in formed.items() if form is not None}
 
 
 def _in_number_of(noun: str, other: str) -> str | None:

@@ -14,20 +14,29 @@ SHARES = shares_of((noun, parse(text, noun, text, ())) for noun, text in SAMPLE)
 
 
 def test_a_rare_noun_has_the_values_of_its_kind_and_no_others() -> None:
-    assert set(SHARES.weights("colour", "vase", "blue")) == {"white", "green", "pink"}
-    assert SHARES.weights("colour", "mug", "blue")["white"] > 10 * SHARES.weights("colour", "mug", "blue")["pink"]
-    assert SHARES.weights("colour", "chair", "blue")["white"] > 0  # of its kind nothing is known: what all things have
-    assert SHARES.weights("object", "mug", "mug") == {"vase": 1.0}
+    assert set(SHARES.chances("colour", "vase", "blue")) == {"white", "green", "pink"}
+    assert SHARES.chances("colour", "chair", "green")["white"] > 0  # of its kind nothing is known: what all things have
+    assert SHARES.chances("object", "mug", "mug") == {"vase": 1 / 63}
+    assert SHARES.chances("object", "vases", "vases") == {"mugs": 1}  # in the words of the sample
 
 
-def test_values_are_dealt_by_the_sample_and_the_list_survives_its_file() -> None:
-    template, phrase = load_prompt("hard_negative", "small").answer_schema, "a blue mug"
-    shares, first = Shares.model_validate_json(SHARES.model_dump_json()), Counter[str]()
-    for seed in range(60):
-        known, draw = known_of([phrase], nouns=["mug"]), random.Random(seed)
-        schema = quoted_schema(template, slots_of(phrase, "mug"), known, "drawn", draw, lambda kind, old: shares.weights(kind, "mug", old))
-        assert schema is not None
-        offered = [new for edit in schema["properties"]["edits"]["prefixItems"] for new in edit["properties"]["new"]["enum"]]
-        assert set(offered) <= {"white", "green", "pink"}
-        first[offered[0]] += 1
-    assert first["white"] > 45
+def test_as_many_edits_lead_from_a_value_to_another_as_lead_back_and_the_list_survives_its_file() -> None:
+    template = load_prompt("hard_negative", "small").answer_schema
+    shares, dealt = Shares.model_validate_json(SHARES.model_dump_json()), Counter[tuple[str, str]]()
+    for seed in range(2100):  # twenty to one, as in the sample
+        old = "green" if seed % 21 == 0 else "white"
+        phrase, draw = f"a {old} mug", random.Random(seed)
+        known = known_of([phrase], nouns=["mug"])
+        schema = quoted_schema(template, slots_of(phrase, "mug"), known, "drawn", draw, lambda kind, old: shares.chances(kind, "mug", old))
+        edits = schema["properties"]["edits"]["prefixItems"] if schema else []
+        offered = [new for edit in edits for new in edit["properties"]["new"]["enum"]]
+        assert set(offered) <= {"white", "green", "pink"} - {old}
+        dealt.update((old, new) for new in offered)
+    assert dealt["green", "white"] == 100
+    assert 70 <= dealt["white", "green"] <= 140
+
+
+def test_where_nothing_is_dealt_nobody_is_asked() -> None:
+    template, phrase = load_prompt("hard_negative", "small").answer_schema, "a white mug"
+    known, slots = known_of([phrase], nouns=["mug"]), slots_of(phrase, "mug")
+    assert quoted_schema(template, slots, known, "drawn", random.Random(0), lambda kind, old: {"green": 0.0}) is None

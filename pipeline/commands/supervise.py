@@ -139,13 +139,13 @@ class _Parent:
 
     def _end(self, status: int, noise: str) -> int:
         code = os.waitstatus_to_exitcode(status)
-        if code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
-            Path(noise).unlink()
-            return code
         until = time.monotonic() + (_AFTERLIFE_S if len(self._told) < 2 else 0)
         while _left(self._mark) and time.monotonic() < until:
             time.sleep(0.1)
-        self._end_all()
+        self._end_all()  # where Ray itself did not start or was killed, its agents would live on for a minute
+        if code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
+            Path(noise).unlink()
+            return code
         if self._told:
             Path(noise).unlink()
             return _say_end(self._told[0], self._words)

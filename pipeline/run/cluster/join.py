@@ -38,7 +38,7 @@ def connected(address: str | None, say: Callable[[str], None] = lambda _: None) 
     with contextlib.ExitStack() as around:
         if address is None:
             around.enter_context(guard.alone())
-        _connect(address)
+        _connect(address, say)
         around.callback(ray.shutdown)
         if address is not None and not guard.asks_for_token(ray.get_runtime_context().gcs_address):
             say(guard.UNGUARDED.format(address=address))
@@ -51,7 +51,7 @@ def _logs() -> str:
     return str(Path(ray._private.worker.global_worker.node.get_logs_dir_path()))  # noqa: SLF001  # no public way to it
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, say: Callable[[str], None]) -> None:
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -64,11 +64,36 @@ def _connect(address: str | None) -> None:
     _check_listening(address)
     # In spite of log_to_driver the driver prints what raylets say to stdout, pages of it when a worker or node dies. Their logs hold it.
     ray._private.worker._worker_logs_enabled = False  # noqa: SLF001  # no public way
-    try:
-        with _own_signals(), guard.on_loopback() if address is None else contextlib.nullcontext():
-            ray.init(**options)
-    except Exception as error:  # Ray raises bare ones too, where a process of its own ends while it starts
-        raise ClusterError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:300]}") from error
+    before = _children()
+    for is_last in (address is not None, True):
+        try:
+            with _own_signals(), guard.on_loopback() if address is None else contextlib.nullcontext():
+                ray.init(**options)
+            return
+        except Exception as error:  # Ray raises bare ones too, where a process of its own ends while it starts
+            said = " ".join(str(error).split())[:300]
+            if is_last:
+                raise ClusterError(f"no Ray at {address or 'this machine'}: {said}") from error
+            # Ray gives a start 30 s, whatever else a machine has to do, and does not see that a process of its own has been killed.
+            say(f"Ray has not started: {said.split('. ')[0]}; it is started once more")
+            ray.shutdown()
+            _end(_children() - before)
+
+
+def _children() -> set[int]:
+    """The processes that this one has started."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if status.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.add(int(status.parent.name))
+    return found
+
+
+def _end(processes: set[int]) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -106,3 +106,11 @@ def test_the_card_and_the_manifest_say_what_the_blind_audit_found(shard: Exporte
 
 def test_a_card_of_negatives_that_nobody_audited_says_so(shard: ExportedShard) -> None:
     assert "The negatives were not audited" in data_set(shard)["README.md"].decode()
+
+
+def test_a_licence_of_several_lines_stays_in_its_cell(tmp_path: Path) -> None:
+    shard = ExportedShard(tmp_path)
+    shard.add(encoded(picture(1), "JPEG"), licence="CC-BY |\n4.0")
+    shard.export()
+    card = dataset_files(DataSet("0.1.0", [shard.stats()], []))["README.md"].decode()
+    assert "| CC-BY \\| 4.0 | 1 |" in card

@@ -253,6 +253,9 @@ def demo(
     images: Annotated[int, typer.Option("--images", min=1, help="Held-out scenes.")] = 96,
     seed: Annotated[int, typer.Option("--seed", min=1000, help="Of the scenes; training used those below 1000.")] = 1000,
     engine: Annotated[str, typer.Option("--engine", help="transformers or vllm.")] = "transformers",
+    photographs: Annotated[
+        bool, typer.Option("--photographs", help="Scikit-image's photographs and a reader's answers instead, with a report; no model.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole line on a small corpus with ground truth and small real models, and score it."""
@@ -260,6 +263,13 @@ def demo(
     from pipeline.demo.run import run_demo, score_table
     from pipeline.run.watch.progress import Display
 
+    if photographs:
+        from pipeline.demo.photographs.run import photographs_text, run_photographs
+
+        with _user_errors(f"fgdata demo --photographs --out {out}"):
+            outcome, record = run_photographs(out, None if as_json else Display)
+            _say(as_json, record, f"{outcome_text(outcome)}\n{photographs_text(out)}")
+        return
     with _user_errors(f"fgdata demo --out {out} --images {images} --seed {seed} --engine {engine}"):
         outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)
         _say(as_json, score, f"{outcome_text(outcome)}\n{score_table(score, out)}")

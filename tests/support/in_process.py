@@ -23,7 +23,9 @@ def carry_all(config: Path, until: str | None = None, *, allow_unverified: bool 
         tasks = [runner.task(node, item) for item in pending]
 
         async def carry(worker: StageWorker = worker, tasks: list = tasks) -> list[Done]:
-            return [await worker.carry(task) for task in tasks]
+            done = [await worker.carry(task) for task in tasks]
+            await worker.close()
+            return done
 
         for done in asyncio.run(carry()):
             for table in done.tables:

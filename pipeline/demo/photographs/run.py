@@ -1,9 +1,17 @@
 """`fgdata demo --photographs`: photographs with boxes through all stages, answered by what a reader answered. No model, no download."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipeline.demo.photographs.pictures import Picture, write_photographs
-from pipeline.demo.photographs.replay import MODEL
+from pipeline import api
+from pipeline.config.model import ConfigError
+from pipeline.demo.photographs.pictures import LICENCES, Picture, pictures, write_photographs
+from pipeline.demo.photographs.replay import MODEL, Replay, serving
+from pipeline.report.command import report
+from pipeline.run.watch.progress import Watcher
+
+PACKAGE = "skimage"  # scikit-learn's two are for the tests: they want an attribution beside each copy
 
 _CONFIG = """\
 # Written by `fgdata demo --photographs`. The answers are a reader's, replayed by a server that ends with the command: to ask a model
@@ -36,3 +44,27 @@ def write_job(out: Path, chosen: tuple[Picture, ...], url: str) -> Path:
     config = out / "config.yaml"
     config.write_text(_CONFIG.format(url=url, model=MODEL), encoding="utf-8")
     return config
+
+
+def run_photographs(out: Path, watch: Callable[[Sequence[str]], Watcher] | None) -> tuple[api.Outcome, dict[str, Any]]:
+    """Run the photographs that scikit-image carries, write the report, and say whose pictures they are.
+
+    Raises: ConfigError where scikit-image is missing, or `out` holds something else.
+    """
+    chosen = pictures(PACKAGE)
+    corpus = out / "corpus"
+    wanted = {f"{one.key}{one.path.suffix}" for one in chosen}
+    if corpus.exists() and {path.name for path in corpus.iterdir()} - wanted:
+        raise ConfigError(f"{corpus} holds files that are not the photographs; choose another --out")
+    with serving(Replay(chosen)) as url:
+        job = api.open_job(write_job(out, chosen, url))
+        outcome = api.run(job, watch)
+    record, _ = report(out / "config.yaml", None, out / "report", len(chosen), len(chosen))
+    return outcome, {"run": record["runs"][0], "licences": {one.key: LICENCES[one.key] for one in chosen}}
+
+
+def photographs_text(out: Path) -> str:
+    """Where to look, and whose the pictures are."""
+    where = f"the report is {out / 'report' / 'index.html'}, the configuration {out / 'config.yaml'}"
+    whose = [f"  {one.key:<16} {LICENCES[one.key]}" for one in pictures(PACKAGE)]
+    return "\n".join([where, "The photographs, all of them in scikit-image:", *whose])

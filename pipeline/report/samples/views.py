@@ -165,12 +165,17 @@ def _about(region: Region) -> dict[str, str]:
 
 
 def _notes(said: RegionCaption) -> list[str]:
-    notes = [f"{name} expression refused: {check}" for name, check in said.refused.items()]
+    notes = [_refusal(name, check, said.refused_texts.get(name)) for name, check in said.refused.items()]
     if said.is_unique is False:
         notes.append("another region has the same short expression")
     if said.leaked is not None:
         notes.append(f"leakage probe, another crop: {said.swapped}{' (LEAKED)' if said.leaked else ''}")
     return notes
+
+
+def _refusal(name: str, check: str, text: str | None) -> str:
+    """Which expression a check refused, and its words, so that the check can be judged by them."""
+    return f"{name} expression refused: {check}" + (f": \u201c{text}\u201d" if text else "")
 
 
 def _word(value: Any) -> str:

@@ -1,0 +1,94 @@
+"""Ten photographs of installed packages, with boxes and a reader's answers to the prompts, through all stages: nothing is lost on the way,
+and honest answers survive the rules and the judge."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.api import open_job
+from pipeline.demo.photographs.pictures import pictures
+from pipeline.demo.photographs.replay import Replay, serving
+from pipeline.demo.photographs.run import write_job
+from pipeline.ledger.status import count_statuses
+from schemas.rows import BalanceRow, HardNegativeRow, RegionCaptionRow, SelectRow, VerifyRow
+from tests.support.given_job import rows_of
+from tests.support.in_process import carry_all
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, and what the reader was asked in it."""
+
+    config: Path
+    replay: Replay
+
+    def rows(self, kind: type) -> list:
+        names = {RegionCaptionRow: "region_caption", HardNegativeRow: "hard_negative", VerifyRow: "verify", BalanceRow: "balance"}
+        return list(rows_of(self.config, names.get(kind, "select")).values())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    replay = Replay(pictures())
+    with serving(replay) as url:
+        config = write_job(tmp_path_factory.mktemp("photographs"), pictures(), url)
+        carry_all(config)
+        yield Run(config, replay)
+
+
+def test_every_photograph_is_ok_in_every_stage(done: Run) -> None:
+    for stage in count_statuses(open_job(done.config).state()):
+        assert dict(stage.images) == {"ok": 10}, stage.name
+    assert done.replay.asked["caption"] == 10
+    assert done.replay.asked["region_caption"] == 50  # no answer had to be asked for twice
+
+
+def test_boxes_go_through_as_given(done: Run) -> None:
+    given = {one.key: sorted(region.box for region in one.regions) for one in pictures()}
+    assert {row.key: sorted(region.xyxy for region in row.regions) for row in done.rows(SelectRow)} == given
+
+
+def test_honest_expressions_are_kept(done: Run) -> None:
+    regions = [region for row in done.rows(RegionCaptionRow) for region in row.regions]
+    assert len(regions) == 50
+    assert sum(region.short is not None for region in regions) >= 48
+    for region in regions:
+        assert set(region.refused) == set(region.refused_texts)
+        assert all(region.refused_texts.values())
+
+
+def test_no_candidate_is_lost(done: Run) -> None:
+    for kind in (HardNegativeRow, VerifyRow, BalanceRow):
+        for row in done.rows(kind):
+            assert all(one.num_proposed == len(one.negatives) + sum(one.rejects.values()) for one in row.regions)
+    proposed = sum(len(region.edits) for one in pictures() for region in one.regions)
+    singles = [one for row in done.rows(HardNegativeRow) for of in row.regions if of.region >= 0 for one in of.negatives if one.level == 1]
+    refused = Counter(
+        reason for row in done.rows(HardNegativeRow) for of in row.regions if of.region >= 0 for reason in Counter(of.rejects).elements()
+    )
+    assert len(singles) + refused.total() == proposed
+    assert refused.total() <= 0.02 * proposed
+
+
+def test_true_nouns_and_true_texts_survive_the_judge(done: Run) -> None:
+    judged = [entry for row in done.rows(VerifyRow) for entry in row.regions if entry.region >= 0]
+    assert Counter(entry.positive_verdict for entry in judged)["true"] >= 48
+    nouns = [fact for row in done.rows(VerifyRow) for fact in row.facts if fact.type == "object" and fact.is_positive]
+    assert sum(fact.verdict != "true" for fact in nouns) <= 2
+    assert sorted(done.replay.unknown) == []  # the reader was asked nothing new
+
+
+def test_one_question_a_type_is_at_most_four_tenths_of_one_a_value(done: Run) -> None:
+    one_by_one = 2 * sum(len(row.facts) for row in done.rows(VerifyRow))
+    assert done.replay.asked["verify"] <= 0.4 * one_by_one
+
+
+def test_finehard_has_ten_negatives_of_most_regions(done: Run) -> None:
+    (path,) = (done.config.parent / "dataset" / "finehard").glob("*.json")
+    flags = [box["flag_short_neg"] for record in json.loads(path.read_text()) for box in record["bbox_info"]]
+    assert len(flags) == 50
+    assert sum(flags) >= 40

@@ -141,14 +141,11 @@ class Pool:
             _raise_unless_ended(error)
             if getattr(error, "actor_init_failed", False):
                 raise PoolError(f"a worker of the stage {self.job.stage} could not be born: {_cause(error)}") from error
-            if not _lost_its_node(error, member.node_id):
-                self._stillborn += 1
-            if self._stillborn >= _BIRTHS:
-                raise PoolError(
-                    f"a worker of the stage {self.job.stage} died {_BIRTHS} times while it was being born: {_cause(error)}; "
-                    "its log and `dmesg` say why (memory?)"
-                ) from error
-            self._members[self._members.index(member)] = self._bear()
+            self._bear_again(member, _cause(error), is_own=not _lost_its_node(error, member.node_id))
+            return
+        if born.engine_death is not None:
+            self._ray.kill(member.actor)
+            self._bear_again(member, born.engine_death, is_own=True)
             return
         self._stillborn = 0
         if born.code != code_digest():
@@ -160,6 +157,16 @@ class Pool:
         for check in born.failed:
             raise PoolError(f"{check.name}: {check.detail}; {check.act}")
         member.node_id = node_id
+
+    def _bear_again(self, member: Member, cause: str, *, is_own: bool) -> None:
+        """In place of one that died while it was being born. `is_own`: its node lives."""
+        self._stillborn += is_own
+        if self._stillborn >= _BIRTHS:
+            raise PoolError(
+                f"a worker of the stage {self.job.stage} died {_BIRTHS} times while it was being born: {cause}; "
+                "its log and `dmesg` say why (memory?)"
+            )
+        self._members[self._members.index(member)] = self._bear()
 
     def room(self) -> int:
         """How many ordinary items could be submitted now."""

@@ -32,7 +32,7 @@ from schemas.rows import (
     SelectRow,
 )
 from stages.base import Image, Stage, StageContext
-from stages.engines.base import Answer, Detector, DetectRequest, Found, Generator, Request, ServerAway
+from stages.engines.base import Answer, Detector, DetectRequest, EngineDead, Found, Generator, Request, ServerAway
 from stages.engines.rehearsal import RehearsalDetector, RehearsalDetectorSpec, RehearsalGenerator, RehearsalSpec
 from stages.engines.specs import DetectorSpec, GeneratorSpec, Spec
 
@@ -160,7 +160,7 @@ def _asked(config: Config, trials: Sequence[Trial]) -> list[Check]:
 async def ask_at_hand(
     specs: Mapping[str, Spec], generators: Mapping[str, Generator], detectors: Mapping[str, Detector], trials: Sequence[Trial]
 ) -> list[Check]:
-    """Asks the engines that a worker holds; servers were asked from the driver."""
+    """Asks the engines that a worker holds; servers were asked from the driver. Raises: EngineDead."""
     checks = []
     for trial in (trial for trial in trials if not specs[trial.role].is_remote):
         answer = None
@@ -169,6 +169,8 @@ async def ask_at_hand(
                 (answer,) = await generators[trial.role].generate([trial.request])
             else:
                 await detectors[trial.role].detect([trial.request], 0.5)
+        except EngineDead as error:
+            raise EngineDead(f"{_name(specs, trial)}: {error}") from error
         except _FAILURES as error:
             checks.append(_failed(specs, trial, error))
         else:

@@ -62,11 +62,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Born:
-    """What a worker says of itself before it gets work."""
+    """What a worker says of itself before it gets work. `engine_death`: its engine ended at the trial question, so that it is of no use."""
 
     code: str
     marker: bytes | None
     failed: tuple[Check, ...] = ()
+    engine_death: str | None = None
 
 
 class FolderSink:
@@ -119,7 +120,11 @@ class StageWorker:
         """What the driver checks: the code's digest, the marker read back from the workdir as this node sees it, and trial questions."""
         content = self.workdir.read(marker) if self.workdir.exists(marker) else None
         context = self._stage.context
-        checks = await ask_at_hand(self.job.specs, context.generators, context.detectors, self.job.trials)
+        try:
+            checks = await ask_at_hand(self.job.specs, context.generators, context.detectors, self.job.trials)
+        except EngineDead as error:
+            logger.exception("the engine of stage %s died at its trial question", self.job.stage)
+            return Born(code_digest(), content, engine_death=str(error))
         return Born(code_digest(), content, tuple(check for check in checks if not check.is_ok))
 
     async def carry(self, task: Task) -> Done:

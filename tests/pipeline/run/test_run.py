@@ -146,6 +146,12 @@ class TestFailures:
         with_it, without = _by_key(undisturbed), _by_key(config)
         assert {key for key, row in without.items() if row != with_it[key]} == {"a5"}
 
+        config.write_text(config.read_text().replace("crash_on: a5", "crash_on: null"))  # the engine is mended
+        assert ask_retries(api.open_job(config).state(), None, None, "quarantined")["caption"] == 1
+        api.run(api.open_job(config))
+        assert _by_key(config) == with_it
+        assert _status(api.open_job(config).state())[-1]["images"] == {"ok": 14}
+
     def test_an_engine_that_ends_on_everything_stops_the_run_and_blames_no_image(self, tmp_path: Path) -> None:
         write_tar(tmp_path / "corpus" / "a.tar", [f"zz{i}" for i in range(8)])
         config = write_job(tmp_path, captioner={"crash_on": "zz"})

@@ -1,5 +1,6 @@
 """What is found before a run starts: by one question to each engine, and by the checks that doctor and run share."""
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,12 @@ from bench.faults.hostile import HOSTILITIES, HostileServer, Hostility, status
 from pipeline.api import open_job
 from pipeline.cli import app
 from pipeline.run.blame.patience import StayedAway
+from pipeline.run.runner import Runner
 from pipeline.run.trial import Trial, ask_remote, judged, picture_of, stand_in, trials_of
+from pipeline.run.watch.progress import Silent, Told
+from pipeline.run.worker import StageWorker
 from stages.engines.base import Answer, Decoding, DetectRequest, Request
-from stages.engines.rehearsal import RehearsalSpec
+from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
 from tests.support.rehearsal_job import write_job
 
 NO_MODEL = status("404 Not Found", b'{"error": {"message": "The model `m` does not exist."}}')
@@ -158,6 +162,23 @@ def test_a_prompt_that_does_not_render_is_found(tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump(content))
     assert "prompt caption/mine does not render: ZeroDivisionError" in _refused("run", config)
     assert "caption/mine" in _checks(config, "--ask", code=2)["prompts"]["detail"]
+
+
+def test_an_engine_whose_process_is_killed_at_the_trial_is_no_verdict_on_the_question(tmp_path: Path) -> None:
+    """The worker says so and is born again, where a question that is refused ends the run."""
+    job = open_job(write_job(tmp_path, captioner={"has_process": True}), "caption")
+    state = job.state()
+    trials = trials_of(job.config, job.graph, stand_in(None))
+    worker = StageWorker(Runner(job.config, state, ("", b""), Told(Silent()), trials)._job(job.graph[0]))
+    generator = worker._stage.context.generators["captioner"]
+    assert isinstance(generator, RehearsalGenerator)
+    assert generator._process is not None
+    generator._process.kill()
+    generator._process.wait()
+    born = asyncio.run(worker.born("none"))
+    generator._process.communicate()
+    assert born.engine_death == "trial of engines.captioner (rehearsal) for caption: the rehearsed engine's process ended with -9"
+    assert not born.failed
 
 
 @pytest.mark.ray

@@ -22,7 +22,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Turn images into fine-grained image-text training data: resumable, on Ray.",
 )
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's YAML; `fgdata init` writes one.")]
@@ -39,6 +38,21 @@ FirstSentenceModel = Annotated[
 ]
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"fgdata {version('fgdata')}")
+        raise typer.Exit
+
+
+@app.callback()
+def fgdata(
+    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Turn images into fine-grained image-text training data: resumable, on Ray."""
+
+
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the configuration.")] = Path("fgdata.yaml"),
@@ -48,7 +62,7 @@ def init(
     """Write a commented configuration to start from."""
     from pipeline.commands.templates import installed_spacy_model, write_template
 
-    with _user_errors(f"fgdata init {path}"):
+    with _user_errors():
         model = installed_spacy_model()
         write_template(path, kind, model)
         reader = f"spacy ({model} is installed)" if model else "chunker (spacy finds more: pip install 'fgdata[spacy]' and en_core_web_sm)"
@@ -68,7 +82,7 @@ def doctor(
     """Check this installation, and with a configuration everything its run needs."""
     from pipeline.commands.doctor import examine
 
-    with _user_errors("fgdata doctor"):
+    with _user_errors():
         checks = examine(config, ask)
         lines = [f"{'ok  ' if c.is_ok else 'FAIL'} {c.name}: {c.detail}{'' if c.is_ok else '; ' + c.act}" for c in checks]
         _say(as_json, {"checks": [vars(check) for check in checks]}, "\n".join(lines))
@@ -83,7 +97,7 @@ def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> No
     from pipeline.commands.texts import plan_said
     from pipeline.run.claim import check_export_place
 
-    with _user_errors(f"fgdata plan {config}"):
+    with _user_errors():
         job = open_job(config, until)
         refuse(failures(check_export_place(job.config, job.graph)))
         _say(as_json, *plan_said(job, job.state()))
@@ -104,9 +118,7 @@ def run(
     from pipeline.api import placed
     from pipeline.run.watch.progress import Display, JsonLines
 
-    options = {"--until": until, "--address": address, "--schedule": schedule}
-    given = "".join(f" {name} {value}" for name, value in options.items() if value is not None) + _flag(allow_unverified)
-    with _user_errors(f"fgdata run {config}{given}"):
+    with _user_errors():
         job = placed(api.open_job(config, until, allow_unverified=allow_unverified), address, schedule)
         say_outcome(api.run(job, JsonLines if as_json else Display), config, as_json, max_failed)
 
@@ -117,7 +129,7 @@ def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: U
     from pipeline import api
     from pipeline.run.watch.progress import Display, JsonLines
 
-    with _user_errors(f"fgdata export {config}{_flag(allow_unverified)}"):
+    with _user_errors():
         job = api.open_job(config, api.exporting_stage(), allow_unverified=allow_unverified)
         say_outcome(api.run(job, JsonLines if as_json else Display), config, as_json, max_failed)
 
@@ -128,7 +140,7 @@ def status(config: ConfigPath, as_json: AsJson = False) -> None:
     from pipeline.api import open_job
     from pipeline.commands.texts import status_said
 
-    with _user_errors(f"fgdata status {config}"):
+    with _user_errors():
         _say(as_json, *status_said(open_job(config).state()))
 
 
@@ -146,7 +158,7 @@ def report(
     from pipeline.commands.training import first_sentence_of
     from pipeline.report.command import report as write
 
-    with _user_errors(f"fgdata report {config}"):
+    with _user_errors():
         _say(as_json, *write(config, against, out, sample, figures_from, partial(first_sentence_of, model) if model else None))
 
 
@@ -171,7 +183,7 @@ def audit(
     """Ask what texts alone give away of which one is true. Exit 0: pass, 3: leaks, 4: too few items to say."""
     from pipeline.commands.audit import audit_set
 
-    with _user_errors(f"fgdata audit {path}"):
+    with _user_errors():
         content, text, code = audit_set(path, format, max_items, model=model, skip_bad=skip_bad)
         _say(as_json, content, text)
         if code:
@@ -187,7 +199,7 @@ def hashes(
     """Write the perceptual hashes of a benchmark's images: a list for `corpus.benchmark_hashes`, which keeps them out."""
     from pipeline.commands.hashes import write_hashes
 
-    with _user_errors(f"fgdata hashes {path} --out {out}"):
+    with _user_errors():
         _say(as_json, *write_hashes(path, out))
 
 
@@ -201,7 +213,7 @@ def shares(
     from pipeline.api import open_job
     from pipeline.commands.shares import write_shares
 
-    with _user_errors(f"fgdata shares {config} --out {out}"):
+    with _user_errors():
         _say(as_json, *write_shares(open_job(config), out))
 
 
@@ -218,7 +230,7 @@ def retry(
     from pipeline.commands.upkeep import Retried, ask_retries
     from pipeline.config.model import ConfigError
 
-    with _user_errors(f"fgdata retry {config}"):
+    with _user_errors():
         if only not in get_args(Retried):
             raise ConfigError(f"--only {only}: {' or '.join(get_args(Retried))} is what can be retried")
         job = open_job(config)
@@ -239,7 +251,7 @@ def gc(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do n
     from pipeline.api import open_job
     from pipeline.commands.upkeep import superseded
 
-    with _user_errors(f"fgdata gc {config}"):
+    with _user_errors():
         job = open_job(config)
         removal = superseded(job.state(), job.config.export_to)
         if removal.stale and (yes or typer.confirm(removal.question(), err=True)):
@@ -266,11 +278,11 @@ def demo(
     if photographs:
         from pipeline.demo.photographs.run import photographs_text, run_photographs
 
-        with _user_errors(f"fgdata demo --photographs --out {out}"):
+        with _user_errors():
             outcome, record = run_photographs(out, None if as_json else Display)
             _say(as_json, record, f"{outcome_text(outcome)}\n{photographs_text(out)}")
         return
-    with _user_errors(f"fgdata demo --out {out} --images {images} --seed {seed} --engine {engine}"):
+    with _user_errors():
         outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)
         _say(as_json, score, f"{outcome_text(outcome)}\n{score_table(score, out)}")
 
@@ -284,7 +296,7 @@ def train(
     """Train a model on an exported data set; run it again to resume."""
     from pipeline.commands import training
 
-    with _user_errors(f"fgdata train {config} --stage {stage}"):
+    with _user_errors():
         line = training.ProgressLine()
         try:
             result = training.train(config, stage, line)
@@ -303,13 +315,9 @@ def evaluate(
     """Measure a model on a data set, beside what its texts give away without the image."""
     from pipeline.commands import training
 
-    with _user_errors(f"fgdata eval {checkpoint} {dataset}"):
+    with _user_errors():
         figures = training.evaluate(checkpoint, dataset, images)
         _say(as_json, figures, training.figures_table(figures))
-
-
-def _flag(allow_unverified: bool) -> str:
-    return " --allow-unverified" if allow_unverified else ""
 
 
 def main() -> None:

@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.commands.supervise import Terminated, is_child
+from pipeline.commands.supervise import Terminated, is_child, resume
 
 if TYPE_CHECKING:
     from pipeline.api import Outcome
@@ -37,14 +38,14 @@ def say_outcome(outcome: "Outcome", config: Path, as_json: bool, max_failed: flo
 
 
 @contextlib.contextmanager
-def user_errors(command: str) -> Iterator[None]:
+def user_errors() -> Iterator[None]:
     """A user's error is one line and exit 2; a stage that is stopped 1, a gate 3; a signal 130 or 143 with the command that resumes."""
     try:
         yield
     except KeyboardInterrupt as error:
         is_told = isinstance(error, Terminated)
         if not is_child():
-            typer.echo(f"{'told to end' if is_told else 'interrupted'}; what is committed is kept. Resume with: {command}", err=True)
+            typer.echo(f"{'told to end' if is_told else 'interrupted'}; {resume(sys.argv[1:])}", err=True)
         raise typer.Exit(128 + int(error.args[0]) if is_told else 130) from error
     except Exception as error:
         ending = _ending_of(error)
@@ -71,7 +72,7 @@ def _ending_of(error: Exception) -> tuple[int, str] | None:
         return 2, str(error)
     if isinstance(error, remote_errors()):
         return 2, in_one_line(error)
-    return (2, f"Ray has ended under the run: {_first_line(error)}; run again to resume") if _is_rays(error) else None
+    return (2, f"Ray has ended under the run: {_first_line(error)}; {resume(sys.argv[1:])}") if _is_rays(error) else None
 
 
 def _is_rays(error: BaseException) -> bool:

@@ -35,7 +35,8 @@ def from_the_start() -> None:
         _take(number, lambda told, _: os._exit(_say_end(told, sys.argv[1:])))
 
 
-def _resume(words: list[str]) -> str:
+def resume(words: Sequence[str]) -> str:
+    """How to go on: the command as it was typed."""
     import shlex
 
     return f"what is committed is kept. Resume with: fgdata {shlex.join(words)}"
@@ -43,7 +44,7 @@ def _resume(words: list[str]) -> str:
 
 def _say_end(number: int, words: list[str]) -> int:
     """Say which signal ended it and how to go on; the exit code."""
-    print(f"{'interrupted' if number == signal.SIGINT else 'told to end'}; {_resume(words)}", file=sys.stderr, flush=True)
+    print(f"{'interrupted' if number == signal.SIGINT else 'told to end'}; {resume(words)}", file=sys.stderr, flush=True)
     return 128 + number
 
 
@@ -151,7 +152,7 @@ class _Parent:
             return _say_end(self._told[0], self._words)
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"
         print(
-            f"fgdata: the run was ended by {cause}: Ray on this machine ended or memory ran out, see {noise}; {_resume(self._words)}",
+            f"fgdata: the run was ended by {cause}: Ray on this machine ended or memory ran out, see {noise}; {resume(self._words)}",
             file=sys.stderr,
         )
         return 2

@@ -31,7 +31,7 @@ PHRASE, NOUN = "a small red wooden chair", "chair"
 TOLD: dict[str, dict[str, Any]] = {
     "caption": {"alt": None},
     "phrases": {"caption": f"There is {PHRASE} beside the table."},
-    "region_caption": {"noun": NOUN, "phrase": PHRASE},
+    "region_caption": {"noun": NOUN, "phrase": PHRASE, "others": [], "padded": False},
     "hard_negative": {"phrase": PHRASE, "noun": NOUN, "attributes": [Attribute(type="colour", value="red")], "slots": []},
     "verify": {
         "noun": NOUN,

@@ -17,8 +17,20 @@ from stages.regions.crops import focal_crop
 pytest.importorskip("torch")
 pytest.importorskip("xgrammar")
 from pipeline.demo.draw import draw
-from pipeline.demo.training.judge.data import ANSWERS, CROP_MIN_SIDE_PX, CROP_SCALE, ORDERS, VALUES, Question, empty_box, truth_of
-from pipeline.demo.world import Toy, scene
+from pipeline.demo.training.judge.data import (
+    ANSWERS,
+    CROP_MIN_SIDE_PX,
+    CROP_SCALE,
+    ORDERS,
+    VALUES,
+    Choice,
+    Question,
+    choice_of,
+    crop_about,
+    empty_box,
+    truth_of,
+)
+from pipeline.demo.world import Toy, scene, two_valued_scene
 
 SEED, NUM_SCENES = 1007, 6
 SCHEMA = {"type": "object", "properties": {"answer": {"enum": [*ANSWERS]}}, "required": ["answer"], "additionalProperties": False}
@@ -41,6 +53,15 @@ def _asked(crop: Image.Image, toy: Toy | None, rng: random.Random) -> Asked:
     return found
 
 
+def _answers(requests: list[Request]) -> list[str]:
+    spec = TransformersSpec(kind="transformers", model="builtin:judge", dtype="float32", batch_size=32, threads=1)
+    with asyncio.Runner() as runner:
+        engine = with_model_path(spec).build(Resources())
+        answers = runner.run(engine.generate(requests))
+        runner.run(engine.close())
+    return [answer.text for answer in answers]
+
+
 @pytest.fixture(scope="module")
 def told() -> list[tuple[Question, str]]:
     """Questions about every toy of six scenes and about a piece of each one's ground, with the judge's answers."""
@@ -52,13 +73,8 @@ def told() -> list[tuple[Question, str]]:
         empty = empty_box(rng, scene(SEED, index))
         assert empty is not None
         asked += _asked(_crop(index, empty), None, rng)
-    spec = TransformersSpec(kind="transformers", model="builtin:judge", dtype="float32", batch_size=32, threads=1)
     requests = [Request(question.text, images=(crop,), answer_schema=SCHEMA, decoding=Decoding(max_tokens=24)) for crop, question in asked]
-    with asyncio.Runner() as runner:
-        engine = with_model_path(spec).build(Resources())
-        answers = runner.run(engine.generate(requests))
-        runner.run(engine.close())
-    return [(question, json.loads(answer.text)["answer"]) for (_, question), answer in zip(asked, answers, strict=True)]
+    return [(question, json.loads(answer)["answer"]) for (_, question), answer in zip(asked, _answers(requests), strict=True)]
 
 
 @pytest.mark.parametrize("kind", tuple(VALUES))
@@ -80,3 +96,29 @@ def test_the_demos_prompt_asks_what_the_judge_was_taught() -> None:
         for order, options in enumerate(ORDERS):
             asked = prompt.render({"type": kind, "value": words[0], "noun": "car", "options": options, "text": ""})[1]
             assert asked == Question(kind, words[0], "car", order, "").text
+
+
+def test_the_prompt_for_choices_asks_what_the_judge_was_taught() -> None:
+    prompt = load_prompt("verify", "choose", DEMO_PROMPTS)
+    for kind, words in VALUES.items():
+        told = {"type": kind, "value": "", "values": list(words), "noun": "car", "options": "", "text": "", "outline": ""}
+        assert prompt.render(told)[1] == Choice(kind, words, "car", ()).text
+        assert prompt.render({**told, "value": words[0], "values": [], "options": ORDERS[0]})[1] == Question(kind, words[0], "car", 0, "").text
+
+
+def test_both_values_of_a_two_coloured_toy_are_ticked() -> None:
+    """And one alone of a toy that has one; in both orders, box outlined or not."""
+    asked: list[tuple[Image.Image, Choice]] = []
+    for index in range(NUM_SCENES):
+        truth = two_valued_scene(SEED, index, 0.5)
+        for toy in truth.toys:
+            for outline in (False, True):
+                shown = Image.fromarray(crop_about(draw(truth), toy.xyxy, outline=outline))
+                asked += [(shown, choice_of(toy, toy.noun, "colour", order)) for order in (VALUES["colour"], VALUES["colour"][::-1])]
+    values = {"type": "array", "items": {"enum": [*VALUES["colour"], "cannot_tell"]}, "minItems": 1, "maxItems": 8}
+    schema = {"type": "object", "properties": {"answer": values}, "required": ["answer"], "additionalProperties": False}
+    requests = [Request(choice.text, images=(crop,), answer_schema=schema, decoding=Decoding(max_tokens=48)) for crop, choice in asked]
+    answers = _answers(requests)
+    right = [set(json.loads(answer)["answer"]) == set(choice.ticked) for answer, (_, choice) in zip(answers, asked, strict=True)]
+    assert any(len(choice.ticked) == 2 for _, choice in asked)
+    assert sum(right) >= 0.95 * len(right)

@@ -60,6 +60,9 @@ def main(app: Callable[[], object]) -> int:
 
 
 def _called(app: Callable[[], object]) -> int:
+    from pipeline.masked import mask_streams
+
+    mask_streams()
     try:
         app()
     except SystemExit as end:

@@ -16,6 +16,7 @@ from pipeline.config.text import expanded, read_yaml
 from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import GivenParams
 from pipeline.given.tables import TABLES
+from pipeline.masked import has_password, keep_secret
 from stages.engines.specs import ModelSpec, Resources, Spec
 from stages.params import StageParams, Surroundings
 from stages.words.domain import Domain
@@ -34,6 +35,7 @@ def load_config(path: Path, *, allow_unverified: bool = False) -> Config:
     written = read_yaml(path, "`fgdata init` writes one")
     if not isinstance(written.content, dict):
         raise ConfigError(f"{path}: must hold the blocks {', '.join(_BLOCKS)}")
+    keep_secret(written.content)
     try:
         return _Reader(path, written.content, allow_unverified).config()
     except ConfigError as error:
@@ -180,6 +182,10 @@ class _Reader:
         return validated(Placement, block, "placement").model_copy(update={"stages": read})
 
     def _located(self, place: str, where: str) -> str:
+        if has_password(place):
+            raise ConfigError(
+                f"{where} holds a password: it would be written beside the data; set it in the environment"
+            )
         return expanded(place, self.folder, where)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
+from pipeline.masked import masked_content
 from pipeline.storage import Storage
 from schemas.arrow import from_table, to_table
 from schemas.rows import Row
@@ -64,8 +65,8 @@ class Ledger:
         self.workdir = workdir
 
     def declare(self, description: StageJson) -> None:
-        """Write stage.json unless it is there."""
-        text = json.dumps(description.as_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        """Write stage.json unless it is there; credentials in it are masked, and its folder's name is the digest of the whole."""
+        text = json.dumps(masked_content(description.as_json()), indent=1, sort_keys=True, ensure_ascii=False)
         self.workdir.write_if_absent(f"{description.stage}/{description.fingerprint()}/stage.json", text.encode())
 
     def descriptions(self, stage: str) -> dict[str, StageJson]:

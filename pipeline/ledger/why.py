@@ -9,6 +9,7 @@ from pipeline.config.graph import Node
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.ledger.tables import Ledger
+from pipeline.masked import masked_content
 from schemas.stage_json import StageJson
 
 REASONS = ("new", "version_changed", "prompt_changed", "params_changed", "model_changed", "upstream_changed", "given_changed", "retry")
@@ -87,4 +88,5 @@ class _Earlier:
 
 
 def _difference(old: StageJson, new: StageJson) -> str:
-    return next((reason for part, reason in _DIFFERENCES if getattr(old, part) != getattr(new, part)), "upstream_changed")
+    differing = (part for part, _ in _DIFFERENCES if masked_content(getattr(old, part)) != masked_content(getattr(new, part)))
+    return next((dict(_DIFFERENCES)[part] for part in differing), "upstream_changed")

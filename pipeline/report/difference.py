@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.masked import masked_content
 from pipeline.report.run_tables import RunTables
 
 SHOWN_CHARACTERS = 60
@@ -37,7 +38,7 @@ def _settings(run: RunTables, stage: str) -> Iterator[tuple[str, str]]:
         return
     yield "stage", "present"
     for part in ("version", "params", "prompts", "engines"):
-        yield from _flat(part, getattr(node.description, part))
+        yield from _flat(part, masked_content(getattr(node.description, part)))
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pipeline.config.model import Config
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.ledger.status import StageStatus, count_statuses
+from pipeline.masked import masked_content
 from pipeline.run.claim import settle_stale, shard_nodes
 from pipeline.storage import Storage
 from schemas.dataset import ShardStats, StageDescription, shard_name
@@ -77,7 +78,8 @@ def written(config: Config, state: State) -> Written | None:
 def _described(state: State, status: StageStatus) -> StageDescription:
     node = state.nodes[status.name]
     answered_by = {task: prompt.answered_by for task, prompt in node.prompts.items()}
-    return describe_stage_run(status.fingerprint, node.description, answered_by, status.images)
+    description = node.description.model_validate(masked_content(node.description.as_json()))
+    return describe_stage_run(status.fingerprint, description, answered_by, status.images)
 
 
 def ask_for_lost_shards(config: Config, state: State) -> int:

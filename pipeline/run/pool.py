@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.masked import keep_secret, mask_streams
 from pipeline.run.cluster.holdings import is_placed, node_answers
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import StageJob, Task
@@ -20,7 +21,12 @@ class PoolError(RuntimeError):
 
 
 class _Actor(StageWorker):
-    """A StageWorker that can say where Ray put it."""
+    """A StageWorker that can say where Ray put it, and whose logs hold no credentials."""
+
+    def __init__(self, job: StageJob) -> None:
+        mask_streams()
+        keep_secret({role: spec.model_dump() for role, spec in job.specs.items()})
+        super().__init__(job)
 
     async def introduce(self, marker: str) -> tuple[str, Born]:
         """The node's id, and what the driver checks."""

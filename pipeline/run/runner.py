@@ -10,6 +10,7 @@ from pipeline.config.graph import Node
 from pipeline.config.model import Config
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
+from pipeline.masked import masked_content
 from pipeline.run.blame.patience import Patience
 from pipeline.run.blame.suspects import Ask, Hopeless, Indivisible, Probe, Search, Whole, Witness
 from pipeline.run.cluster.holdings import holds_all, joined_nodes
@@ -23,6 +24,7 @@ from pipeline.run.watch.metrics import Meters
 from pipeline.run.watch.progress import Told, Watcher
 from pipeline.run.watch.watchdog import Watchdog
 from pipeline.run.worker import Done
+from schemas.stage_json import StageJson
 
 _WAIT_S = 2.0
 _HURRIED_CLOSE_S, _CLOSE_S = 3.0, 30.0
@@ -124,7 +126,7 @@ class Runner:
             corpus=self.config.corpus,
             export_to=self.config.export_to,
             given=self.config.given.get(node.name),
-            descriptions={other.name: other.description for other in self._before(node)},
+            descriptions={other.name: _without_secrets(other.description) for other in self._before(node)},
             trials=[trial for trial in self.trials if trial.stage == node.name],
         )
 
@@ -362,3 +364,7 @@ class Runner:
         mark = suspect.search.died(ask)
         if mark is not None:
             self.state.note_death(lane.node.name, suspect.item, mark)
+
+
+def _without_secrets(description: StageJson) -> StageJson:
+    return StageJson.model_validate(masked_content(description.as_json()))

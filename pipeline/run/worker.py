@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.config.registry import STAGES, with_model_path
 from pipeline.corpus.images import read_bytes
 from pipeline.ledger.tables import Ledger, Table
+from pipeline.masked import masked
 from pipeline.run.blame.asking import Findings, UnitAsker, blamed, problem_of, raise_unless_an_images
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import BlockUnits, Inputs, StageJob, Task
@@ -257,6 +258,7 @@ class StageWorker:
         if name in task.done or any(table.item == name for table in done.tables):
             return
         enter("writing")
+        rows = [row.model_copy(update={"detail": masked(row.detail)}) if row.detail else row for row in rows]
         stage, fingerprint, row_type = self.job.stage, self.job.fingerprint, self._stage.row_type
         done.add(await asyncio.to_thread(self.ledger.commit, stage, fingerprint, name, task.inputs, rows, row_type), rows)
 

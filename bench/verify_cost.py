@@ -1,7 +1,7 @@
 """What one question a type costs and errs beside one a value: `python -m bench.verify_cost --out DIR [--scenes N]`.
 
-The demo's judge is asked both ways, with the box outlined and without, about the same true regions and the same fourteen candidates of each,
-on scenes of the demo's world and on scenes of which a fifth of the toys have two values of a type. Every verdict is held against the truth.
+The demo's judge is asked both ways, with the box outlined and without, about the same true regions and the same candidates of each, on
+scenes of the demo's world and on scenes of which a fifth of the toys have two values of a type; each verdict is held against the truth.
 """
 
 import argparse

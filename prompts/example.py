@@ -30,8 +30,8 @@ class WhereShown(BaseModel):
     unsure: str | None = Field(None, description="The answer to 3 questions in 100; to 5 it is what the question names first of the two.")
     among: str | None = Field(
         None,
-        description="A variable of the prompt that lists texts. Where it lists any, the answer is a list: those of them that the image shows, "
-        "or `unsure` alone; now and then the first of them.",
+        description="A variable of the prompt that lists texts. Where it lists any, the answer is a list: those of them that the image "
+        "shows, or `unsure` alone; now and then the first of them.",
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from prompts.loader import Prompt
+from schemas.boxes import Box
 from schemas.hashed import added
-from schemas.rows import Row, VerifyRow
-from stages.answers import Outcome, ask, question
+from schemas.rows import Row, Usage, VerifyRow
+from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
 from stages.negatives.judging.case import JudgeCase
@@ -71,24 +72,24 @@ class Verify(Stage[VerifyParams, VerifyRow]):
             )
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[VerifyRow]:
-        cases = [JudgeCase(image, self.params.ask) for image in unit]
+        cases = [JudgeCase(image.key, image.upstream, image.before(VerifyRow), self.params.ask) for image in unit]
         asked: list[tuple[int, JudgeQuestion]] = []
         requests: list[Request] = []
         for i, case in enumerate(cases):
             shown: dict[int, Outlined] = {}
             for one in case.questions:
-                orders = self._requests(case, one, shown, attempt)
+                orders = self._requests(unit[i], case, one, shown, attempt)
                 requests += orders
                 asked += [(i, one)] * len(orders)
         outcomes = await ask(self.context.generators["judge"], requests, _parse, self.params.attempts)
         said: list[dict[JudgeQuestion, list[Outcome[frozenset[str]]]]] = [{} for _ in cases]
         for (i, one), outcome in zip(asked, outcomes, strict=True):
             said[i].setdefault(one, []).append(outcome)
-        return [case.row(answers) for case, answers in zip(cases, said, strict=True)]
+        return [_row(case, answers) for case, answers in zip(cases, said, strict=True)]
 
-    def _requests(self, case: JudgeCase, one: JudgeQuestion, shown: dict[int, Outlined], attempt: int) -> list[Request]:
+    def _requests(self, image: Image, case: JudgeCase, one: JudgeQuestion, shown: dict[int, Outlined], attempt: int) -> list[Request]:
         """Two requests, one an order of the options, on the region's crop; none where the prompt has no question for this."""
-        prompt, key, claim = self.context.prompts["verify"], case.image.key, one.claims[0]
+        prompt, key, claim = self.context.prompts["verify"], image.key, one.claims[0]
         noun, seed = case.regions[claim.region].head, seed_of(self.context.fingerprint, f"{key}/{one.name}", attempt)
         told: dict[str, Any] = {"noun": noun, "type": claim.type, "value": "", "text": "", "values": [], "outline": ""}
         if not one.is_choice:
@@ -96,27 +97,38 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         if not prompt.render({**told, **_orders(one, seed)[0]})[1]:
             return []
         if claim.region not in shown:
-            shown[claim.region] = self._shown(case, claim.region)
+            shown[claim.region] = self._shown(image, case.regions[claim.region].xyxy)
         crop, told["outline"] = shown[claim.region]
         schema = filled_schema(prompt.answer_schema, one) if has_options(prompt.answer_schema) else None
         common: dict[str, Any] = {"seed": seed, "images": (crop,), "image_ids": (f"{key}/{claim.region}@{noun}",), "answer_schema": schema}
         return [question(prompt, {**told, **order}, **common) for order in _orders(one, seed)]
 
-    def _shown(self, case: JudgeCase, region: int) -> Outlined:
-        """The region's crop, and the colour of the line around its box; no line, no colour."""
-        xyxy, px = case.regions[region].xyxy, self.params.upscale_side_px
+    def _shown(self, image: Image, xyxy: Box) -> Outlined:
+        """A box's crop, and the colour of the line around it; no line, no colour."""
+        px = self.params.upscale_side_px
         size: dict[str, Any] = {"scale": self.params.crop_scale, "min_side_px": self.params.crop_min_side_px}
         if self.params.outline:
-            return outlined_crop(case.image.rgb, xyxy, upscale_side_px=px, **size)
-        return Outlined(upscaled(focal_crop(case.image.rgb, xyxy, **size), px), "")
+            return outlined_crop(image.rgb, xyxy, upscale_side_px=px, **size)
+        return Outlined(upscaled(focal_crop(image.rgb, xyxy, **size), px), "")
 
     @classmethod
     def settled(cls, image: Image) -> Row | None:
         """An image without pixels is no error here: its candidates are passed on as they are."""
         row = super().settled(image)
         if row is not None and row.reason == "no_image" and image.problem is not None:
-            return JudgeCase(image).row({})
+            return JudgeCase(image.key, image.upstream).row({}, Usage())
         return row
+
+
+def _row(case: JudgeCase, said: Mapping[JudgeQuestion, Sequence[Outcome[frozenset[str]]]]) -> VerifyRow:
+    """An image's row. It is failed where it had questions and none of them was answered."""
+    outcomes = [outcome for of_question in said.values() for outcome in of_question]
+    spent = [*([case.before.usage] if case.before else []), *(outcome.usage for outcome in outcomes)]
+    usage = total_usage(spent) if spent else Usage()
+    answers = {one: [outcome.value or outcome.error or "invalid_output" for outcome in of_question] for one, of_question in said.items()}
+    if outcomes and not case.known and all(outcome.error for outcome in outcomes):
+        return case.row(answers, usage, status="failed", reason=outcomes[0].error, detail=outcomes[0].detail)
+    return case.row(answers, usage)
 
 
 def _orders(one: JudgeQuestion, seed: int) -> list[dict[str, Any]]:

@@ -55,5 +55,5 @@ def _unlike(crop: Image.Image) -> str:
     small = crop.copy()
     small.thumbnail((_LOOKED_AT_PX, _LOOKED_AT_PX))
     pixels = np.asarray(small, np.float32).reshape(-1, 3)
-    distances = {name: np.quantile(np.abs(pixels - np.float32(rgb)).sum(1), _LEFT_OUT) for name, rgb in _COLOURS.items()}
+    distances = {name: np.quantile(np.abs(pixels - np.array(rgb, np.float32)).sum(1), _LEFT_OUT) for name, rgb in _COLOURS.items()}
     return next((name for name, distance in distances.items() if distance >= _FAR), max(distances, key=lambda name: float(distances[name])))

@@ -133,9 +133,9 @@ def test_a_colour_that_is_one_of_several_is_true() -> None:
 @pytest.mark.parametrize(
     "ticks",
     [
-        lambda told: ["cannot_tell"],  # nothing is ticked, so nothing is refuted
+        lambda _: ["cannot_tell"],  # nothing is ticked, so nothing is refuted
         lambda told: told["values"][:1],  # whatever stands first: ticked in one order only
-        lambda told: ["red", "cannot_tell"],  # another may be right as well
+        lambda _: ["red", "cannot_tell"],  # another may be right as well
     ],
 )
 def test_unticked_values_are_false_only_beside_one_that_is_ticked_in_both_orders(ticks: Callable[[Any], list[str]]) -> None:
@@ -172,11 +172,11 @@ def test_another_thing_of_that_noun_is_asked_among_what_is_known_of_it() -> None
     text = "There is a red car. There is a small car."
     caption = group(text, ("colour", "red", "green"), region=CAPTION)
     green = Attribute(type="colour", value="Green")
-    row, asked = judged(
+    row, _ = judged(
         image([("a red car", "car"), ("a small car", "car")], caption, attributes=[green], text=text), true_of("red", "green", "car")
     )
     assert {(fact.region, fact.value) for fact in row.facts if fact.type == "colour"} == {(0, "red"), (0, "green"), (1, "green")}
-    row, asked = judged(
+    row, _ = judged(
         image([("a red car", "car"), ("a small car", "car")], caption, attributes=[Attribute(type="colour", value="blue")], text=text),
         lambda request: [one for one in request.told["values"] if one in ("red", "blue", "car")] or "yes",
     )

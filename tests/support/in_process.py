@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from pipeline.api import open_job
-from pipeline.run.watch.progress import Silent
 from pipeline.run.runner import Runner
+from pipeline.run.watch.progress import Silent
 from pipeline.run.worker import Done, StageWorker
 
 

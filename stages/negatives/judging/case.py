@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from schemas.rows import (
     ATTRIBUTE_TYPES,
@@ -12,13 +13,12 @@ from schemas.rows import (
     Negative,
     RegionCaptionRow,
     RegionNegatives,
+    Row,
     SelectRow,
     Usage,
     Verdict,
     VerifyRow,
 )
-from stages.answers import Outcome, total_usage
-from stages.base import Image
 from stages.negatives.candidates import entries_of
 from stages.negatives.judging.questions import Ask, JudgeQuestion, answers_of, questions_about
 from stages.negatives.verdicts import (
@@ -38,12 +38,14 @@ from stages.negatives.verdicts import (
 class JudgeCase:
     """One image's candidates, what is to be asked about them, and what the answers make of them."""
 
-    def __init__(self, image: Image, way: Ask = "each") -> None:
-        self.image = image
-        select = image.optional(SelectRow)
-        self.regions = select.regions if select else []
-        self.groups = entries_of(image.upstream.values())
-        self.attributes = {one.region: one.attributes for one in image.row(RegionCaptionRow).regions}
+    def __init__(self, key: str, rows: Mapping[type[Row], Row], before: VerifyRow | None = None, way: Ask = "each") -> None:
+        """`rows`: the image's row of each stage that is read; `before`: of before a retry."""
+        self.key = key
+        select, regions = rows.get(SelectRow), rows[RegionCaptionRow]
+        assert isinstance(regions, RegionCaptionRow)
+        self.regions = select.regions if isinstance(select, SelectRow) else []
+        self.groups = entries_of(rows.values())
+        self.attributes = {one.region: one.attributes for one in regions.regions}
         same_noun = others_of_noun(self.regions)
         self.charges: list[list[list[Charge] | None]] = []
         self.own: list[list[Claim]] = []
@@ -61,7 +63,7 @@ class JudgeCase:
         # A region's questions stand together: its crop's tokens are then found in the engine's cache.
         every = questions_about({*self.positive_claims, *alleged}, way, self._likely() if way == "choose" else {})
         self.claims = sorted({claim for one in every for claim in one.claims})
-        self.before = image.before(VerifyRow)
+        self.before = before
         self.known = _answered(self.claims, self.before.facts) if self.before else {}
         self.questions = [one for one in every if not all(claim in self.known for claim in one.claims)]
 
@@ -78,21 +80,15 @@ class JudgeCase:
                 found.setdefault((claim.region, claim.type), []).append(claim)
         return found
 
-    def row(self, said: Mapping[JudgeQuestion, Sequence[Outcome[frozenset[str]]]]) -> VerifyRow:
+    def row(self, said: Mapping[JudgeQuestion, Sequence[str | frozenset[str]]], usage: Usage, **fields: Any) -> VerifyRow:
         """The row that these answers make; without any, every verdict that the boxes did not settle is unverified."""
         answers = dict(self.known)
         for one, of_question in said.items():
-            answers |= answers_of(one, [outcome.value or outcome.error or "invalid_output" for outcome in of_question])
-        facts = [self._fact(claim, answers[claim]) for claim in self.claims if claim in answers]
-        verdicts = {claim: fact.verdict for claim, fact in zip([c for c in self.claims if c in answers], facts, strict=True)}
-        outcomes = [outcome for of_question in said.values() for outcome in of_question]
-        spent = [*([self.before.usage] if self.before else []), *(outcome.usage for outcome in outcomes)]
-        usage = total_usage(spent) if spent else Usage()
+            answers |= answers_of(one, of_question)
+        facts = {claim: self._fact(claim, answers[claim]) for claim in self.claims if claim in answers}
+        verdicts = {claim: fact.verdict for claim, fact in facts.items()}
         groups = [self._judged(i, verdicts) for i in range(len(self.groups))]
-        common = {"key": self.image.key, "facts": facts, "regions": groups, "usage": usage}
-        if outcomes and not self.known and all(outcome.error for outcome in outcomes):
-            return VerifyRow(**common, status="failed", reason=outcomes[0].error, detail=outcomes[0].detail)
-        return VerifyRow(**common)
+        return VerifyRow(key=self.key, facts=list(facts.values()), regions=groups, usage=usage, **fields)
 
     def _fact(self, claim: Claim, answers: Sequence[str]) -> Fact:
         is_positive, verdict = claim in self.positive_claims, verdict_of_answers(answers)

@@ -64,7 +64,7 @@ def questions_about(claims: Iterable[Claim], ask: Ask, likely: Mapping[tuple[int
 def answers_of(question: JudgeQuestion, said: Sequence[str | frozenset[str]]) -> dict[Claim, list[str]]:
     """Of each claim what each order's answer says of it: yes, no, cannot_tell, or the error that stands in the answer's place.
 
-    An unticked value is a "no" only where a value that excludes it was ticked in both orders: to tick whatever stands first refutes nothing.
+    An unticked value is a "no" only where a value that excludes it was ticked in both orders: to tick what stands first refutes nothing.
     """
     if not question.is_choice:
         return {question.claims[0]: [next(iter(one)) if isinstance(one, frozenset) else one for one in said]}

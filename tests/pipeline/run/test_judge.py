@@ -103,7 +103,9 @@ def test_the_prompt_for_choices_asks_what_the_judge_was_taught() -> None:
     for kind, words in VALUES.items():
         told = {"type": kind, "value": "", "values": list(words), "noun": "car", "options": "", "text": "", "outline": ""}
         assert prompt.render(told)[1] == Choice(kind, words, "car", ()).text
-        assert prompt.render({**told, "value": words[0], "values": [], "options": ORDERS[0]})[1] == Question(kind, words[0], "car", 0, "").text
+        assert (
+            prompt.render({**told, "value": words[0], "values": [], "options": ORDERS[0]})[1] == Question(kind, words[0], "car", 0, "").text
+        )
 
 
 def test_both_values_of_a_two_coloured_toy_are_ticked() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import fgdata
+from pipeline.cli import app
 from pipeline.config.model import ConfigError
 from tests.support.in_process import carry_all
 from tests.support.kept import KEPT, unpack
@@ -96,3 +98,8 @@ def test_a_set_on_s3_is_the_same(s3_bucket: str) -> None:
     local, remote = (fgdata.dataset(path) for path in (KEPT / "line" / "dataset", f"{s3_bucket}/python-api/dataset"))
     assert list(remote) == list(local)
     assert isinstance(remote[next(iter(local)).key].image, Image.Image)
+
+
+def test_the_command_tells_its_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"fgdata {fgdata.__version__}\n")

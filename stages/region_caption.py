@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from schemas.boxes import Box, share_inside
+from schemas.boxes import Box, area, share_inside
 from schemas.rows import PASSING, Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
 from stages.answers import Outcome, ask, question, total_usage
 from stages.base import Image, Stage, seed_of
@@ -102,7 +102,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         """What is asked about a region, with the crop of `xyxy` of the image `shown`: its own, or the probe's."""
         key = f"{unit[one.position].key}/{one.index}{mark}"
         noun, regions = one.region.head, unit[one.position].row(SelectRow).regions
-        apart = [other.head for other in _others(one.index, regions) if share_inside(other.xyxy, one.region.xyxy) < _HELD_SHARE]
+        apart = [other.head for other in _others(one.index, regions) if not _is_on(other, one.region)]
         told = {
             "noun": noun,
             "phrase": one.region.phrase,
@@ -170,7 +170,7 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
     attributes = [one for one in _without_doubles(said.attributes) if domain.wants(one.type)]
     read_on_it = [one.value for one in said.attributes if one.type == "text"]
     inside = [(other.head, share_inside(other.xyxy, region.xyxy)) for other in _others(index, regions)]
-    held = [head for head, share in inside if share >= _HELD_SHARE]
+    held = [other.head for other in _others(index, regions) if _is_on(other, region)]
     outside = [head for head, share in inside if share < _PART_SHARE]
     verdicts = {
         "short": refusal(said.short, region.head, [head for head, _ in inside], read_on_it, held=held),
@@ -183,6 +183,11 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
     long = None if "long" in refused else said.long.strip()
     texts = {"short": said.short.strip(), "long": long, "attributes": attributes}
     return bare.model_copy(update={**texts, "refused": refused, "refused_texts": refused_texts})
+
+
+def _is_on(other: Region, region: Region) -> bool:
+    """Whether a thing lies on or in another: then it may be worn, held or a part."""
+    return share_inside(other.xyxy, region.xyxy) >= _HELD_SHARE and area(other.xyxy) <= area(region.xyxy)
 
 
 def _others(index: int, regions: Sequence[Region]) -> list[Region]:

@@ -163,3 +163,62 @@ def test_the_sample_and_the_texts_do_not_depend_on_the_share() -> None:
 def test_rows_come_back_from_their_table_as_they_were() -> None:
     (rows, _) = _caption(UNIT, honest, probe_share=1)
     assert from_table(to_table(rows, RegionCaptionRow), RegionCaptionRow) == rows
+
+
+def _answered(image: Image, *said: dict[str, Any]) -> tuple[RegionCaptionRow, Eye]:
+    """The row that these answers to prompt v2 make, one a region."""
+    rest = iter(said)
+    eye = Eye(lambda *_: next(rest))
+    context = StageContext("f", {"region_caption": load_prompt("region_caption", "v2")}, {"captioner": eye})
+    (row,) = asyncio.run(RegionCaptioning(RegionCaptionParams(prompt="v2", probe_share=0, min_shown_side_px=0), context).process([image]))
+    assert isinstance(row, RegionCaptionRow)
+    return row, eye
+
+
+def _said(short: str, long: str | None = None, there: bool = True) -> dict[str, Any]:
+    return {"there": there, "short": short, "long": long or short, "attributes": []}
+
+
+def _of(*things: tuple[str, tuple[float, float, float, float]]) -> Image:
+    regions = [Region(xyxy=box, score=0.9, phrase=f"a {noun}", start=0, end=5, head=noun) for noun, box in things]
+    picture = PillowImage.new("RGB", (400, 100), "white")
+    return image_of("k", SelectRow(key="k", width=400, height=100, regions=regions), pixels=picture)
+
+
+MAN, COAT, DOG = ("man", (0.0, 0.0, 60.0, 100.0)), ("coat", (5.0, 20.0, 70.0, 90.0)), ("dog", (200.0, 50.0, 260.0, 100.0))
+
+
+def test_a_thing_that_is_not_there_has_a_reason_of_its_own() -> None:
+    row, _ = _answered(_of(MAN, DOG), _said("", there=False), _said("a brown dog"))
+    assert [(region.short, region.reason, region.refused) for region in row.regions] == [(None, "not_there", {}), ("a brown dog", None, {})]
+
+
+def test_what_a_thing_wears_or_holds_is_no_other_noun_where_it_lies_on_it() -> None:
+    for short, reason in (
+        ("a young man in a long coat", None),
+        ("a man wearing a coat", None),
+        ("a coat and a man", "other_noun"),  # named first, so it is not said to be worn
+        ("a man with a dog", "other_noun"),  # the dog is elsewhere
+    ):
+        row, _ = _answered(_of(MAN, COAT, DOG), _said(short), _said("a long coat"), _said("a brown dog"))
+        assert row.regions[0].reason == reason, short
+
+
+def test_what_is_pictured_on_a_thing_may_be_named_in_long() -> None:
+    shows, beside = "a grey coat showing a small dog, with wide sleeves", "a grey coat showing a flower beside a dog"
+    row, _ = _answered(_of(COAT, DOG), _said("a grey coat", shows), _said("a brown dog"))
+    assert row.regions[0].long == shows
+    row, _ = _answered(_of(COAT, DOG), _said("a grey coat", beside), _said("a brown dog"))
+    assert (row.regions[0].refused, row.regions[0].refused_texts) == ({"long": "other_noun"}, {"long": beside})
+    row, _ = _answered(_of(COAT, DOG), _said("a coat showing a dog"), _said("a brown dog"))
+    assert (row.regions[0].reason, row.regions[0].refused_texts["short"]) == ("other_noun", "a coat showing a dog")
+
+
+def test_the_captioner_is_told_which_nouns_to_leave_out_and_what_is_padding() -> None:
+    _, eye = _answered(_of(MAN, COAT, DOG), _said("a man"), _said("a coat"), _said("a dog"))
+    man, coat, dog = (request.user for request in eye.asked)
+    assert 'none of these nouns stands in "short": dog.' in man
+    assert 'none of these nouns stands in "short": dog, man.' in coat  # what wears it does not lie on it
+    assert "coat, man" in dog
+    assert "one flat colour" in man
+    assert "one flat colour" not in _answered(_of(("dog", (150.0, 40.0, 170.0, 60.0))), _said("a dog"))[1].asked[0].user

@@ -75,6 +75,6 @@ class Run:
         Raises: ConfigError where the configuration exports nothing; PoolError, GateError.
         """
         if self.config.export_to is None or api.exporting_stage() not in self.stages:
-            raise ConfigError(f"{self.config.path}: this run exports nothing: add `export: {{to: ...}}` and the stage export")
+            raise ConfigError(f"{self.config.path}: this run exports nothing: add `export_to: PLACE` and the stage export")
         self.run(watch)
         return Dataset(self.config.export_to)

@@ -62,7 +62,7 @@ class Export(ShardStage[ExportParams, ExportRow]):
     def problems(cls, params: ExportParams, around: Surroundings) -> Iterator[str]:
         """Nothing unverified is exported unless the user says so."""
         if around.export_to is None:
-            yield "the block export is missing: `export: {to: ...}` says where the data set goes"
+            yield "export_to is missing: `export_to: PLACE` says where the data set goes"
         if not params.allow_unverified and "verify" not in around.stages and any(name in around.stages for name in PROPOSING):
             yield (
                 "stages.export would release negatives that no judge has looked at: add the stage verify, run with "

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from schemas.boxes import clip_box
 from schemas.check import Check
+from schemas.hashed import renamed
 from schemas.rows import CaptionRow, Detection, GroundRow, Phrase, Usage
 from stages.answers import Outcome, ask, question
 from stages.base import Image, Stage, seed_of
@@ -26,11 +27,13 @@ class GroundParams(StageParams):
     spacy_model: str = Field("en_core_web_sm", description="Installed package or folder of the spaCy model.")
     prompt: str = Field("v1", description="Version of the prompt for the task phrases (reader llm).")
     attempts: int = Field(3, ge=1, description="Times the reader is asked (reader llm).")
-    floor: float = Field(0.1, ge=0, le=1, description="Detections below this score are not kept; select's thresholds lie above it.")
+    min_stored_score: float = renamed(
+        0.1, was="floor", ge=0, le=1, description="Detections below this score are not stored; select's thresholds lie above it."
+    )
     near_misses: int = Field(
         16, ge=0, description="Near misses of the image's phrases that stand beside them in one more request: the absence test; 0: none."
     )
-    second: bool = Field(False, description="Ask engines.second_detector too and record how far it agrees.")
+    second_detector: bool = renamed(False, was="second", description="Ask engines.second_detector too and record how far it agrees.")
     domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
 
@@ -76,7 +79,7 @@ class Ground(Stage[GroundParams, GroundRow]):
     @classmethod
     def roles(cls, params: GroundParams) -> tuple[str, ...]:
         reader = ("reader",) if params.phrases == "llm" else ()
-        return (*reader, "detector", *(("second_detector",) if params.second else ()))
+        return (*reader, "detector", *(("second_detector",) if params.second_detector else ()))
 
     @classmethod
     def checks(cls, params: GroundParams) -> Iterator[Check]:
@@ -96,7 +99,7 @@ class Ground(Stage[GroundParams, GroundRow]):
         for one, found in zip(read, await self._detect("detector", unit, read, groups), strict=True):
             one.detections = found
         await self._line_up(unit, read)
-        if self.params.second:
+        if self.params.second_detector:
             for one, found in zip(read, await self._detect("second_detector", unit, read, groups), strict=True):
                 one.detections = with_agreement(one.detections, found)
         return [_row(image, one) for image, one in zip(unit, read, strict=True)]
@@ -106,7 +109,7 @@ class Ground(Stage[GroundParams, GroundRow]):
     ) -> list[list[Detection]]:
         """For each image what a detector finds of its phrases. `groups`: (place in the unit, phrases of one sentence)."""
         requests = [DetectRequest(unit[i].rgb, tuple(read[i].phrases[p].text for p in group)) for i, group in groups]
-        answers = await self.context.detectors[role].detect(requests, self.params.floor) if requests else []
+        answers = await self.context.detectors[role].detect(requests, self.params.min_stored_score) if requests else []
         detections: list[list[Detection]] = [[] for _ in unit]
         for (i, group), found in zip(groups, answers, strict=True):
             detections[i] += _detections(unit[i], group, found)
@@ -117,7 +120,7 @@ class Ground(Stage[GroundParams, GroundRow]):
         lineups = [lineup_of(one.phrases, best_boxes(one.detections), self.params.domain, self.params.near_misses) for one in read]
         asked = [i for i, lineup in enumerate(lineups) if lineup.controls]
         requests = [DetectRequest(unit[i].rgb, tuple(lineups[i].texts)) for i in asked]
-        answers = await self.context.detectors["detector"].detect(requests, self.params.floor) if requests else []
+        answers = await self.context.detectors["detector"].detect(requests, self.params.min_stored_score) if requests else []
         for i, found in zip(asked, answers, strict=True):
             boxes = _detections(unit[i], range(len(lineups[i].texts)), found)
             read[i].detections = with_lineup(read[i].detections, lineups[i], boxes)

@@ -65,8 +65,8 @@ class Select(Stage[SelectParams, SelectRow]):
     def problems(cls, params: SelectParams, around: Surroundings) -> Iterator[str]:
         yield from super().problems(params, around)
         ground = around.stages.get("ground")
-        if params.min_agreement is not None and ground is not None and not getattr(ground, "second", False):
-            yield "stages.select.min_agreement needs a second detector: set stages.ground.second to true"
+        if params.min_agreement is not None and ground is not None and not getattr(ground, "second_detector", False):
+            yield "stages.select.min_agreement needs a second detector: set stages.ground.second_detector to true"
 
     async def run(self, unit: Sequence[Image], attempt: int) -> list[SelectRow]:
         return [self._select(image.key, image.row(GroundRow)) for image in unit]

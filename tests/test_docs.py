@@ -98,5 +98,5 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
 def test_options_that_docs_name_exist() -> None:
     keys = (ROOT / "tests" / "pipeline" / "config" / "config_keys.txt").read_text(encoding="utf-8").split()
     for page in PAGES:
-        for block, option in re.findall(r"`(stages\.[a-z_]+|corpus|export|placement)\.([a-z_]+)`", page.read_text(encoding="utf-8")):
+        for block, option in re.findall(r"`(stages\.[a-z_]+|corpus|placement)\.([a-z_]+)`", page.read_text(encoding="utf-8")):
             assert f"{block}.{option}" in keys or (block, option) == ("placement", "stages"), f"{page.name}: {block}.{option}"

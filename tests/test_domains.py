@@ -83,7 +83,7 @@ def test_a_wrong_domain_is_one_line_that_says_where(domain: Any, said: str, tmp_
 
 
 def test_agreement_without_a_second_detector_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"stages\.ground\.second"):
+    with pytest.raises(ConfigError, match=r"stages\.ground\.second_detector"):
         _config(tmp_path, select={"min_agreement": 0.5})
     with pytest.raises(ConfigError, match=r"engines\.second_detector"):
-        _config(tmp_path, ground={"second": True})
+        _config(tmp_path, ground={"second_detector": True})

@@ -57,7 +57,7 @@ def write_job(
             "detector": {"kind": "rehearsal-detector"},
         },
         "stages": stages,
-        "export": {"to": "dataset"},
+        "export_to": "dataset",
         "placement": {"schedule": "streaming", "stages": placement},
     }
     path = folder / "job.yaml"

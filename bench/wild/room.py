@@ -66,7 +66,7 @@ class Room:
             "engines": {"captioner": {"kind": "rehearsal"}, "detector": {"kind": "rehearsal-detector"}, "writer": {"kind": "rehearsal"}},
             "stages": dict(stages) if isinstance(stages, Mapping) else {name: _STAGES[name] for name in stages},
             "placement": {"schedule": "streaming", "stages": {name: {"cpus": 0.1} for name in stages}},
-            **({"export": {"to": "dataset"}} if "export" in stages else {}),
+            **({"export_to": "dataset"} if "export" in stages else {}),
             **blocks,
         }
         path = self.folder / "job.yaml"

@@ -6,11 +6,11 @@ from bench.wild.room import Room, jpeg, tar_bytes
 
 
 def export_to_corpus_folder(room: Room) -> str:
-    """export.to is the folder that holds the source tars, named as an export names its own"""
+    """export_to is the folder that holds the source tars, named as an export names its own"""
     members = [("000000000.jpg", jpeg(0)), ("000000000.txt", b"red mug"), ("000000001.jpg", jpeg(1))]
     room.put({"data/00000.tar": tar_bytes(members), "data/00000_stats.json": b'{"count":3}'})
     before = room.tree("data")
-    room.job("data", export={"to": "data"})
+    room.job("data", export_to="data")
     said = {word: room.refused(word, "job.yaml").said for word in ("run", "plan", "doctor")}
     assert room.tree("data") == before
     assert not (room.folder / "work").exists()
@@ -29,8 +29,8 @@ def places_that_meet(room: Room) -> str:
         {"corpus": "linked", "workdir": "data/images/work"},
         {"corpus": "data/images", "workdir": "linked/work"},
         {"corpus": "data/*/*.jpg", "workdir": "data/work"},
-        {"corpus": "data/images", "export": {"to": "work/dataset"}},
-        {"corpus": "data/images", "given": {"caption": {"format": "jsonl", "path": "rows"}}, "export": {"to": "rows"}},
+        {"corpus": "data/images", "export_to": "work/dataset"},
+        {"corpus": "data/images", "given": {"caption": {"format": "jsonl", "path": "rows"}}, "export_to": "rows"},
     ]
     for layout in layouts:
         room.job(**layout)
@@ -43,7 +43,7 @@ def places_that_meet(room: Room) -> str:
 
 
 def export_beside_files_of_another_tool(room: Room) -> str:
-    """export.to holds a tar and a card that another tool wrote"""
+    """export_to holds a tar and a card that another tool wrote"""
     room.put({"corpus/a.jpg": jpeg(0), "dataset/00000.tar": tar_bytes([("x.jpg", jpeg(1))]), "dataset/README.md": b"# mine"})
     before = room.tree("dataset")
     room.job()

@@ -39,6 +39,7 @@ def examine(config: Path | None, must_ask: bool = False) -> list[Check]:
     ]
     if config is not None:
         job = open_job(config)
+        checks += [Check("old names", True, note) for note in job.config.old_names]
         checks += [check_corpus(job.config), *(check for check in check_config(job.config, job.graph) if check.name != "package names")]
         checks += _placement(job)
         if all(check.is_ok for check in checks if check.name in ("corpus", "workdir")) and (job.config.given or must_ask):

@@ -135,7 +135,7 @@ def _negatives_lines(held: Written) -> list[str]:
 
 def _stale_lines(stale: Sequence[str]) -> list[str]:
     named = f"{', '.join(stale[:5])}{' and more' if len(stale) > 5 else ''}"
-    return [f"at export.to lie {len(stale)} shards of another run, which the manifest does not name: {named}"] if stale else []
+    return [f"at export_to lie {len(stale)} shards of another run, which the manifest does not name: {named}"] if stale else []
 
 
 def _lost_line(stage: StageStatus) -> str:

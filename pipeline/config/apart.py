@@ -120,7 +120,7 @@ def places_read(config: Config) -> dict[str, str]:
 
 def places_written(config: Config) -> dict[str, str]:
     """What a run writes."""
-    return {"workdir": config.workdir, **({"export.to": config.export_to} if config.export_to else {})}
+    return {"workdir": config.workdir, **({"export_to": config.export_to} if config.export_to else {})}
 
 
 def _relation(written: str, other: str) -> str | None:

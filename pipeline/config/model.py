@@ -39,7 +39,7 @@ class Placement(BaseModel):
 
 
 class ExportTo(BaseModel):
-    """The YAML block `export`."""
+    """The YAML block `export`, which earlier versions read in place of `export_to`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     to: str = Field(description="Folder or s3:// location of the data set.")
@@ -58,6 +58,7 @@ class Config:
     export_to: str | None
     prompts_dir: Path | None
     given: Mapping[str, GivenParams] = field(default_factory=dict)
+    old_names: tuple[str, ...] = ()  # a line for each key that is written by its old name
 
     def is_computed(self, stage: str) -> bool:
         """Whether the stage itself runs: on all images, or on those without a given row."""

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +18,14 @@ from pipeline.corpus.params import CorpusParams
 from pipeline.given.params import GivenParams
 from pipeline.given.tables import TABLES
 from pipeline.masked import has_password, keep_secret
+from schemas.hashed import former_names
 from stages.engines.specs import ModelSpec, Resources, Spec
 from stages.params import StageParams, Surroundings
 from stages.words.domain import Domain
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-_BLOCKS = ("workdir", "corpus", "given", "domain", "engines", "stages", "placement", "export", "prompts_dir")
+_BLOCKS = ("workdir", "corpus", "given", "domain", "engines", "stages", "placement", "export_to", "prompts_dir")
+_log = logging.getLogger(__name__)
 
 
 def load_config(path: Path, *, allow_unverified: bool = False) -> Config:
@@ -37,9 +40,12 @@ def load_config(path: Path, *, allow_unverified: bool = False) -> Config:
         raise ConfigError(f"{path}: must hold the blocks {', '.join(_BLOCKS)}")
     keep_secret(written.content)
     try:
-        return _Reader(path, written.content, allow_unverified).config()
+        config = _Reader(path, written.content, allow_unverified).config()
     except ConfigError as error:
         raise ConfigError(f"{path}{written.where(str(error))}: {error}") from error
+    for note in config.old_names:
+        _log.warning("%s%s: %s", path, written.where(note), note)
+    return config
 
 
 class _Reader:
@@ -48,15 +54,15 @@ class _Reader:
     def __init__(self, path: Path, content: dict[str, Any], allow_unverified: bool = False) -> None:
         self.allow_unverified = allow_unverified
         self.path, self.content, self.folder = path, content, path.absolute().parent
+        self.old_names: list[str] = []
 
     def config(self) -> Config:
-        _known(self.content, _BLOCKS, "")
+        _known({block: None for block in self.content if block != "export"}, _BLOCKS, "")
         for block in ("workdir", "corpus", "stages"):
             if not self.content.get(block):
                 raise ConfigError(f"the block {block} is missing")
         engines = self._engines()
-        export = self.content.get("export")
-        export_to = self._located(validated(ExportTo, export, "export").to, "export.to") if export else None
+        export_to = self._export_to()
         written = self._stages()
         given = self._given(written)
         computed = [name for name in written if name not in given or given[name].missing == "compute"]
@@ -74,10 +80,22 @@ class _Reader:
             export_to=export_to,
             prompts_dir=self._prompts_dir(),
             given=given,
+            old_names=tuple(self.old_names),
         )
         check_folders(places_written(config))
         check_apart(places_read(config), places_written(config))
         return config
+
+    def _export_to(self) -> str | None:
+        """Where the data set goes, which stood in a block of its own before."""
+        written, block = self.content.get("export_to"), self.content.get("export")
+        if not block:
+            return self._located(written, "export_to") if written else None
+        if written:
+            raise ConfigError("export.to is the old name of export_to, which stands here too: leave the block export out")
+        to = validated(ExportTo, block, "export").to
+        self.old_names.append("export.to is the old name of export_to: write `export_to: PLACE` in place of the block export")
+        return self._located(to, "export.to")
 
     def _prompts_dir(self) -> Path | None:
         named = self.content.get("prompts_dir")
@@ -125,15 +143,26 @@ class _Reader:
         blocks = _mapping(self.content["stages"], "stages")
         _known(blocks, STAGES, "stages")
         return {
-            name: validated(stage.params_type, self._with_files(stage.params_type, blocks[name] or {}, f"stages.{name}"), f"stages.{name}")
+            name: validated(stage.params_type, self._stage_block(stage.params_type, blocks[name], f"stages.{name}"), f"stages.{name}")
             for name, stage in STAGES.items()
             if name in blocks
         }
 
-    def _with_files(self, params: type[StageParams], block: Any, where: str) -> Any:
-        """The block of a stage with the content of the files that it names, so that this is what is hashed."""
-        named = [key for key in params.in_files if isinstance(block, dict) and isinstance(block.get(key), str)]
-        return {**block, **{key: self._in_file(block[key], f"{where}.{key}") for key in named}} if named else block
+    def _stage_block(self, params: type[StageParams], block: Any, where: str) -> Any:
+        """The block of a stage with each key under the name that it has now, and with the content of the files that it names.
+
+        So this is what is hashed.
+        """
+        if not isinstance(block, dict):
+            return block or {}
+        for old, name in former_names(params).items():
+            if old in block and name in block:
+                raise ConfigError(f"{where}.{old} is the old name of {where}.{name}, which stands here too: leave {old} out")
+            if old in block:
+                self.old_names.append(f"{where}.{old} is the old name of {where}.{name}: rename the key; it means the same")
+                block = {name if key == old else key: value for key, value in block.items()}
+        named = [key for key in params.in_files if isinstance(block.get(key), str)]
+        return {**block, **{key: self._in_file(block[key], f"{where}.{key}") for key in named}}
 
     def _in_file(self, named: str, where: str) -> Mapping[str, Any]:
         """The block that a file holds, as YAML or, much faster to read, as JSON."""
@@ -208,7 +237,8 @@ def validated(model: type[ModelT], content: Any, where: str) -> ModelT:
     try:
         return TypeAdapter(model).validate_python(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt key explains the missing one.
+        first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
         if first["type"] == "extra_forbidden":
             known = [*model.model_fields]

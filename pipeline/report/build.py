@@ -90,7 +90,7 @@ def _count(label: str, path: Path, max_images: int, by_model: Callable[[str], Fi
     run = open_run(path)
     place = run.job.config.export_to
     if by_model and not place:
-        raise ConfigError(f"{path}: --model reads images and captions from the exported data set, and there is no export.to")
+        raise ConfigError(f"{path}: --model reads images and captions from the exported data set, and there is no export_to")
     funnel = count_funnel(run)
     counting = panels(run, by_model(place) if by_model and place else None)
     coverage = gather(run, counting, max_images)

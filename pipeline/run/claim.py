@@ -1,4 +1,4 @@
-"""Whose the files at export.to are: an export never replaces what another tool wrote, and what an earlier one of ours left behind is told.
+"""Whose the files at export_to are: an export never replaces what another tool wrote, and what an earlier one of ours left behind is told.
 
 A place is claimed, once, before its first shard. Knows the names of an export's files, and nothing of what is in them but whose they are.
 """
@@ -36,7 +36,7 @@ def check_export_place(config: Config, graph: Sequence[Node]) -> Iterator[Check]
         found = _foreign(Storage(str(config.export_to)))
         detail = f"{config.export_to} holds {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}, which no export of fgdata wrote"
         yield Check(
-            "export.to", not found, detail if found else str(config.export_to), "nothing of it is replaced: name an empty or a new folder"
+            "export_to", not found, detail if found else str(config.export_to), "nothing of it is replaced: name an empty or a new folder"
         )
 
 
@@ -50,10 +50,10 @@ def claim_export(config: Config, state: State) -> None:
         pending = {shard_name(item.units[0].shard_number) for item, table in state.current_tables(node.name) if table is None}
         found = _foreign(target, pending)
         if found:
-            raise ConfigError(f"export.to: {target.url(found[0])} is no file of ours: nothing is replaced; name an empty or a new folder")
+            raise ConfigError(f"export_to: {target.url(found[0])} is no file of ours: nothing is replaced; name an empty or a new folder")
         content = json.dumps({"written_by": "fgdata export", "format": 1}).encode()
         if target.write_if_absent(CLAIM, content) and target.write_if_absent(CLAIM, content):
-            _log.warning("export.to: %s replaces what is there although asked not to: let no other run export to it meanwhile", target.root)
+            _log.warning("export_to: %s replaces what is there although asked not to: let no other run export to it meanwhile", target.root)
 
 
 def settle_stale(config: Config, state: State) -> list[str]:

@@ -83,7 +83,7 @@ def _described(state: State, status: StageStatus) -> StageDescription:
 
 
 def ask_for_lost_shards(config: Config, state: State) -> int:
-    """Mark committed shards to be written again whose files at `export.to` are gone or come from another ledger; says how many."""
+    """Mark committed shards to be written again whose files at `export_to` are gone or come from another ledger; says how many."""
     num_lost = 0
     for node in shard_nodes(config, state.graph):
         done = [item for item, table in state.current_tables(node.name) if table is not None]

@@ -37,7 +37,7 @@ def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
     yield from check_export_place(config, graph)
     yield _writable("workdir", config.workdir)
     if config.export_to and any(node.scope == "shard" for node in graph):
-        yield _writable("export.to", config.export_to)
+        yield _writable("export_to", config.export_to)
     for role, spec in {role: spec for node in graph for role, spec in config.specs(node.name).items()}.items():
         yield from _engine(config, role, spec)
     for node in graph:

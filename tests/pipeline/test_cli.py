@@ -142,7 +142,7 @@ class TestMistakes:
         assert "--schedule sideways" in _refused("run", write_job(tmp_path), "--schedule", "sideways")
 
     def test_an_export_without_its_place(self, tmp_path: Path) -> None:
-        assert "the block export is missing" in _refused("export", _edited(tmp_path, export=None))
+        assert "export_to is missing" in _refused("export", _edited(tmp_path, export_to=None))
 
     def test_a_template_that_is_not_known(self, tmp_path: Path) -> None:
         assert "did you mean 'laptop'?" in _refused("init", tmp_path / "new.yaml", "--for", "labtop")
@@ -180,13 +180,13 @@ class TestPreflight:
 
     def test_an_export_place_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("a regular file")
-        config = _edited(tmp_path, export={"to": "file/dataset"})
+        config = _edited(tmp_path, export_to="file/dataset")
         assert f"{tmp_path / 'file' / 'dataset'} cannot be written" in _refused("run", config)
-        assert _failed_checks(config) == ["export.to"]
+        assert _failed_checks(config) == ["export_to"]
 
     def test_a_sound_job_passes_the_doctor(self, tmp_path: Path) -> None:
         checks = _answer("doctor", write_job(tmp_path))["checks"]
-        assert {"python", "versions", "package names", "workdir", "export.to"} <= {check["name"] for check in checks}
+        assert {"python", "versions", "package names", "workdir", "export_to"} <= {check["name"] for check in checks}
         assert all(check["is_ok"] and check["detail"] for check in checks)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from pydantic import BaseModel
 
-from schemas.hashed import added, hashed
+from schemas.hashed import added, former_names, hashed, renamed
 
 
 class Inner(BaseModel):
@@ -39,6 +39,17 @@ def test_an_added_field_is_left_out_where_it_says_what_was_true_before(model: Ou
 
 def test_a_field_that_is_never_hashed_is_left_out_too() -> None:
     assert hashed(Outer(method="old"), without={"inner", "many", "named"}) == {"size": 3}
+
+
+class Named(BaseModel):
+    first: int = 1
+    min_score: float = renamed(0.5, was="floor", ge=0)
+
+
+def test_a_renamed_field_is_hashed_by_its_former_name() -> None:
+    assert hashed(Named()) == {"first": 1, "floor": 0.5}
+    assert hashed(Named(), without={"min_score"}) == {"first": 1}
+    assert former_names(Named) == {"floor": "min_score"}
 
 
 def test_an_added_field_keeps_its_default_and_its_description() -> None:

@@ -67,7 +67,7 @@ def _ground(caption: str, sight: Sight, second: Sight | None = None, reader: Lis
     detectors = {"detector": sight} | ({"second_detector": second} if second else {})
     prompts = {"phrases": load_prompt("phrases", "v1")} if reader else {}
     stage = Ground(
-        GroundParams.model_validate({"second": second is not None, **({"phrases": "llm"} if reader else {}), **params}),
+        GroundParams.model_validate({"second_detector": second is not None, **({"phrases": "llm"} if reader else {}), **params}),
         StageContext("f", prompts, {"reader": reader} if reader else {}, detectors),
     )
     (row,) = asyncio.run(stage.process([image]))

@@ -39,7 +39,7 @@ def job_content(corpus: str, /, **blocks: Any) -> dict[str, Any]:
         "corpus": {"path": corpus, "unit_size": 4},
         "engines": engines,
         "stages": stages,
-        "export": {"to": "dataset"},
+        "export_to": "dataset",
         "placement": {"schedule": "streaming", "stages": {name: {"cpus": 0.1} for name in stages}},
     }
     return {**content, **blocks}

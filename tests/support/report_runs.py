@@ -75,7 +75,7 @@ def write_other_prompt(folder: Path) -> Path:
     shutil.copy(DEMO_PROMPTS / "caption" / "demo.yaml", task / "terse.yaml")
     prompt = yaml.safe_load((task / "terse.yaml").read_text())
     (task / "terse.yaml").write_text(yaml.safe_dump({**prompt, "user": "Describe the image in one sentence."}))
-    content = whole_content("corpus", prompts_dir="prompts", export={"to": "other"})
+    content = whole_content("corpus", prompts_dir="prompts", export_to="other")
     content["stages"]["caption"] = {"prompt": "terse"}
     path = folder / "b.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -34,7 +34,7 @@ stages:
   verify: {{prompt: v2, ask: choose, outline: true, upscale_side_px: 336}}
   balance: {{method: none}}                        # ten images are too few to balance
   export: {{finehard: true, txt: short}}
-export: {{to: dataset}}
+export_to: dataset
 """
 
 

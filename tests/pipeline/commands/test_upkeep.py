@@ -168,7 +168,7 @@ def _judged_job(folder: Path, url: str) -> Path:
     content["engines"] |= {"captioner": spec, "writer": spec, "judge": spec}
     stages = ("caption", "ground", "select", "region_caption", "hard_negative", "verify")
     content["stages"] = {name: {} if name in ("ground", "select") else {"prompt": "demo", "attempts": 1} for name in stages}
-    content["stages"]["ground"] = {"floor": 0.1}
+    content["stages"]["ground"] = {"min_stored_score": 0.1}
     content["placement"] = {}
     config.write_text(yaml.safe_dump(content, sort_keys=False))
     return config

@@ -14,7 +14,7 @@ from tests.support.rehearsal_job import write_job
 
 def _refusal(read: str, *written: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        check_apart({"corpus.path": read}, dict(zip(("workdir", "export.to"), written, strict=False)))
+        check_apart({"corpus.path": read}, dict(zip(("workdir", "export_to"), written, strict=False)))
     return str(caught.value)
 
 
@@ -83,14 +83,14 @@ def test_prefixes_of_a_store_are_compared_part_by_part(corpus: str, workdir: str
 
 
 def test_outputs_are_apart_from_each_other(tmp_path: Path) -> None:
-    assert "export.to is" in _refusal(str(tmp_path / "data"), str(tmp_path / "work"), str(tmp_path / "work" / "dataset"))
+    assert "export_to is" in _refusal(str(tmp_path / "data"), str(tmp_path / "work"), str(tmp_path / "work" / "dataset"))
 
 
-@pytest.mark.parametrize("name", ["workdir", "export.to", "given.caption.path"])
+@pytest.mark.parametrize("name", ["workdir", "export_to", "given.caption.path"])
 def test_a_configuration_whose_places_meet_is_refused_as_it_is_read(tmp_path: Path, name: str) -> None:
     blocks = {
         "workdir": {"workdir": "corpus/work"},
-        "export.to": {"export": {"to": "corpus"}},
+        "export_to": {"export_to": "corpus"},
         "given.caption.path": {"given": {"caption": {"format": "jsonl", "path": "work/rows.jsonl"}}},
     }[name]
     config = write_job(tmp_path, **blocks)

@@ -1,5 +1,6 @@
 """The ready configurations load and make a graph; the options are counted, and a misspelt one is named."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 
 from pipeline.commands.templates import KINDS, write_template
 from pipeline.config.graph import build_graph
-from pipeline.config.model import ConfigError, ExportTo, Placement
+from pipeline.config.model import ConfigError, Placement
 from pipeline.config.read import load_config
 from pipeline.config.registry import DETECTORS, GENERATORS, STAGES
 from pipeline.corpus.params import CorpusParams
@@ -37,7 +38,7 @@ def edited(folder: Path, change: Any) -> Path:
         "stages": {name: {} for name in WHOLE_LINE},
         "domain": {"name": "anything"},
         "placement": {"stages": {"caption": {}}},
-        "export": {"to": "dataset"},
+        "export_to": "dataset",
     }
     change(content)
     path = folder / "run.yaml"
@@ -50,7 +51,6 @@ def all_keys() -> list[str]:
     fields: dict[str, type[BaseModel]] = {
         "corpus": CorpusParams,
         "domain": Domain,
-        "export": ExportTo,
         "given.*": GivenParams,
         "placement": Placement,
         "placement.stages.*": Resources,
@@ -58,7 +58,7 @@ def all_keys() -> list[str]:
     fields |= {f"stages.{name}": stage.params_type for name, stage in STAGES.items()}
     fields |= {f"engines.*[{kind}]": spec for kinds in (GENERATORS, DETECTORS) for kind, spec in kinds.items()}
     keys = [f"{block}.{key}" for block, model in fields.items() for key in model.model_fields]
-    return sorted(["workdir", "prompts_dir", *keys])
+    return sorted(["workdir", "export_to", "prompts_dir", *keys])
 
 
 def test_there_is_a_configuration_for_each_kind_and_no_other() -> None:
@@ -119,7 +119,7 @@ def test_the_options_are_those_that_were_agreed_on() -> None:
 @pytest.mark.parametrize(
     ("block", "key", "meant"),
     [
-        ("", "exports", "export"),
+        ("", "exports", "export_to"),
         ("corpus", "unit_sizes", "unit_size"),
         ("engines", "captoner", "captioner"),
         ("engines.captioner", "sed", "seed"),
@@ -130,7 +130,6 @@ def test_the_options_are_those_that_were_agreed_on() -> None:
         ("placement", "shedule", "schedule"),
         ("placement.stages", "captions", "caption"),
         ("placement.stages.caption", "actor", "actors"),
-        ("export", "too", "to"),
     ],
 )
 def test_a_misspelt_key_is_refused_and_the_closest_named(block: str, key: str, meant: str, tmp_path: Path) -> None:
@@ -144,6 +143,49 @@ def test_a_misspelt_key_is_refused_and_the_closest_named(block: str, key: str, m
         load_config(edited(tmp_path, misspell))
     assert f"unknown key {place}: did you mean '{meant}'?" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def old_names(content: dict[str, Any]) -> None:
+    content["export"] = {"to": content.pop("export_to")}
+    content["stages"]["ground"] = {"floor": 0.05, "second": True}
+    content["engines"]["second_detector"] = {"kind": "rehearsal-detector"}
+
+
+def new_names(content: dict[str, Any]) -> None:
+    content["stages"]["ground"] = {"min_stored_score": 0.05, "second_detector": True}
+    content["engines"]["second_detector"] = {"kind": "rehearsal-detector"}
+
+
+def test_old_names_of_keys_mean_the_same_and_are_said_to_be_old(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old, new = (tmp_path / name for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+    written_before = load_config(edited(old, old_names))
+    said = list(caplog.messages)
+    written_now = load_config(edited(new, new_names))
+    assert caplog.messages == said
+    assert [line.partition(": ")[2].partition(": ")[0] for line in said] == [
+        "export.to is the old name of export_to",
+        "stages.ground.floor is the old name of stages.ground.min_stored_score",
+        "stages.ground.second is the old name of stages.ground.second_detector",
+    ]
+    assert all(re.match(rf"{re.escape(str(old))}/run\.yaml line [0-9]+: ", line) for line in said)
+    assert [node.fingerprint for node in build_graph(written_before)] == [node.fingerprint for node in build_graph(written_now)]
+    assert (Path(str(written_before.export_to)).name, Path(str(written_now.export_to)).name) == ("dataset", "dataset")
+
+
+@pytest.mark.parametrize(
+    ("change", "leave_out"),
+    [
+        (lambda content: content.update(export={"to": "there"}), "leave the block export out"),
+        (lambda content: content["stages"].update(ground={"floor": 0.1, "min_stored_score": 0.1}), "leave floor out"),
+        (lambda content: (content.pop("export_to"), content.update(export={"too": "there"})), "did you mean 'to'"),
+        (lambda content: (content.pop("export_to"), content.update(export={"finehard": True})), r"stages\.export\.finehard"),
+    ],
+)
+def test_a_key_under_both_its_names_is_refused(change: Any, leave_out: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=leave_out):
+        load_config(edited(tmp_path, change))
 
 
 def test_a_hub_model_without_a_revision_is_refused(tmp_path: Path) -> None:

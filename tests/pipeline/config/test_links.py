@@ -36,7 +36,7 @@ LINKS = {
 @pytest.mark.parametrize("target", LINKS)
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_deep_link_into_what_is_written_is_refused_before_anything_is(tmp_path: Path, target: str, is_there: bool) -> None:
-    places: dict[str, object] = {"workdir": "outside/work", "export": {"to": "outside/dataset"}} if "outside" in LINKS[target] else {}
+    places: dict[str, object] = {"workdir": "outside/work", "export_to": "outside/dataset"} if "outside" in LINKS[target] else {}
     config = _job(tmp_path, **places)
     (tmp_path / "second").symlink_to("dataset/00001.tar")
     if is_there or "outside" in LINKS[target]:
@@ -62,7 +62,7 @@ def test_a_link_in_given_rows_is_refused_too(tmp_path: Path) -> None:
     (rows / "more").symlink_to("../../../dataset")
     (tmp_path / "dataset").mkdir()
     config = _job(tmp_path, given={"caption": {"format": "jsonl", "path": "rows"}})
-    with pytest.raises(ConfigError, match=r"given\.caption\.path: the link x/y/more leads to .*/dataset, the same as export\.to"):
+    with pytest.raises(ConfigError, match=r"given\.caption\.path: the link x/y/more leads to .*/dataset, the same as export_to"):
         run(open_job(config))
     assert not (tmp_path / "work").exists()
 
@@ -113,8 +113,8 @@ def test_a_report_and_a_list_of_shares_are_not_written_where_a_deep_link_leads(t
 @pytest.mark.parametrize("name", ["workdir", "export"])
 def test_a_file_where_a_folder_is_to_be_is_refused_as_the_configuration_is_read(tmp_path: Path, name: str, place: str) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    config = _job(tmp_path, **({"workdir": place} if name == "workdir" else {"export": {"to": place}}))
-    with pytest.raises(ConfigError, match=r"line \d+: (workdir|export\.to) is .* is a file: name a folder"):
+    config = _job(tmp_path, **({"workdir": place} if name == "workdir" else {"export_to": place}))
+    with pytest.raises(ConfigError, match=r"line \d+: (workdir|export_to) is .* is a file: name a folder"):
         open_job(config)
     assert (tmp_path / "mine.txt").read_text() == "mine"
 

@@ -119,7 +119,7 @@ def test_a_finehard_file_given_back_and_exported_again_is_the_same_byte_by_byte(
     source = {"format": "finehard", "path": "dataset/finehard/*.json", "match": "export", "missing": "skip"}
     given = dict.fromkeys(["caption", "ground", "region_caption", "hard_negative"], source)
     stages = ["caption", "ground", "select", "region_caption", "hard_negative", "export"]
-    blocks: dict[str, Any] = {"workdir": "work-again", "export": {"to": "again"}, "engines": {}}
+    blocks: dict[str, Any] = {"workdir": "work-again", "export_to": "again", "engines": {}}
     config = given_job(tmp_path, stages, given, **blocks)
     assert {matched.num_matched for matched in open_job(config).state().given.values()} == {11}
     carry_all(config)

@@ -222,7 +222,7 @@ class TestFingerprints:
         before = _fingerprints(config)
         elsewhere = tmp_path / "elsewhere" / "job.yaml"
         elsewhere.parent.mkdir()
-        content = job_content("/no/such/corpus", workdir="other", export={"to": "other-set"})
+        content = job_content("/no/such/corpus", workdir="other", export_to="other-set")
         content["corpus"] |= {"unit_size": 99, "format": "parquet"}
         elsewhere.write_text(yaml.safe_dump(content))
         assert _fingerprints(elsewhere) == before

@@ -139,7 +139,7 @@ def test_two_runs_stand_beside_one_another(run: Path, tmp_path: Path) -> None:
 
 def test_images_match_by_key_and_bytes_across_workdirs(run: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path / "moved")
-    content = job_content("moved", stages={"caption": {"prompt": "demo"}}, export={"to": "unused"})
+    content = job_content("moved", stages={"caption": {"prompt": "demo"}}, export_to="unused")
     content["placement"] = {}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
     carry_all(tmp_path / "c.yaml")

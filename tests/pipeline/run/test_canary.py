@@ -61,10 +61,10 @@ def test_arguments_of_an_engine_are_masked_in_stage_json(tmp_path: Path) -> None
     assert json.loads(written.read_text())["engines"]["captioner"]["engine_args"] == {"hf_token": "***", "tokenizer": "org/words"}
 
 
-@pytest.mark.parametrize("block", ["workdir", "corpus", "export"])
+@pytest.mark.parametrize("block", ["workdir", "corpus", "export_to"])
 def test_a_place_with_a_password_is_refused_without_saying_it(tmp_path: Path, block: str) -> None:
     place = f"s3://key:{CANARY}@bucket/images"
-    blocks = {"workdir": place, "corpus": {"path": place}, "export": {"to": place}}
+    blocks = {"workdir": place, "corpus": {"path": place}, "export_to": place}
     said = _said("plan", write_job(tmp_path, **{block: blocks[block]}), code=2)
     assert "holds a password" in said
     assert CANARY not in said

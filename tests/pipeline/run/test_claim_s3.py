@@ -20,7 +20,7 @@ def place(s3_bucket: str) -> str:
 
 
 def _job(folder: Path, place: str) -> Job:
-    return open_job(write_job(folder, export={"to": place}))
+    return open_job(write_job(folder, export_to=place))
 
 
 def _objects(place: str) -> dict[str, bytes]:

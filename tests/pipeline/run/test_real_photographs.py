@@ -94,7 +94,7 @@ def done(photographs: Path, ray_local: None) -> Path:
         },
         "stages": {name: {"prompt": "demo"} if name in PROMPTED else {} for name in STAGES},
         "placement": {"schedule": "stages", "address": "auto", "stages": {name: {"cpus": 1} for name in STAGES}},
-        "export": {"to": "dataset"},
+        "export_to": "dataset",
     }
     config = photographs / "photographs.yaml"
     config.write_text(yaml.safe_dump(content))

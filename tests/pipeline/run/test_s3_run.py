@@ -34,7 +34,7 @@ def _job(folder: Path, root: str) -> Path:
     write_job(folder)
     fsspec.filesystem("s3").put(f"{folder}/corpus/", f"{root}/corpus/", recursive=True)
     config = folder / "s3.yaml"
-    content = job_content(f"{root}/corpus", workdir=f"{root}/work", export={"to": f"{root}/dataset"})
+    content = job_content(f"{root}/corpus", workdir=f"{root}/work", export_to=f"{root}/dataset")
     config.write_text(yaml.safe_dump(content, sort_keys=False))
     return config
 

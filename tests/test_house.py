@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.house import named_stages, too_full, too_long, too_long_functions
+from bench.house import named_stages, rooms_without_layer, too_full, too_long, too_long_functions
+from pipeline.config.registry import STAGES
 
 
 def _file(folder: Path, name: str, content: str) -> str:
@@ -20,11 +21,27 @@ def _file(folder: Path, name: str, content: str) -> str:
         'if node.name == "export":\n    pass\n',
         'ready = name in ("mine", "balance")\n',
         "from stages.ground import GroundParams\n",
+        "from stages import ground\n",
+        "import stages.ground\n",
         'match name:\n    case "verify":\n        pass\n',
     ],
 )
 def test_a_question_for_one_stage_is_found(content: str, tmp_path: Path) -> None:
     assert list(named_stages([_file(tmp_path, "runner.py", content)]))
+
+
+def test_a_stage_that_imports_another_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in STAGES:
+        other = "caption" if name != "caption" else "ground"
+        _file(Path(), f"stages/{name}.py", f'from stages.{other} import Other\nmay_read = name == "{other}"\n')
+        assert len(list(named_stages([f"stages/{name}.py"]))) == 1
+
+
+def test_a_room_that_no_contract_holds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert not list(rooms_without_layer(["stages/__init__.py", "stages/caption.py", "stages/words/nouns.py", "pipeline/cli.py"]))
+    assert len(list(rooms_without_layer(["stages/new.py", "stages/room/one.py", "stages/room/two.py"]))) == 2
 
 
 def test_stages_as_data_are_no_question(tmp_path: Path) -> None:

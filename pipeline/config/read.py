@@ -25,6 +25,7 @@ from stages.words.domain import Domain
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _BLOCKS = ("workdir", "corpus", "given", "domain", "engines", "stages", "placement", "export_to", "prompts_dir")
+_FORMER_BLOCKS = ("export",)
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +58,7 @@ class _Reader:
         self.old_names: list[str] = []
 
     def config(self) -> Config:
-        _known({block: None for block in self.content if block != "export"}, _BLOCKS, "")
+        _known({block: None for block in self.content if block not in _FORMER_BLOCKS}, _BLOCKS, "")
         for block in ("workdir", "corpus", "stages"):
             if not self.content.get(block):
                 raise ConfigError(f"the block {block} is missing")

@@ -7,7 +7,8 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 UNGUARDED = (
     "WARNING: the Ray at {address} asks nobody for a token: whoever reaches it over the network runs code as its user. "
@@ -63,15 +64,43 @@ def _read_settings() -> None:
     compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
-def asks_for_token(address: str) -> bool:
-    """Whether the cluster's head refuses a question that carries no token."""
+Stance = Literal["open", "guarded", "no Ray"]
+
+
+def stance(address: str, token: str | None = None) -> Stance:
+    """How the head at this address answers a question that carries this token, or none."""
     import grpc
 
-    ask: Any
+    said = None if token is None else (("authorization", f"Bearer {token}"),)
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
+        ask: Any = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
         try:
-            ask(b"", timeout=_ASK_S)
+            ask(b"", timeout=_ASK_S, metadata=said)
         except grpc.RpcError as error:
-            return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
-    return False
+            code: Any = error.code()
+            return "guarded" if code == grpc.StatusCode.UNAUTHENTICATED else "no Ray"
+    return "open"
+
+
+def token_at_hand() -> str | None:
+    """The token that Ray would show, from where Ray looks for it: the environment, a file that it names, a file at home."""
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    with contextlib.suppress(OSError):
+        token = token or path.read_text(encoding="utf-8")
+    return token.strip() or None
+
+
+@contextlib.contextmanager
+def with_token() -> Iterator[None]:
+    """While a cluster is joined that asks for a token: ours is shown, also where RAY_AUTH_MODE is not set here."""
+    if "RAY_AUTH_MODE" in os.environ:
+        yield
+        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    _read_settings()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_MODE"]
+        _read_settings()

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from pipeline.run.cluster.holdings import local_cpus
 from pipeline.run.cluster.travel import runtime_env
 
 _LISTENING_S = 5
+_LEAST_MIB = 64
 
 
 class ClusterError(ValueError):
@@ -37,11 +39,15 @@ def connected(address: str | None, say: Callable[[str], None] = lambda _: None) 
         return
     with contextlib.ExitStack() as around:
         if address is None:
+            _check_room()
             around.enter_context(guard.alone())
+        elif _asks_for_token(address):
+            around.enter_context(guard.with_token())
         _connect(address, say)
         around.callback(ray.shutdown)
-        if address is not None and not guard.asks_for_token(ray.get_runtime_context().gcs_address):
-            say(guard.UNGUARDED.format(address=address))
+        gcs = ray.get_runtime_context().gcs_address
+        if address is not None and guard.stance(gcs) == "open":
+            say(guard.UNGUARDED.format(address=gcs))
         yield _logs()
 
 
@@ -61,7 +67,6 @@ def _connect(address: str | None, say: Callable[[str], None]) -> None:
         options |= {"address": "local", "include_dashboard": False, "num_cpus": local_cpus()}
     else:
         options |= {"address": address, "runtime_env": runtime_env()}
-    _check_listening(address)
     # In spite of log_to_driver the driver prints what raylets say to stdout, pages of it when a worker or node dies. Their logs hold it.
     ray._private.worker._worker_logs_enabled = False  # noqa: SLF001  # no public way
     before = _children()
@@ -110,20 +115,46 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _check_listening(address: str | None) -> None:
-    """Ray itself would try for minutes and then abort the process.
+def _check_room() -> None:
+    """Raises: ClusterError where the folder that Ray would write to is full: it would try for a minute and not say why."""
+    from ray._common.utils import get_default_system_temp_dir  # no public way: where it writes by default
 
-    Raises: ClusterError where nothing listens.
+    folder = Path(get_default_system_temp_dir())
+    try:
+        free_mib = shutil.disk_usage(folder).free / 2**20
+    except OSError as error:
+        raise ClusterError(f"no Ray at this machine: its folder {folder} cannot be used: {error.strerror}; set RAY_TMPDIR") from error
+    if free_mib < _LEAST_MIB:
+        raise ClusterError(
+            f"no Ray at this machine: {folder}, where it writes, is full ({free_mib:.0f} MiB are free, {_LEAST_MIB} are needed); free "
+            "space there, or set RAY_TMPDIR to another folder"
+        )
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether the cluster there wants a token, which is then at hand. Ray itself would try for minutes and then abort the process.
+
+    Raises: ClusterError where nothing or no Ray answers, or the token is missing or wrong.
     """
     from ray._private.utils import read_ray_address  # no public way: where `auto` leads to
 
-    place = (os.environ.get("RAY_ADDRESS") or read_ray_address() or "") if address == "auto" else address or ""
+    place = (os.environ.get("RAY_ADDRESS") or read_ray_address() or "") if address == "auto" else address
     host, _, port = place.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
-        return
+        return False
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENING_S).close()
     except OSError as error:
         raise ClusterError(
             f"no Ray at {place}: nothing listens there ({error}); `ray status` on the head node shows its address"
         ) from error
+    found = guard.stance(f"{host}:{port}") if "://" not in place else "open"
+    if found == "no Ray":
+        raise ClusterError(f"what listens at {place} is no Ray, or does not answer; `ray status` on the head node shows its address")
+    if found == "guarded":
+        token = guard.token_at_hand()
+        if token is None or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+            raise ClusterError(f"the Ray at {place} asks for a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or ~/.ray/auth_token")
+        if guard.stance(f"{host}:{port}", token) == "guarded":
+            raise ClusterError(f"the Ray at {place} refuses the token: set RAY_AUTH_TOKEN to the one that its head was started with")
+    return found == "guarded"

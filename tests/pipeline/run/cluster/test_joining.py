@@ -1,0 +1,119 @@
+"""Joining a cluster: by `ray job submit` with a token and without, and what is said where there is none to join."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import grpc
+import pytest
+
+from pipeline.run.cluster.join import ClusterError, connected
+from tests.support.rehearsal_job import write_job
+
+ROOT = Path(__file__).parents[4]
+RAY = str(Path(sys.executable).parent / "ray")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(params=["token", "disabled"])
+def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], int]]:
+    """A head node as an operator starts one: its environment and its dashboard's port."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "FGDATA_"))}
+    settings |= {"RAY_AUTH_MODE": request.param, "RAY_TMPDIR": str(tmp_path_factory.mktemp("r"))}
+    settings |= {"RAY_AUTH_TOKEN": secrets.token_hex(16)} if request.param == "token" else {}
+    port, dashboard = _free_port(), _free_port()
+    command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=true"]
+    command += [f"--dashboard-port={dashboard}", "--dashboard-agent-listen-port=0", "--disable-usage-stats"]
+    process = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield settings, dashboard
+    process.terminate()
+    process.wait(timeout=60)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_submitted_job_runs_with_a_token_and_without(head: tuple[dict[str, str], int], tmp_path: Path) -> None:
+    settings, dashboard = head
+    config = write_job(tmp_path, stages={"caption": {"prompt": "demo"}}, export=None, placement={"stages": {"caption": {"cpus": 0.1}}})
+    entry = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--address", "auto"]
+    environment = json.dumps({"env_vars": {"PYTHONPATH": str(ROOT)}})
+    submit = [RAY, "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--runtime-env-json", environment, "--", *entry]
+    for _ in range(60):
+        answer = subprocess.run(submit, env=settings, capture_output=True, text=True, timeout=300)
+        if "Failed to connect" not in answer.stdout + answer.stderr and "ConnectionError" not in answer.stderr:
+            break
+        time.sleep(1)
+    said = answer.stdout + answer.stderr
+    assert answer.returncode == 0, said
+    assert len(list(tmp_path.glob("work/caption/*/*.parquet"))) == 4
+    assert said.count("asks nobody for a token") == (settings["RAY_AUTH_MODE"] == "disabled")
+
+
+def _said_where_there_is_none(address: str) -> str:
+    started = time.monotonic()
+    with pytest.raises(ClusterError) as error, connected(address):
+        pass
+    assert time.monotonic() - started < 15
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_nothing_listens() -> None:
+    assert "nothing listens there" in _said_where_there_is_none(f"127.0.0.1:{_free_port()}")
+
+
+def test_the_token_is_missing_or_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that refuses whoever asks without its token."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((_Guarded(),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        assert "asks for a token: set RAY_AUTH_MODE=token" in _said_where_there_is_none(address)
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
+        assert "refuses the token" in _said_where_there_is_none(address)
+    finally:
+        server.stop(None)
+
+
+class _Guarded(grpc.GenericRpcHandler):
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, "no"))
+
+
+def test_the_folder_of_a_ray_of_our_own_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
+    with pytest.raises(ClusterError, match=r"where it writes, is full \(0 MiB are free, 64 are needed\)"), connected(None):
+        pass
+
+
+def test_something_listens_that_is_no_ray() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_answer_nonsense, args=(server,), daemon=True).start()
+        assert "is no Ray" in _said_where_there_is_none(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+def _answer_nonsense(server: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -58,7 +58,7 @@ stages:
   region_caption: {{prompt: demo, probe_share: 0.15}}
   hard_negative: {{prompt: demo}}
   mine: {{}}
-  verify: {{prompt: demo, crop_scale: 1.3, crop_min_side_px: 24}}
+  verify: {{prompt: choose, ask: choose, outline: true, crop_scale: 1.3, crop_min_side_px: 24}}
   balance: {{}}
   export: {{finehard: true, txt: short}}
 placement:

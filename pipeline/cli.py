@@ -124,6 +124,24 @@ def run(
 
 
 @app.command()
+def rehearse(
+    config: ConfigPath,
+    images: Annotated[int, typer.Option("--images", min=1, help="Of the corpus; taken from its first shards.")] = 24,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="FAULT", help="One of driver, worker, hang, poison, ...")] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Leave the runs in this new folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try this run with rehearsed engines and injected faults, in a scratch folder. Exit 0: it withstands them, 1: it does not."""
+    from pipeline.rehearse.command import rehearse as try_out
+
+    with _user_errors():
+        content, text, code = try_out(config, images, only or [], keep, lambda words: typer.echo(words, err=True))
+        _say(as_json, content, text)
+        if code:
+            raise typer.Exit(code)
+
+
+@app.command()
 def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api

@@ -38,6 +38,7 @@ def connected(address: str | None, say: Callable[[str], None] = lambda _: None) 
         yield _logs()
         return
     with contextlib.ExitStack() as around:
+        address = _found() if address == "auto" else address
         if address is None:
             _check_room()
             around.enter_context(guard.alone())
@@ -131,14 +132,27 @@ def _check_room() -> None:
         )
 
 
-def _asks_for_token(address: str) -> bool:
+def _found() -> str:
+    """Where `auto` leads to. Ray itself would join any Ray that it sees on this machine, or wait for one that it may not join.
+
+    Raises: ClusterError where it leads nowhere.
+    """
+    from ray._private.utils import read_ray_address  # no public way
+
+    place = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if not place:
+        raise ClusterError(
+            "no Ray at auto: RAY_ADDRESS is not set, and no cluster was started on this machine with `ray start`; name its address, or "
+            "leave out the address for a Ray of this run's own"
+        )
+    return str(place)
+
+
+def _asks_for_token(place: str) -> bool:
     """Whether the cluster there wants a token, which is then at hand. Ray itself would try for minutes and then abort the process.
 
     Raises: ClusterError where nothing or no Ray answers, or the token is missing or wrong.
     """
-    from ray._private.utils import read_ray_address  # no public way: where `auto` leads to
-
-    place = (os.environ.get("RAY_ADDRESS") or read_ray_address() or "") if address == "auto" else address
     host, _, port = place.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return False

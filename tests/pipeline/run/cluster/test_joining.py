@@ -76,6 +76,20 @@ def test_nothing_listens() -> None:
     assert "nothing listens there" in _said_where_there_is_none(f"127.0.0.1:{_free_port()}")
 
 
+def test_no_cluster_was_started_that_auto_could_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ray that another run started for itself is none: to join it would take minutes, and fail."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
+    assert "no cluster was started on this machine with `ray start`" in _said_where_there_is_none("auto")
+
+
+def test_auto_is_where_ray_start_has_started_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    address = f"127.0.0.1:{_free_port()}"
+    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: address)
+    assert f"no Ray at {address}: nothing listens there" in _said_where_there_is_none("auto")
+
+
 def test_the_token_is_missing_or_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that refuses whoever asks without its token."""
     server = grpc.server(ThreadPoolExecutor(2))

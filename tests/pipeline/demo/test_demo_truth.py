@@ -1,9 +1,12 @@
 """The demo's ground truth: what it calls false must be false, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
+from pipeline.demo.draw import draw
 from pipeline.demo.truth import caption_slots, fact_is_true, is_false
-from pipeline.demo.world import Scene, Toy
+from pipeline.demo.world import Scene, Toy, scene, two_valued_scene
 from schemas.rows import CAPTION, Edit, Fact, Negative, RegionNegatives
 
 CAR = Toy("car", "red", "striped", "metal", "large", "top left", (0, 0, 60, 40))
@@ -59,3 +62,17 @@ def test_a_fact_is_held_against_the_toy_that_its_box_holds() -> None:
 
 def test_a_true_caption_states_every_slot_rightly() -> None:
     assert caption_slots(SCENE.long_caption, SCENE) == (14, 14)
+
+
+def test_two_valued_toys_stand_in_scenes_of_their_own() -> None:
+    for index in range(5):
+        assert two_valued_scene(3, index, 0.0) == scene(3, index)
+    toys = [(one, other) for index in range(200) for one, other in zip(scene(3, index).toys, two_valued_scene(3, index).toys, strict=True)]
+    two = [other for one, other in toys if one != other]
+    assert 0.15 <= len(two) / len(toys) <= 0.25
+    for one, other in toys:
+        assert replace(other, also=()) == one
+    assert {len(toy.values(slot)) for toy in two for slot in ("colour", "pattern")} == {1, 2}
+    for toy in two:
+        plain, painted = (draw(Scene(0, 0, "tiled floor", (replace(toy, also=also),))) for also in ((), toy.also))
+        assert plain.tobytes() != painted.tobytes()

@@ -2,6 +2,8 @@
 and honest answers survive the rules and the judge."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.api import open_job
-from pipeline.demo.photographs.pictures import pictures
+from pipeline.demo.photographs.pictures import LICENCES, pictures
 from pipeline.demo.photographs.replay import Replay, serving
 from pipeline.demo.photographs.run import write_job
 from pipeline.ledger.status import count_statuses
@@ -73,6 +75,22 @@ def test_no_candidate_is_lost(done: Run) -> None:
     assert num_refused <= 0.02 * proposed
 
 
+def test_few_accepted_edits_read_as_nobody_would_write_them(done: Run) -> None:
+    regions = {(one.key, i): region for one in pictures() for i, region in enumerate(one.regions)}
+    by_box = {(key, region.box): region for (key, _), region in regions.items()}
+    boxes = {(row.key, i): region.xyxy for row in done.rows(SelectRow) for i, region in enumerate(row.regions)}
+    accepted = [
+        one.edits[0].new in by_box[row.key, boxes[row.key, of.region]].unnatural
+        for row in done.rows(HardNegativeRow)
+        for of in row.regions
+        if of.region >= 0
+        for one in of.negatives
+        if one.level == 1
+    ]
+    assert len(accepted) > 400
+    assert sum(accepted) <= 0.07 * len(accepted)
+
+
 def test_true_nouns_and_true_texts_survive_the_judge(done: Run) -> None:
     judged = [entry for row in done.rows(VerifyRow) for entry in row.regions if entry.region >= 0]
     assert Counter(entry.positive_verdict for entry in judged)["true"] >= 48
@@ -91,3 +109,14 @@ def test_finehard_has_ten_negatives_of_most_regions(done: Run) -> None:
     flags = [box["flag_short_neg"] for record in json.loads(path.read_text()) for box in record["bbox_info"]]
     assert len(flags) == 50
     assert sum(flags) >= 40
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_the_command_shows_scikit_images_photographs_and_says_whose_they_are(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "demo", "--photographs", "--out", str(tmp_path / "out")]
+    said = subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True, timeout=500).stdout
+    assert "8 images, 42 regions" in said
+    assert all(f"{one.key:<16} {LICENCES[one.key]}" in said for one in pictures("skimage"))
+    assert (tmp_path / "out" / "report" / "samples.html").is_file()
+    assert {path.stem for path in (tmp_path / "out" / "corpus").iterdir()} == {one.key for one in pictures("skimage")}

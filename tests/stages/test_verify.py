@@ -42,7 +42,7 @@ from stages.negatives.verdicts import (
 from stages.verify import Verify, VerifyParams
 from tests.support.images import image_of
 
-PROMPTS = {version: load_prompt("verify", version, after=DEMO_PROMPTS) for version in ("demo", "v1")}
+PROMPTS = {version: load_prompt("verify", version, after=DEMO_PROMPTS) for version in ("demo", "choose", "v1", "v2")}
 PHRASE = "a red striped rubber car"
 LONG = "Two toys stand on a lawn. There is a red striped rubber car. There is a blue plain metal car."
 
@@ -91,7 +91,7 @@ def written(index: int = 0, positive: str = PHRASE, old: str = "red") -> RegionN
     return RegionNegatives(region=index, positive=positive, negatives=negatives, num_proposed=len(negatives) + 2, rejects={"unchanged": 2})
 
 
-@pytest.mark.parametrize("prompt", ["demo", "v1"])
+@pytest.mark.parametrize("prompt", ["demo", "choose", "v1", "v2"])
 def test_each_value_is_asked_twice_whoever_claims_it_and_no_candidate_is_dropped(prompt: str) -> None:
     again = written().model_copy(update={"group": "g"})
     row = verify(image([written(), written(1, "a blue plain metal car", "blue")], mined=[again]), prompt=prompt)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.hashed import added
 from schemas.rows import BalanceRow, BlindFigures, Negative, RegionCaptionRow, RegionNegatives, VerifyRow
 from stages.base import BlockStage, Image
 from stages.negatives.candidates import PROPOSING, entries_of, holders, is_exchanged, refusal
@@ -32,6 +33,14 @@ class BalanceParams(StageParams):
     )
     max_rounds: int = Field(8, ge=0, description="Rounds of rejection against a probe at most; 0: value marginals alone.")
     allow_unverified: bool = Field(False, description="Also release what verify left `unverified`. Without a stage verify all is.")
+    max_type_share: float | None = added(
+        None,
+        before=None,
+        gt=0,
+        lt=1,
+        description="No more than this part of what is chosen among is of one type, such as object: what a type has above it is surplus, "
+        "first of texts that have nothing else. null: no bound. Not counted: reciprocal ones.",
+    )
     seed: int = Field(0, description="Of the folds and draws of rejection and audit.")
 
 
@@ -65,7 +74,7 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
     """
 
     name = "balance"
-    version = 3
+    version = 4
     reads = ("region_caption",)
     may_read = ("hard_negative", "mine", "exchange", "verify")
 
@@ -120,7 +129,11 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
         names: Mapping[Entry, str] = {}
         if params.method == "full":
             limits = Limits(
-                params.released_per_region, round(params.over_generation * params.released_per_region), params.max_rounds, params.seed
+                params.released_per_region,
+                round(params.over_generation * params.released_per_region),
+                params.max_rounds,
+                params.seed,
+                params.max_type_share,
             )
             reasons, names = choose(seen.texts, seen.candidates, seen.shares, held, limits)
         else:

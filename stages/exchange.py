@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from schemas.hashed import added
 from schemas.rows import ExchangeRow, RegionCaption, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image
 from stages.negatives.groups.exchanging import Exchange as Group
-from stages.negatives.groups.exchanging import Offer, Sizes, exchanges, offers_of
+from stages.negatives.groups.exchanging import Offer, Sizes, exchanges, noun_offers, offers_of
 from stages.negatives.reciprocal import expression_of
 from stages.params import StageParams
 
@@ -19,14 +20,21 @@ class ExchangeParams(StageParams):
     own_pool: int = Field(
         8,
         ge=2,
-        description="Regions of one head noun with a value of a type that exchange among themselves; fewer: with those of its kind.",
+        description="Regions of one head noun with a value of a type that exchange among themselves first; fewer: with those of its kind.",
     )
     cell: int = Field(
-        48,
+        96,
         ge=2,
         description="Regions that are grouped together at most. Smaller: a changed region changes fewer others; larger: fewer stay alone.",
     )
     joint: bool = Field(True, description="Also exchange two values of different types together: two slots change.")
+    noun_group_size: int = added(
+        9,
+        before=1,
+        ge=1,
+        description="Nouns in a group at most: things of one kind of which none can be called by another's noun, singular or plural. "
+        "1: nouns are not exchanged.",
+    )
 
 
 class _Place(NamedTuple):
@@ -42,7 +50,7 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
     """
 
     name = "exchange"
-    version = 1
+    version = 2
     reads = ("region_caption",)
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[ExchangeRow]]:
@@ -59,16 +67,19 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
             for offer in self._offers(image, region, _Place(number, i, region.region))
         )
         found: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]] = defaultdict(list)
-        for group in exchanges(offers, Sizes(self.params.group_size, self.params.own_pool, self.params.cell)):
+        params = self.params
+        sizes = Sizes(params.group_size, params.noun_group_size, params.own_pool, params.cell)
+        for group in exchanges(offers, sizes):
             for offer in group.offers:
                 found[offer.ref].append((offer, group))
         return found
 
     def _offers(self, image: Image, region: RegionCaption, place: _Place) -> Iterator[Offer[_Place]]:
-        expression = expression_of(region)
+        expression, name = expression_of(region), f"{image.key}/{region.region}/{region.short}"
         if expression is not None:
-            name = f"{image.key}/{region.region}/{region.short}"
             yield from offers_of(place, name, region.head, expression, joint=self.params.joint)
+        if region.short and self.params.noun_group_size > 1:
+            yield from noun_offers(place, name, region.head, region.short)
 
     def _row(self, image: Image, place: _Place, groups: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]]) -> ExchangeRow:
         regions, rejects = [], Counter[str]()
@@ -81,7 +92,7 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
                 regions.append(
                     RegionNegatives(
                         region=region.region,
-                        positive=offer.expression.text,
+                        positive=offer.text,
                         negatives=negatives,
                         num_proposed=len(negatives),
                         group=group.name,

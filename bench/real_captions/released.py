@@ -1,10 +1,13 @@
 """What is released of candidates for the phrases of real captions, by source and type, and what can be told of it blind.
 
-All captions are one block, each phrase is a region, no image is looked at: what verify would leave `unverified` is let through.
+All captions are one block, each phrase is a region, no image is looked at: what verify would leave `unverified` is let through. Phrases and
+written candidates lie beside the report (`cache`), by the digest of all that they come of, so that a trial costs what it changes.
 """
 
 import asyncio
+import json
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +16,18 @@ from typing import Any
 from bench.real_captions.captions import Captions
 from bench.real_captions.phrases import readers
 from prompts.loader import load_prompt
-from schemas.audit import AuditItem, AuditReport
 from schemas.rows import (
     ATTRIBUTE_TYPES,
     BalanceRow,
     CorpusRow,
     ExchangeRow,
+    HardNegativeRow,
     Negative,
     RegionCaption,
     RegionCaptionRow,
     RegionNegatives,
     Row,
 )
-from stages.audit.audit import audit
 from stages.balance import Balance, BalanceParams
 from stages.base import Image, StageContext
 from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
@@ -40,22 +42,50 @@ from stages.words.ambiguity import canonical_value
 
 _CONTEXT = StageContext("real captions")
 _COUNTS = (1, 4, 8)
+# What phrases and written candidates come of: where it changed they are made anew.
+_READING = ("stages/words",)
+_WRITING = (
+    *_READING,
+    *(f"stages/negatives/{name}.py" for name in ("edits", "edits_schema", "compose", "shares", "reciprocal")),
+    "stages/hard_negative.py",
+    "stages/engines/rehearsal_answers.py",
+    "prompts/hard_negative",
+)
 _UNIT = 64
+_MOST_OF_A_TYPE = 0.5  # of what is chosen among; of what is released six tenths are asked
 _VOIDED = 6  # of so many verdicts one is voided at random in the second audit
 
 
 def released_figures(captions: Captions) -> dict[str, Any]:
-    """`released_share`, `by_source`, `by_type`, `audit` of all captions as one block; `blocks`: shares by the block's size."""
+    """`released_share`, `by_source`, `by_type`, `audit` of all captions as one block; `stages`: what is left from stage to stage."""
+    proposed = _proposed(captions, _images(captions))
+    whole = _Released.of(proposed)
+    found = {**whole.figures(), "audit": whole.audit}
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    paired = _Released.of(proposed, max_rounds=0)
+    return {**found, "stages": {"proposed": _shares_proposed(proposed), "paired": paired.shares(), "released": found["released_share"]}}
+
+
+def voided_figures(captions: Captions) -> dict[str, Any]:
+    """`audit_voided`: what is released and the audit where one verdict in six is voided at random."""
+    return {"audit_voided": _Released.of(_voided(_proposed(captions, _images(captions)))).curve()}
+
+
+def block_figures(captions: Captions) -> dict[str, Any]:
+    """`blocks`: shares by the block's size, for blocks smaller than all captions."""
     images = _images(captions)
-    whole = _Released.of(_proposed(images))
-    found = whole.figures()
-    voided = _Released.of(_voided(whole.block))
-    found["audit"] = whole.audit().model_dump(mode="json")
-    found["audit_voided"] = {"released_share": voided.figures()["released_share"], **_short(voided.audit())}
-    found["changed_rows"] = _changed_rows(images[:2000])
-    found["blocks"] = [_Released.of(_proposed(_sampled(images, size))).curve() for size in captions.block_sizes if size < len(images)]
-    found["blocks"].append(whole.curve())
-    return found
+    return {"blocks": [_curve(captions, _sampled(images, size)) for size in captions.block_sizes if size < len(images)]}
+
+
+def changed_figures(captions: Captions) -> dict[str, Any]:
+    """`changed_rows`: which part of a block's rows of exchange another text for one region changes."""
+    return {"changed_rows": _changed_rows(_images(captions)[:2000])}
+
+
+def _curve(captions: Captions, images: Sequence[Image]) -> dict[str, Any]:
+    point = _Released.of(_proposed(captions, images)).curve()
+    print(json.dumps(point), file=sys.stderr, flush=True)
+    return point
 
 
 @dataclass(frozen=True)
@@ -66,29 +96,27 @@ class _Released:
     rows: Sequence[BalanceRow]
 
     @classmethod
-    def of(cls, block: Sequence[Image]) -> "_Released":
-        rows = [row for unit in Balance(BalanceParams(allow_unverified=True), _CONTEXT).process(_units(block)) for row in unit]
+    def of(cls, block: Sequence[Image], max_rounds: int = 8) -> "_Released":
+        params = BalanceParams(allow_unverified=True, max_rounds=max_rounds, max_type_share=_MOST_OF_A_TYPE)
+        rows = [row for unit in Balance(params, _CONTEXT).process(_units(block)) for row in unit]
         return cls(block, [row for row in rows if isinstance(row, BalanceRow)])
 
     def figures(self) -> dict[str, Any]:
         """Counts by source and type from proposed to released, and shares of regions with a slot that keep so many."""
         proposed, verified, kept = Counter[str](), Counter[str](), Counter[str]()
         rejects: dict[str, Counter[str]] = defaultdict(Counter)
-        for image in self.block:
-            for entry in entries_of(image.upstream.values()):
-                source = entry.negatives[0].source if entry.negatives else "written"
-                proposed[source] += entry.num_proposed
-                verified.update(one.source for one in entry.negatives)
         for image, row in zip(self.block, self.rows, strict=True):
             for before, after in zip(entries_of(image.upstream.values()), row.regions, strict=True):
                 source = before.negatives[0].source if before.negatives else "written"
+                proposed[source] += before.num_proposed
+                verified.update(one.source for one in before.negatives)
                 rejects[source].update(after.rejects)
         negatives = [one for _, _, found in self._by_region() for one in found]
         kept.update(one.source for one in negatives)
         types = Counter(one.type for one in negatives)
         return {
             "regions": sum(len(image.row(RegionCaptionRow).regions) for image in self.block),
-            "regions_with_slot": len(self._with_slot()),
+            "regions_with_slot": len(_with_slot(self.block)),
             "released_share": self.shares(),
             "by_source": {
                 name: {"proposed": proposed[name], "verified": verified[name], "released": kept[name]} for name in sorted(proposed)
@@ -98,32 +126,48 @@ class _Released:
             "rejects": {name: dict(counts.most_common()) for name, counts in sorted(rejects.items())},
         }
 
+    @property
+    def audit(self) -> dict[str, Any]:
+        """The block's blind audit, as balance writes it into its rows."""
+        return self.rows[0].audits[0].model_dump(mode="json")
+
     def curve(self) -> dict[str, Any]:
         """One point of the curve by block size."""
-        return {"images": len(self.block), "released_share": self.shares(), **_short(self.audit())}
+        return {"images": len(self.block), "released_share": self.shares(), **self.audit}
 
     def shares(self) -> dict[str, float | None]:
         """Of the regions with an attribute slot those with so many released: synonyms once, of several slots a quarter at most."""
-        with_slot = self._with_slot()
-        nums = [_num_distinct(found) for image, region, found in self._by_region() if (image, region.region) in with_slot]
-        return {str(least): _share(sum(num >= least for num in nums), len(with_slot)) for least in _COUNTS}
-
-    def audit(self) -> AuditReport:
-        return audit([_item(self.block[i], region, found) for i, region, found in self._by_region() if found])
-
-    def _with_slot(self) -> set[tuple[int, int]]:
-        return {
-            (i, region.region)
-            for i, image in enumerate(self.block)
-            for region in image.row(RegionCaptionRow).regions
-            if any(slot.type in ATTRIBUTE_TYPES for slot in slots_of(region.short or "", region.head))
-        }
+        return _coverage(self.block, {(i, region.region): found for i, region, found in self._by_region()})
 
     def _by_region(self) -> Iterator[tuple[int, RegionCaption, list[Negative]]]:
         for i, (image, row) in enumerate(zip(self.block, self.rows, strict=True)):
             found = released([row], allows_unverified=True).negatives
             for region in image.row(RegionCaptionRow).regions:
                 yield i, region, found.get(region.region, [])
+
+
+def _with_slot(block: Sequence[Image]) -> set[tuple[int, int]]:
+    return {
+        (i, region.region)
+        for i, image in enumerate(block)
+        for region in image.row(RegionCaptionRow).regions
+        if any(slot.type in ATTRIBUTE_TYPES for slot in slots_of(region.short or "", region.head))
+    }
+
+
+def _coverage(block: Sequence[Image], found: Mapping[tuple[int, int], Sequence[Negative]]) -> dict[str, float | None]:
+    with_slot = _with_slot(block)
+    nums = [_num_distinct(found.get(place, ())) for place in with_slot]
+    return {str(least): _share(sum(num >= least for num in nums), len(with_slot)) for least in _COUNTS}
+
+
+def _shares_proposed(block: Sequence[Image]) -> dict[str, float | None]:
+    """The same of all candidates of all sources."""
+    found: dict[tuple[int, int], list[Negative]] = defaultdict(list)
+    for i, image in enumerate(block):
+        for entry in entries_of(image.upstream.values()):
+            found[i, entry.region] += entry.negatives
+    return _coverage(block, found)
 
 
 def _num_distinct(negatives: Iterable[Negative]) -> int:
@@ -136,30 +180,37 @@ def _num_distinct(negatives: Iterable[Negative]) -> int:
 
 
 def _images(captions: Captions) -> list[Image]:
+    """Each caption with its phrases as regions."""
+    kept = captions.kept("phrases", _READING, [captions.model], lambda: _read(captions), RegionCaptionRow)
+    return [Image(CorpusRow(key=row.key, path="", offset=-1, size=0), upstream={RegionCaptionRow: row}) for row in kept]
+
+
+def _read(captions: Captions) -> Iterator[RegionCaptionRow]:
     read = readers(captions)["spacy"]
-    images = []
     for number, caption in enumerate(captions.long):
         phrases = [phrase for phrase in read(caption["text"]) if phrase.mark is None]
         regions = [RegionCaption(region=i, head=one.head, short=one.text, long=one.text) for i, one in enumerate(phrases)]
-        key = f"{number:06d}"
-        upstream: dict[type[Row], Row] = {RegionCaptionRow: RegionCaptionRow(key=key, regions=regions)}
-        images.append(Image(CorpusRow(key=key, path="", offset=-1, size=0), upstream=upstream))
-    return images
+        yield RegionCaptionRow(key=f"{number:06d}", regions=regions)
 
 
-def _proposed(images: Sequence[Image]) -> list[Image]:
+def _proposed(captions: Captions, images: Sequence[Image]) -> list[Image]:
     """The images with the candidates of all sources; new values are dealt by the shares of this very sample."""
-    regions = [(region.head, expression_of(region)) for image in images for region in image.row(RegionCaptionRow).regions]
-    written = asyncio.run(_written(images, HardNegativeParams(new_values="drawn", shares=shares_of(regions), max_composed=4)))
+    written = captions.kept("written", _WRITING, [image.key for image in images], lambda: _written(images), HardNegativeRow)
     others = (Mine(MineParams(), _CONTEXT), Exchange(ExchangeParams(), _CONTEXT))
     found = [[row for unit in stage.process(_units(images)) for row in unit] for stage in others]
     return [_with(image, rows) for image, *rows in zip(images, written, *found, strict=True)]
 
 
-async def _written(images: Sequence[Image], params: HardNegativeParams) -> list[Row]:
+def _written(images: Sequence[Image]) -> list[HardNegativeRow]:
+    regions = [(region.head, expression_of(region)) for image in images for region in image.row(RegionCaptionRow).regions]
+    params = HardNegativeParams(new_values="drawn", shares=shares_of(regions), max_composed=4)
     context = StageContext("real captions", {"hard_negative": load_prompt("hard_negative", "v1")}, {"writer": RehearsalGenerator(_WRITER)})
     stage = HardNegatives(params, context)
-    return [row for unit in _units(images) for row in await stage.process(unit)]
+
+    async def rows() -> list[Row]:
+        return [row for unit in _units(images) for row in await stage.process(unit)]
+
+    return [row for row in asyncio.run(rows()) if isinstance(row, HardNegativeRow)]
 
 
 _WRITER = RehearsalSpec(kind="rehearsal")
@@ -180,7 +231,7 @@ def _doubted(row: CandidateRow, draw: random.Random) -> Row:
     return row.model_copy(update={"regions": regions})
 
 
-def _changed_rows(images: Sequence[Image], tries: int = 20) -> dict[str, Any]:
+def _changed_rows(images: Sequence[Image], tries: int = 5) -> dict[str, Any]:
     """Share of the block's rows of exchange that another text for one region changes: the mean and the most of some tries."""
     draw, shares = random.Random(0), []
     before = _exchanged(images)
@@ -197,25 +248,6 @@ def _changed_rows(images: Sequence[Image], tries: int = 20) -> dict[str, Any]:
 def _exchanged(images: Sequence[Image]) -> list[list[RegionNegatives]]:
     rows = [row for unit in Exchange(ExchangeParams(), _CONTEXT).process(_units(images)) for row in unit]
     return [row.regions for row in rows if isinstance(row, ExchangeRow)]
-
-
-def _item(image: Image, region: RegionCaption, negatives: Sequence[Negative]) -> AuditItem:
-    texts = tuple(one.text for one in negatives)
-    return AuditItem(
-        positive=region.short or "", negatives=texts, image=image.key, noun=region.head, types=tuple(one.type for one in negatives)
-    )
-
-
-def _short(report: AuditReport) -> dict[str, Any]:
-    known, unknown = report.probes.ngram_image_disjoint, report.probes.ngram_noun_disjoint
-    return {
-        "items": report.items,
-        "chance": report.chance,
-        "images_unseen": [known.top1, known.top1_high],
-        "nouns_unseen": [unknown.top1, unknown.top1_high],
-        "leaks": list(report.leaks),
-        "verdict": report.verdict,
-    }
 
 
 def _with(image: Image, rows: Iterable[Row]) -> Image:

@@ -4,8 +4,9 @@ Texts and places only; knows no row, no verdict and no engine.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 from schemas.audit import AuditItem, ProbeFigures
@@ -56,12 +57,13 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """How many a text may have, how many it is chosen from, and how long a probe is asked."""
+    """How many a text may have, how many it is chosen from, how long a probe is asked; which part of all may be of one type."""
 
     released: int
     considered: int
     max_rounds: int
     seed: int
+    type_share: float | None = None
 
 
 Traded = Share[Entry, Candidate]
@@ -84,20 +86,91 @@ def choose(
         one: "duplicate" if one.negative in held.get(one.place, ()) or (one.place, one.negative) in taken else "marginal"
         for one in candidates
     }
-    for pool in (_noun, _kind, _anything):  # what is left over of a noun is counted with that of its kind, then with all
-        unpaired = [one for one in candidates if reasons[one] == "marginal"]
-        for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in unpaired]):
-            reasons[one] = None
+    _pair(texts, reasons, candidates)
     _trim(reasons, candidates, limits.considered)
+    if limits.type_share is not None:
+        _cap(shares, reasons, candidates, limits.type_share)
+        settled = _settle(shares, reasons)
     if limits.max_rounds:
         for is_caption in (False, True):
             live = [one for one, why in reasons.items() if why is None and (one.place.region == CAPTION) == is_caption]
             reasons |= _reject(texts, live, settled.twins if not is_caption else (), held, limits)
     _settle(shares, reasons)
+    _revive(texts, shares, reasons, candidates, held)
     _trim_shares(shares, reasons, limits.released)
     settled = _settle(shares, reasons)
     _trim(reasons, candidates, limits.released)
     return reasons, settled.names
+
+
+def _pair(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], candidates: Iterable[Candidate]) -> None:
+    """Of those that are unpaired so far (`marginal`) take those that others undo: of their noun, of its kind, of anything."""
+    candidates = list(candidates)
+    for pool in (_noun, _kind, _anything):  # what is left over of a noun is counted with that of its kind, then with all
+        unpaired = [one for one in candidates if reasons[one] == "marginal"]
+        for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in unpaired]):
+            reasons[one] = None
+
+
+def _revive(
+    texts: Mapping[Place, Text],
+    shares: Sequence[Traded],
+    reasons: dict[Candidate, str | None],
+    candidates: Sequence[Candidate],
+    held: Held,
+) -> None:
+    """Written texts that an exchange had too, and lost with its group and not to the probe, are paired like other written ones."""
+    lost = {(one.place, one.negative) for share in shares for one in share.taken.values() if reasons[one] == "group"}
+    told = {(one.place, one.negative) for share in shares for one in share.taken.values() if reasons[one] != "group"}
+    found = [
+        one
+        for one in candidates
+        if reasons[one] == "duplicate" and (one.place, one.negative) in lost - told and one.negative not in held.get(one.place, ())
+    ]
+    reasons |= dict.fromkeys(found, "marginal")
+    _pair(texts, reasons, found)
+
+
+def _cap(shares: Sequence[Traded], reasons: dict[Candidate, str | None], candidates: Sequence[Candidate], share: float) -> None:
+    """Mark what a type has above its share of all as surplus, whole groups and pairs that undo each other; first those of texts that
+    have nothing but this type."""
+    live = [one for one, why in reasons.items() if why is None]
+    types: dict[Place, set[str]] = defaultdict(set)
+    for one in live:
+        types[one.place].add(one.edits[0][0])
+    counts = Counter(one.edits[0][0] for one in live)
+    for kind, number in counts.items():
+        allowed = share / (1 - share) * (len(live) - number)
+        if number <= allowed:
+            continue
+        units = [*_groups_of(kind, shares, reasons), *_pairs_of(kind, candidates, reasons, types)]
+        units.sort(key=lambda unit: (-sum(len(types[one.place]) > 1 for one in unit) / len(unit), unit[0].order))
+        for unit in units:
+            allowed -= len(unit)
+            if allowed < 0:
+                reasons |= dict.fromkeys(unit, "surplus")
+
+
+def _groups_of(kind: str, shares: Sequence[Traded], reasons: Mapping[Candidate, str | None]) -> list[list[Candidate]]:
+    groups: dict[str, list[Candidate]] = defaultdict(list)
+    for share in shares:
+        groups[share.group] += [one for one in share.taken.values() if reasons[one] is None and one.edits[0][0] == kind]
+    return [group for _, group in sorted(groups.items()) if group]
+
+
+def _pairs_of(
+    kind: str, candidates: Sequence[Candidate], reasons: Mapping[Candidate, str | None], types: Mapping[Place, set[str]]
+) -> Iterator[list[Candidate]]:
+    ways: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for one in candidates:
+        if reasons[one] is None and one.edits[0][0] == kind:
+            ways[one.edits[0][1:] if len(one.edits) == 1 else ("", one.negative)].append(one)
+    for there in ways.values():
+        there.sort(key=lambda one: (-len(types[one.place]), one.order))
+    for (old, new), there in ways.items():
+        back = ways.get((new, old), [])
+        if not back or old < new:
+            yield from ([one for one in pair if one is not None] for pair in zip_longest(there, back))
 
 
 def figures(texts: Mapping[Place, Text], released: Iterable[Candidate], held: Held, seed: int) -> list[BlindFigures]:

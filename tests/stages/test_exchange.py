@@ -27,6 +27,7 @@ def _image(key: str, *texts: tuple[str, str]) -> Image:
 
 
 def _rows(images: Sequence[Image], **params: int) -> list[ExchangeRow]:
+    params = {"noun_group_size": 1, **params}
     rows = [row for unit in Exchange(ExchangeParams(**params), CONTEXT).process([images]) for row in unit]
     assert all(isinstance(row, ExchangeRow) for row in rows)
     return rows  # type: ignore[return-value]  # as just asserted
@@ -77,6 +78,27 @@ def test_rare_nouns_of_one_kind_exchange_only_values_that_such_things_have() -> 
     got = {text: found for row in rows for text, found in _texts(row).items()}
     assert set(got) == {"a red scarf", "a blue robe", "a red vest", "a blue apron"}  # one thing alone is turquoise; a frog is no garment
     assert got["a red scarf"] == ["a blue scarf"]
+
+
+def test_nouns_change_hands_within_their_kind_and_in_their_number() -> None:
+    said = [("a red scarf", "scarf"), ("two old shirts", "shirt"), ("the robe", "robe"), ("blue socks", "sock"), ("an owl", "owl")]
+    rows = _rows([_image(str(i), text) for i, text in enumerate(said)], noun_group_size=9)
+    got = {text: found for row in rows for text, found in _texts(row).items()}
+    assert got == {
+        "a red scarf": ["a red robe"],
+        "the robe": ["the scarf"],
+        "two old shirts": ["two old socks"],
+        "blue socks": ["blue shirts"],
+    }
+
+
+def test_full_groups_come_before_small_ones_of_one_noun() -> None:
+    said = [
+        (f"a {colour} {noun}", noun) for noun in ("mug", "bowl") for colour in ("white", "white", "white", "black", "red", "blue", "green")
+    ]
+    rows = _rows([_image(f"{i:02d}", text) for i, text in enumerate(said)], own_pool=2)
+    sizes = Counter(len(entry.negatives) for row in rows for entry in row.regions)
+    assert sizes[4] == 10  # one of five for each noun; what is left of white finds no other
 
 
 regions = st.tuples(

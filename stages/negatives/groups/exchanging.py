@@ -6,23 +6,24 @@ things, and of which texts the words beside a value are is for a probe to judge.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from schemas.rows import Edit, Negative
-from stages.negatives.edits import replay
+from stages.negatives.edits import noun_spans, occurrences, replay
 from stages.negatives.reciprocal import Expression, Slot
 from stages.words.ambiguity import canonical_value, is_ruled_out
-from stages.words.kinds import kind_of
-from stages.words.values import values_in
+from stages.words.kinds import kind_of, siblings_of
+from stages.words.nouns import singular
+from stages.words.values import Value, values_in
 
 RefT = TypeVar("RefT", bound=Hashable)
 
 
 class Pool(NamedTuple):
-    """Where values are exchanged: the types of one value, or of two that are exchanged together, and a head noun or a kind of them."""
+    """Where values are exchanged: the types of one value, or of two that are exchanged together; of a head noun, of a kind, or of any."""
 
     types: tuple[str, ...]
     head: str
@@ -31,17 +32,26 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Offer(Generic[RefT]):
-    """One value of a region's expression, or two as one. `name` decides its place among others, whatever else is in the block."""
+    """One value of a region's text, or two as one, or its noun. `name` decides its place among others, whatever else is in the block."""
 
     ref: RefT
     name: str
     head: str
-    expression: Expression
+    text: str
     slots: tuple[Slot, ...]
+    known: tuple[Value, ...] = ()
 
     @property
     def types(self) -> tuple[str, ...]:
         return tuple(slot.type for slot in self.slots)
+
+    @cached_property
+    def is_object(self) -> bool:
+        return self.types == ("object",)
+
+    @cached_property
+    def kind(self) -> str:
+        return kind_of(self.head)
 
     @cached_property
     def values(self) -> tuple[str, ...]:
@@ -68,11 +78,17 @@ class Exchange(Generic[RefT]):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Offers in a group, at most; what a head noun needs to be a pool of its own; how many that are looked at together at most."""
+    """Values in a group and nouns in a group, at most; what a head noun needs to be a pool of its own; how many offers are looked at
+    together at most."""
 
     group: int
+    nouns: int
     own_pool: int
     cell: int
+
+    def of(self, pool: Pool) -> tuple[int, ...]:
+        """How large groups are looked for, one after the other."""
+        return (self.nouns, self.group, 2) if pool.types == ("object",) else (self.group, 2)
 
 
 def offers_of(ref: RefT, name: str, head: str, expression: Expression, *, joint: bool) -> Iterator[Offer[RefT]]:
@@ -81,38 +97,65 @@ def offers_of(ref: RefT, name: str, head: str, expression: Expression, *, joint:
     standing = Counter(slot.type for slot in expression.slots)
     alone = [slot for slot in expression.slots if standing[slot.type] == 1 and stated[slot.type] <= 1]
     for slot in alone:
-        yield Offer(ref, f"{name}/{slot.type}", head, expression, (slot,))
+        yield Offer(ref, f"{name}/{slot.type}", head, expression.text, (slot,), expression.known)
     if joint and len(alone) > 1:
         pair = tuple(sorted(alone, key=lambda slot: slot.type)[:2])
-        yield Offer(ref, f"{name}/{pair[0].type}+{pair[1].type}", head, expression, pair)
+        yield Offer(ref, f"{name}/{pair[0].type}+{pair[1].type}", head, expression.text, pair, expression.known)
+
+
+def noun_offers(ref: RefT, name: str, head: str, text: str) -> Iterator[Offer[RefT]]:
+    """The noun itself, where it stands once, as one word, and things of its kind are known that it cannot be called."""
+    spans = noun_spans(text, head)
+    word = text[spans[0][0] : spans[0][1]] if len(spans) == 1 else ""
+    if word and " " not in word and siblings_of(word):
+        yield Offer(ref, f"{name}/object", head, text, (Slot("object", *spans[0], word.lower()),))
 
 
 def exchanges(offers: Iterable[Offer[RefT]], sizes: Sizes) -> Iterator[Exchange[RefT]]:
-    """Disjoint groups: of one head noun where it has as many offers as `own_pool`, of what is left of one kind. An offer may stay alone.
+    """Disjoint groups, as many of full size as can be: of one head noun where it has as many offers as `own_pool`, of what is left of one
+    kind, of what is left of any; then smaller ones in the same order. An offer may stay alone.
 
     A pool is cut into cells by the bits of the offers' digests and each is grouped on its own, so that a changed region changes the
-    groups of its cells alone.
+    groups of its cells alone. Values of a common noun are made up for by those of others: small groups in its own pool would use up
+    what is rare there. Nouns are exchanged within their kind, the singular and the plural apart.
     """
+    of_types: dict[tuple[str, ...], list[Offer[RefT]]] = defaultdict(list)
+    for offer in offers:
+        of_types[offer.types].append(offer)
+    for _, left in sorted(of_types.items()):
+        pools = (_of_kind,) if left[0].is_object else (_of_head, _of_kind, _of_any)
+        for size in sizes.of(_of_kind(left[0])):
+            for pool_of in pools:
+                found = list(_groups(left, pool_of, sizes, size))
+                yield from found
+                grouped = {offer for group in found for offer in group.offers}
+                left = [offer for offer in left if offer not in grouped]
+
+
+def _groups(offers: Sequence[Offer[RefT]], pool_of: Callable[[Offer[RefT]], Pool], sizes: Sizes, size: int) -> Iterator[Exchange[RefT]]:
     pools: dict[Pool, list[Offer[RefT]]] = defaultdict(list)
     for offer in offers:
-        pools[Pool(offer.types, offer.head, "")].append(offer)
-    of_kind: dict[Pool, list[Offer[RefT]]] = defaultdict(list)
+        pools[pool_of(offer)].append(offer)
     for pool, inside in sorted(pools.items()):
-        left = dict.fromkeys(inside)
-        fitting = _Fitting.of(inside)
-        for group in _in_pool(inside, sizes, fitting) if len(inside) >= sizes.own_pool else ():
-            yield Exchange(_name(pool, group), group)
-            for offer in group:
-                del left[offer]
-        of_kind[Pool(pool.types, "", kind_of(pool.head))] += left
-    for pool, inside in sorted(of_kind.items()):
-        for group in _in_pool(inside, sizes, _Fitting.of(inside)):
-            yield Exchange(_name(pool, group), group)
+        if len(inside) < (sizes.own_pool if pool.head else 2):
+            continue
+        fitting, most = _Fitting.of(inside), max(size, sizes.group - 1 if size == 2 else size)
+        for cell in _cells(sorted(inside, key=lambda offer: (offer.place, offer.name)), sizes.cell, 63):
+            for group in _grouped(cell, most, size, fitting):
+                yield Exchange(_name(pool, group), group)
 
 
-def _in_pool(offers: Sequence[Offer[RefT]], sizes: Sizes, fitting: "_Fitting") -> Iterator[tuple[Offer[RefT], ...]]:
-    for cell in _cells(sorted(offers, key=lambda offer: (offer.place, offer.name)), sizes.cell, 63):
-        yield from _grouped(cell, sizes.group, fitting)
+def _of_head(offer: Offer[RefT]) -> Pool:
+    return Pool(offer.types, offer.head, "")
+
+
+def _of_kind(offer: Offer[RefT]) -> Pool:
+    is_singular = offer.is_object and singular(offer.slots[0].value) == offer.slots[0].value
+    return Pool(offer.types, "", f"{offer.kind} one" if is_singular else offer.kind)
+
+
+def _of_any(offer: Offer[RefT]) -> Pool:
+    return Pool(offer.types, "", "any")
 
 
 @dataclass(frozen=True)
@@ -122,15 +165,16 @@ class _Fitting:
     nouns: Mapping[tuple[str, ...], frozenset[str]]
 
     @classmethod
-    def of(cls, offers: Sequence[Offer[RefT]]) -> "_Fitting":
+    def of(cls, offers: Iterable[Offer[RefT]]) -> "_Fitting":
         nouns: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for offer in offers:
             nouns[offer.values].add(offer.head)
         return cls({values: frozenset(heads) for values, heads in nouns.items()})
 
-    def takes(self, head: str, values: tuple[str, ...]) -> bool:
-        heads = self.nouns[values]
-        return head in heads or len(heads) > 1
+    def takes(self, one: Offer[RefT], other: Offer[RefT]) -> bool:
+        """Whether the first may be given the values of the second."""
+        heads = self.nouns[other.values]
+        return one.is_object or one.head in heads or len(heads) > 1
 
 
 def _cells(offers: Sequence[Offer[RefT]], most: int, bit: int) -> Iterator[Sequence[Offer[RefT]]]:
@@ -141,15 +185,15 @@ def _cells(offers: Sequence[Offer[RefT]], most: int, bit: int) -> Iterator[Seque
         yield from _cells([offer for offer in offers if offer.place >> bit & 1 == side], most, bit - 1)
 
 
-def _grouped(cell: Sequence[Offer[RefT]], size: int, fitting: _Fitting) -> Iterator[tuple[Offer[RefT], ...]]:
-    """Groups of at most `size`, each of the values that are still offered most often, since those are hardest to place."""
+def _grouped(cell: Sequence[Offer[RefT]], size: int, least: int, fitting: _Fitting) -> Iterator[tuple[Offer[RefT], ...]]:
+    """Groups of `least` to `size`, each of the values that are still offered most often, since those are hardest to place."""
     waiting: dict[tuple[str, ...], list[Offer[RefT]]] = defaultdict(list)
     for offer in cell:
         waiting[offer.values].append(offer)
-    while len(waiting) > 1:
+    while len(waiting) >= least:
         order = sorted(waiting, key=lambda values: (-len(waiting[values]), _digest("/".join(values))))
         group = _first_group(waiting, order, size, fitting)
-        if len(group) < 2:
+        if len(group) < least:
             del waiting[order[0]]  # it fits beside none of the others
             continue
         for offer in group:
@@ -176,21 +220,29 @@ def _first_group(
 
 def _fit(a: Offer[RefT], b: Offer[RefT], fitting: _Fitting) -> bool:
     """Whether each value is false of the other's region as far as texts tell, and one that such a thing may have."""
-    return _excludes(a, b) and _excludes(b, a) and fitting.takes(a.head, b.values) and fitting.takes(b.head, a.values)
+    return _excludes(a, b) and _excludes(b, a) and fitting.takes(a, b) and fitting.takes(b, a)
 
 
 def _excludes(own: Offer[RefT], other: Offer[RefT]) -> bool:
     """Whether all that is known of a region rules out each value of the other."""
-    return all(_rules_out(own.expression.known, slot.type, slot.value) for slot in other.slots)
+    if own.is_object:
+        new = other.slots[0].value
+        return other.values[0] in _apart(own.slots[0].value) and not occurrences(own.text.lower(), new)
+    return all(_rules_out(own.known, slot.type, slot.value) for slot in other.slots)
+
+
+@lru_cache(maxsize=1 << 14)
+def _apart(noun: str) -> frozenset[str]:
+    return frozenset(canonical_value("object", word) for word in siblings_of(noun))
 
 
 @lru_cache(maxsize=1 << 18)
-def _rules_out(known: tuple[tuple[str, str], ...], kind: str, value: str) -> bool:
-    return is_ruled_out(kind, value, known)  # type: ignore[arg-type]  # the values of an expression
+def _rules_out(known: tuple[Value, ...], kind: str, value: str) -> bool:
+    return is_ruled_out(kind, value, known)
 
 
 def _exchanged(own: Offer[RefT], other: Offer[RefT]) -> Negative:
-    text = own.expression.text
+    text = own.text
     edits = [
         Edit(type=slot.type, start=slot.start, end=slot.end, old=text[slot.start : slot.end], new=_in_case(new.value, text[slot.start]))
         for slot, new in zip(own.slots, other.slots, strict=True)

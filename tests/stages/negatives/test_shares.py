@@ -39,4 +39,4 @@ def test_as_many_edits_lead_from_a_value_to_another_as_lead_back_and_the_list_su
 def test_where_nothing_is_dealt_nobody_is_asked() -> None:
     template, phrase = load_prompt("hard_negative", "small").answer_schema, "a white mug"
     known, slots = known_of([phrase], nouns=["mug"]), slots_of(phrase, "mug")
-    assert quoted_schema(template, slots, known, "drawn", random.Random(0), lambda kind, old: {"green": 0.0}) is None
+    assert quoted_schema(template, slots, known, "drawn", random.Random(0), lambda *_: {"green": 0.0}) is None

@@ -16,6 +16,7 @@ from pipeline.corpus.images import read_bytes
 from pipeline.ledger.tables import Ledger, Table
 from pipeline.masked import masked
 from pipeline.run.blame.asking import Findings, UnitAsker, blamed, problem_of, raise_unless_an_images
+from pipeline.run.budget import Budget
 from pipeline.run.code_digest import code_digest
 from pipeline.run.inputs import BlockUnits, Inputs, StageJob, Task
 from pipeline.run.trial import ask_at_hand
@@ -100,6 +101,7 @@ class StageWorker:
         self.workdir = Storage(job.workdir)
         self.ledger = Ledger(self.workdir)
         self._stage = STAGES[job.stage](job.params, self._context())
+        self._budget = Budget()
         self._pulses: dict[str, Pulse] = {}
         self._at_work: dict[str, asyncio.Task[Any]] = {}
         self._held: set[str] = set()
@@ -197,7 +199,7 @@ class StageWorker:
         """The rows of each table of the item, by the name of the item that the table is of."""
         item, stage = inputs.task.item, self._stage
         if isinstance(stage, Stage):
-            asker = UnitAsker(stage, inputs)
+            asker = UnitAsker(stage, inputs, self._budget)
             rows = await asker.rows()
             done.findings = found = asker.findings
             done.is_withheld = inputs.task.may_withhold and bool(found.num_asked) and not found.num_good

@@ -8,10 +8,11 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.run.budget import Budget, pieces, pixel_bytes
 from pipeline.run.inputs import Inputs
 from pipeline.storage import StorageError, remote_errors
 from schemas.rows import Row
@@ -47,8 +48,8 @@ class Findings:
 class UnitAsker:
     """One unit of a stage that looks at units."""
 
-    def __init__(self, stage: Stage[Any, Any], inputs: Inputs) -> None:
-        self._stage, self._inputs = stage, inputs
+    def __init__(self, stage: Stage[Any, Any], inputs: Inputs, budget: Budget | None = None) -> None:
+        self._stage, self._inputs, self._budget = stage, inputs, budget or Budget()
         self.findings = Findings()
 
     async def rows(self) -> list[Row]:
@@ -59,9 +60,13 @@ class UnitAsker:
         rows: list[Row] = []
         for first, end in task.parts or ((0, len(images)),):
             part = images[first:end]
-            fresh = iter(await self._answered([image for image in part if image.key not in settled]))
+            asked = [image for image in part if image.key not in settled]
+            fresh = iter([row for piece in self._pieces(asked) for row in await self._answered(piece)])
             rows += [settled[image.key] if image.key in settled else next(fresh) for image in part]
         return rows
+
+    def _pieces(self, images: Sequence[Image]) -> Iterator[Sequence[Image]]:
+        return pieces(images) if self._stage.needs_pixels else iter([images] if images else [])
 
     async def _answered(self, images: Sequence[Image]) -> list[Row]:
         rows = await self._tried(images)
@@ -98,11 +103,12 @@ class UnitAsker:
     async def _process(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row]:
         found = found or {}
         marked = [dataclasses.replace(image, problem=found[image.key]) if image.key in found else image for image in images]
-        enter("reading")
-        if self._stage.needs_pixels:
-            marked = await asyncio.to_thread(self._inputs.with_pixels, marked)
-        enter("asking")
-        rows = await self._stage.process(marked, self._inputs.task.retry)
+        async with self._budget.held(pixel_bytes(marked) if self._stage.needs_pixels else 0):
+            enter("reading")
+            if self._stage.needs_pixels:
+                marked = await asyncio.to_thread(self._inputs.with_pixels, marked)
+            enter("asking")
+            rows = await self._stage.process(marked, self._inputs.task.retry)
         for image, row in zip(marked, rows, strict=True):
             # What could not be read, and what was stopped before this stage, says nothing of its engine.
             if counts and (image.key in found or self._stage.settled(image) is None):

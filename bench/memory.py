@@ -1,0 +1,104 @@
+"""The memory curve of a run: `python -m bench.memory --out DIR [--images 10000]`.
+
+Writes DIR/memory.json: the private memory (PSS) of all processes of one run, by images done, while captions are made of pictures and
+boxes are looked for in them. `growth`: what it rises from a fifth of the images to the end, as a share; 0.05 at most is wanted.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from bench.measure import write_report
+
+ROOT = Path(__file__).parents[1]
+_MARK = "FGDATA_MEMORY_BENCH"
+_TAR_IMAGES, _SIDE, _KINDS, _UNIT = 500, 1024, 40, 64
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=10_000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fgdata-memory-") as folder:
+        config = _write_job(Path(folder), args.images)
+        curve = _watch(config, args.images)
+    settled = [row for row in curve if row["images"] >= args.images / 5]
+    first, last = settled[: max(1, len(settled) // 5)], settled[-max(1, len(settled) // 5) :]
+    start, end = (statistics.median(row["mib"] for row in part) for part in (first, last))
+    growth = round(end / start - 1, 4)
+    path = write_report(args.out, "memory", 1, ("ray",), ratios={}, images=args.images, growth=growth, curve=_thinned(curve))
+    print(f"{path}: {start:.0f} MiB after a fifth, {end:.0f} MiB at the end: growth {growth:+.1%}")
+    return int(growth > 0.05)
+
+
+def _write_job(folder: Path, num_images: int) -> Path:
+    rng = np.random.default_rng(0)
+    kinds = []
+    for _ in range(_KINDS):
+        buffer = io.BytesIO()
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        coarse.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(buffer, "JPEG")
+        kinds.append(buffer.getvalue())
+    (folder / "corpus").mkdir()
+    for start in range(0, num_images, _TAR_IMAGES):
+        with tarfile.open(folder / "corpus" / f"{start // _TAR_IMAGES:05}.tar", "w") as tar:
+            for number in range(start, min(start + _TAR_IMAGES, num_images)):
+                member = tarfile.TarInfo(f"{number:06}.jpg")
+                member.size = len(kinds[number % _KINDS])
+                tar.addfile(member, io.BytesIO(kinds[number % _KINDS]))
+    stages: dict[str, Any] = {"caption": {"prompt": "demo"}, "ground": {}, "select": {}}
+    engines = {"captioner": {"kind": "rehearsal"}, "detector": {"kind": "rehearsal-detector"}}
+    placement = {"schedule": "streaming", "stages": {name: {"cpus": 0.1} for name in stages}}
+    content = {"workdir": "work", "corpus": {"path": "corpus", "unit_size": _UNIT}, "engines": engines, "stages": stages}
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump({**content, "placement": placement}), encoding="utf-8")
+    return path
+
+
+def _watch(config: Path, num_images: int) -> list[dict[str, float]]:
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-m", "pipeline.cli", "run", str(config)]
+    with (config.parent / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, _MARK: mark}, stdout=log, stderr=log)
+        curve = []
+        while process.poll() is None:
+            time.sleep(1.0)
+            done = len(list((config.parent / "work").glob("ground/*/*.parquet"))) * _UNIT
+            if done:
+                curve.append({"images": min(done, num_images), "mib": _mib(mark)})
+    assert process.returncode == 0, (config.parent / "log").read_text()
+    return curve[:-3]  # the end of the run gives memory back
+
+
+def _mib(mark: str) -> float:
+    """Private and shared memory of all the run's processes, shared parts counted once."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"{_MARK}={mark}".encode() in (folder / "environ").read_bytes():
+                found = [line for line in (folder / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:")]
+                total += int(found[0].split()[1]) if found else 0
+    return round(total / 1024, 1)
+
+
+def _thinned(curve: list[dict[str, float]]) -> list[dict[str, float]]:
+    return curve[:: max(1, len(curve) // 100)]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -64,7 +64,8 @@ def recounted(caption: str, regions: Sequence[Region], most: int = 3) -> list[Ne
     """The caption with a count exchanged, where as many boxes as it says were found, for counts that are plainly others.
 
     The boxes are those of that very phrase; where it was not grounded and says a number and a noun alone, all that the
-    noun may mean ("three toys": cars and mugs). A greater count must exceed all boxes that the noun may mean.
+    noun may mean ("three toys": cars and mugs). A greater count must exceed all boxes that the noun may mean by more than one:
+    boxes are looked for by the caption's own phrases, so a thing that it leaves out is missing in both.
     """
     negatives = []
     for phrase in chunk_phrases(caption):
@@ -78,7 +79,7 @@ def recounted(caption: str, regions: Sequence[Region], most: int = 3) -> list[Ne
         own = {one.xyxy for one in named} or (meant if len(phrase.text.split()) == 2 else set())
         if len(own) != count:
             continue
-        others = [n for n in range(2, len(NUMBERS) + 1) if n < count or n > max(count, len(meant))]
+        others = [n for n in range(2, len(NUMBERS) + 1) if n < count or n > max(count, len(meant)) + 1]
         for other in sorted(others, key=lambda n: (abs(n - count), n))[:most]:
             new = NUMBERS[other - 1].capitalize() if first[0].isupper() else NUMBERS[other - 1]
             negatives.append(_negative(caption, Edit(type="count", start=phrase.start, end=phrase.start + len(first), old=first, new=new)))

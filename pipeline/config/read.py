@@ -211,11 +211,9 @@ class _Reader:
         read = {name: validated(Resources, fields, f"placement.stages.{name}") for name, fields in resources.items()}
         return validated(Placement, block, "placement").model_copy(update={"stages": read})
 
-    def _located(self, place: str, where: str) -> str:
-        if has_password(place):
-            raise ConfigError(
-                f"{where} holds a password: it would be written beside the data; set it in the environment"
-            )
+    def _located(self, place: Any, where: str) -> str:
+        if isinstance(place, str) and has_password(place):
+            raise ConfigError(f"{where} holds a password: it would be written beside the data; set it in the environment")
         return expanded(place, self.folder, where)
 
 

@@ -22,6 +22,8 @@ TEXT_FORMAT = "text"  # in place of an image's format where a corpus names image
 CAPTION = -1  # in place of a region's index: the long caption of the whole image
 # The attribute types that are edit types too. A region's parts, count and text are described and not edited as attributes.
 ATTRIBUTE_TYPES: tuple[str, ...] = ("colour", "material", "pattern", "transparency", "size", "state", "shape")
+# Proved by boxes, without a model.
+COMPUTED_TYPES: tuple[str, ...] = ("position", "count", "existence")
 
 
 class Record(BaseModel):

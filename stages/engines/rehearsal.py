@@ -30,7 +30,9 @@ class RehearsalSpec(GeneratorSpec):
     truncation_rate: float = Field(0.0, ge=0, le=1, description="Share of questions whose first answer ends by length.")
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of questions that always end in bad_request.")
     crash_on: str | None = Field(None, description="The process ends where a request's first image id or text contains this.")
-    crash_once_dir: str | None = Field(None, description="With crash_on or hang_on: a folder that remembers a crash or hang, so that it happens once.")
+    crash_once_dir: str | None = Field(
+        None, description="With crash_on or hang_on: a folder that remembers a crash or hang, so that it happens once."
+    )
     has_process: bool = Field(False, description="The engine has a process of its own, as vLLM has, and is dead where that has ended.")
     hang_on: str | None = Field(None, description="No answer comes for `hang_s` where a request's first image id or text contains this.")
     hang_s: float = Field(3600.0, ge=0, description="With hang_on: how long.")

@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from schemas.rows import ATTRIBUTE_TYPES, Edit, Negative
+from schemas.rows import ATTRIBUTE_TYPES, COMPUTED_TYPES, Edit, Negative
 from stages.negatives.edits import occurrences, replay
 from stages.words.ambiguity import is_allowed, is_same_noun
 from stages.words.values import Value
 
-COMPUTED_TYPES: tuple[str, ...] = ("position", "count", "existence")
 _TRIES = 20  # draws for each negative that is wanted
 
 

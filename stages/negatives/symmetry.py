@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from schemas.rows import ATTRIBUTE_TYPES, Edit
+from schemas.rows import ATTRIBUTE_TYPES, COMPUTED_TYPES, Edit
 
 RefT = TypeVar("RefT", bound=Hashable)
 # What is replaced comes from a small set, so that for most edits there are others that undo them.
-_PAIRED = frozenset((*ATTRIBUTE_TYPES, "object", "position", "count", "existence"))
+_PAIRED = frozenset((*ATTRIBUTE_TYPES, "object", *COMPUTED_TYPES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from schemas.rows import ATTRIBUTE_TYPES, CAPTION, Attribute, Edit, EditType, Negative, Region, Verdict
+from schemas.rows import ATTRIBUTE_TYPES, CAPTION, COMPUTED_TYPES, Attribute, Edit, EditType, Negative, Region, Verdict
 from stages.negatives.edits import noun_spans, occurrences, replay
 from stages.words.values import values_in
-
-COMPUTED_TYPES: tuple[str, ...] = ("position", "count", "existence")
 
 
 class Claim(NamedTuple):

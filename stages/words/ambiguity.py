@@ -94,11 +94,6 @@ def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
     return [one for one in other if is_ruled_out(one.type, one.value, own)]
 
 
-def neighbours(kind: str, value: str, among: Iterable[str]) -> list[str]:
-    """Those of `among` that are no negative of `value`."""
-    return [one for one in among if may_be_both_true(kind, value, one)]
-
-
 def _are_both(of: Callable[[str, str, str], bool], kind: str, a: str, b: str) -> bool:
     """Whether this holds of two values with several parts: "white" is covered by "red and white"."""
     first, second = _parts(a), _parts(b)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.rows import ATTRIBUTE_TYPES, AttributeType
+from schemas.rows import AttributeType
 from stages.words.lexicon import COMMON_VALUES, types_of
 
 
@@ -42,11 +42,6 @@ class Domain(BaseModel):
     def wants(self, kind: str) -> bool:
         """Whether a region's attributes of this type are kept."""
         return not self.attribute_types or kind in self.attribute_types
-
-    @property
-    def edited_types(self) -> tuple[str, ...]:
-        """The wanted attribute types that edits know."""
-        return tuple(kind for kind in ATTRIBUTE_TYPES if self.wants(kind))
 
 
 ANY_DOMAIN = Domain()

@@ -118,5 +118,9 @@ def test_the_command_shows_scikit_images_photographs_and_says_whose_they_are(tmp
     said = subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True, timeout=500).stdout
     assert "8 images, 42 regions" in said
     assert all(f"{one.key:<16} {LICENCES[one.key]}" in said for one in pictures("skimage"))
-    assert (tmp_path / "out" / "report" / "samples.html").is_file()
+    report = tmp_path / "out" / "report"
+    assert (report / "samples.html").is_file()
+    shown = "".join(path.read_text(encoding="utf-8") for path in (report / "data").iterdir())
+    assert "long expression refused: other_noun" in shown
+    assert "a shiny silver metal spoon with an oval bowl and a flat handle" in shown
     assert {path.stem for path in (tmp_path / "out" / "corpus").iterdir()} == {one.key for one in pictures("skimage")}

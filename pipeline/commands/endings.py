@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def say(as_json: bool, content: dict[str, Any], text: str) -> None:
-    """Print the content for machines or the text for people."""
-    typer.echo(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) if as_json else text)
+    """Print the content for machines or the text for people. Whoever reads may have stopped reading: that is no error."""
+    try:
+        typer.echo(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) if as_json else text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes there at the end
 
 
 def say_outcome(outcome: "Outcome", config: Path, as_json: bool, max_failed: float | None) -> None:

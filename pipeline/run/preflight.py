@@ -96,9 +96,8 @@ def _writable(name: str, place: str) -> Check:
         storage.write(".fgdata-probe", b"probe")
         storage.delete(".fgdata-probe")
     except (OSError, StorageError) as error:
-        return Check(
-            name, False, f"{place} cannot be written: {' '.join(str(error).split())[:200]}", "choose a folder or bucket that you may write"
-        )
+        said = " ".join(str(error).split())
+        return Check(name, False, f"{place} cannot be written: {said}", "or choose a folder or bucket that you may write")
     return Check(name, True, place)
 
 

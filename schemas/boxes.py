@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64
 
 Box = tuple[float, float, float, float]
-Floats = npt.NDArray[np.float64]
 
 
 def clip_box(xyxy: Box, width: int, height: int) -> Box | None:
@@ -29,28 +28,32 @@ def share_inside(part: Box, whole: Box) -> float:
     return 0.0 if is_apart or not area(part) else area(shared) / area(part)
 
 
-def iou_matrix(left: Sequence[Box], right: Sequence[Box]) -> Floats:
-    """Intersection over union of each box of `left` with each of `right`: shape (len(left), len(right)), 0..1."""
-    a = np.asarray(left, np.float64).reshape(-1, 4)
-    b = np.asarray(right, np.float64).reshape(-1, 4)
+def iou_matrix(left: Sequence[Box], right: Sequence[Box]) -> Float64[np.ndarray, "{len(left)} {len(right)}"]:
+    """Intersection over union of each box of `left` with each of `right`, 0..1."""
+    return iou_arrays(np.asarray(left, np.float64).reshape(-1, 4), np.asarray(right, np.float64).reshape(-1, 4))
+
+
+def iou_arrays(a: Float64[np.ndarray, "n 4"], b: Float64[np.ndarray, "m 4"]) -> Float64[np.ndarray, "n m"]:
+    """The same of boxes as rows of arrays."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)
     areas_a = np.prod(a[:, 2:] - a[:, :2], axis=1)
     areas_b = np.prod(b[:, 2:] - b[:, :2], axis=1)
     union = areas_a[:, None] + areas_b[None, :] - shared
-    ratio: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ratio: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return ratio
 
 
 def keep_by_nms(boxes: Sequence[Box], scores: Sequence[float], max_iou: float) -> list[int]:
     """Indices that survive non-maximum suppression, best score first; ties go to the earlier box."""
-    order = sorted(range(len(boxes)), key=lambda i: (-scores[i], i))
-    overlap = iou_matrix(boxes, boxes)
+    left = np.array(sorted(range(len(boxes)), key=lambda i: (-scores[i], i)), np.int64)
+    all_boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     kept: list[int] = []
-    for i in order:
-        if all(overlap[i, j] <= max_iou for j in kept):
-            kept.append(i)
+    while len(left):  # a row at a time: the whole matrix of 5,000 boxes would take a gigabyte
+        best, left = int(left[0]), left[1:]
+        kept.append(best)
+        left = left[iou_arrays(all_boxes[[best]], all_boxes[left])[0] <= max_iou]
     return kept
 
 

@@ -7,8 +7,13 @@ from collections.abc import Iterator
 
 import fsspec
 import pytest
+from jaxtyping import install_import_hook
 
 from tests.support.driver import Driver
+
+# Shapes and types in the signatures of these are checked at each call, in tests alone: what is imported after this line.
+SHAPED = ("schemas.boxes", "stages.audit", "stages.train")
+install_import_hook(SHAPED, "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

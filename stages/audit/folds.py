@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from stages.audit.layout import Bools, Ints, Layout, components, image_labels, item_labels, reciprocal_labels
 
@@ -18,7 +19,7 @@ class Folds:
     `unseen_nouns`: the asked items' head nouns are not to be learned of from the negatives of others either.
     """
 
-    splits: tuple[tuple[Bools, Bools], ...]
+    splits: tuple[tuple[Bool[np.ndarray, " items"], Bool[np.ndarray, " items"]], ...]
     how: str
     unseen_nouns: bool = False
 
@@ -69,7 +70,7 @@ def noun_folds(layout: Layout) -> Folds | str:
     return Folds(_splits(_deal(groups, None)), "joined", unseen_nouns=True)
 
 
-def clusters(layout: Layout) -> Ints:
+def clusters(layout: Layout) -> Int64[np.ndarray, " {layout.num_items}"]:
     """Which items count together in the bootstrap: those of one image; without an image those of one positive; those that say the same.
 
     A name that more than 35 % of the items have names no image.
@@ -96,7 +97,7 @@ def _deal(groups: Ints, rng: np.random.Generator | None) -> Ints:
     for group in dealt[np.argsort(-sizes[dealt], kind="stable")]:
         fold_of[group] = load.argmin()
         load[fold_of[group]] += sizes[group]
-    return fold_of[groups]
+    return np.asarray(fold_of[groups])
 
 
 def _splits(folds: Ints) -> tuple[tuple[Bools, Bools], ...]:

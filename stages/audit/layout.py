@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float64, Int64
 
 from schemas.audit import AuditItem
 from stages.audit.form.sameness import is_plain, numbered, said
 from stages.audit.texts import Texts
 
-Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
-Bools: TypeAlias = NDArray[np.bool_]
+# Arrays of one axis.
+Ints: TypeAlias = Int64[np.ndarray, " _"]
+Floats: TypeAlias = Float64[np.ndarray, " _"]
+Bools: TypeAlias = Bool[np.ndarray, " _"]
 _Texts: TypeAlias = tuple[str, tuple[str, ...]]  # positive, negatives
 _Said: TypeAlias = tuple[str | None, str | None, tuple[str | None, ...]]  # image, noun, types
 
@@ -34,11 +35,11 @@ class Layout:
     """
 
     texts: Texts
-    says: Ints
-    options: Ints
-    starts: Ints
-    item_of: Ints
-    types: Ints
+    says: Int64[np.ndarray, " texts"]
+    options: Int64[np.ndarray, " options"]
+    starts: Int64[np.ndarray, " starts"]
+    item_of: Int64[np.ndarray, " options"]
+    types: Int64[np.ndarray, " options"]
     kinds: tuple[str, ...]
     images: tuple[tuple[str, ...], ...]
     nouns: tuple[str, ...]
@@ -48,22 +49,22 @@ class Layout:
         return len(self.starts) - 1
 
     @property
-    def sizes(self) -> Ints:
+    def sizes(self) -> Int64[np.ndarray, " {self.num_items}"]:
         """Options of each item."""
         return np.diff(self.starts)
 
     @property
-    def positives(self) -> Ints:
+    def positives(self) -> Int64[np.ndarray, " {self.num_items}"]:
         """The text of each item's positive."""
-        return self.options[self.starts[:-1]]
+        return np.asarray(self.options[self.starts[:-1]])
 
     @property
-    def claims(self) -> Ints:
+    def claims(self) -> Int64[np.ndarray, " {self.num_items}"]:
         """What each item's positive says, whatever its form."""
-        return self.says[self.positives]
+        return np.asarray(self.says[self.positives])
 
     @property
-    def is_positive(self) -> Bools:
+    def is_positive(self) -> Bool[np.ndarray, " {len(self.options)}"]:
         mask = np.zeros(len(self.options), dtype=bool)
         mask[self.starts[:-1]] = True
         return mask
@@ -181,7 +182,7 @@ def _flat(items: Iterable[tuple[str, tuple[str, ...], str | None, tuple[str | No
     )
 
 
-def subset(layout: Layout, wanted: Bools) -> Layout:
+def subset(layout: Layout, wanted: Bool[np.ndarray, " {len(layout.options)}"]) -> Layout:
     """The options that are wanted, of the items that keep their positive and a negative; texts keep their numbers."""
     num_wanted = np.add.reduceat(wanted.astype(np.int64), layout.starts[:-1]) if layout.num_items else np.zeros(0, dtype=np.int64)
     whole = (num_wanted >= 2) & wanted[layout.starts[:-1]]
@@ -201,7 +202,7 @@ def subset(layout: Layout, wanted: Bools) -> Layout:
     )
 
 
-def components(num_items: int, labels: Sequence[tuple[Any, Any]]) -> Ints:
+def components(num_items: int, labels: Sequence[tuple[Any, Any]]) -> Int64[np.ndarray, " {num_items}"]:
     """Component of each item, where items that share a label are joined. `labels`: several lists of (item, label), each its own kind."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -225,7 +226,7 @@ def image_labels(layout: Layout) -> tuple[list[int], list[str]]:
     return [item for item, _ in pairs], [image for _, image in pairs]
 
 
-def reciprocal_labels(layout: Layout) -> tuple[Ints, Ints]:
+def reciprocal_labels(layout: Layout) -> tuple[Int64[np.ndarray, " ties"], Int64[np.ndarray, " ties"]]:
     """(item, pair of texts) for the pairs of which each text is the positive somewhere and the other its negative."""
     negative = ~layout.is_positive
     items, other = layout.item_of[negative], layout.says[layout.options[negative]]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from stages.audit.folds import Folds
 from stages.audit.layout import Bools, Floats, Ints, Layout
@@ -17,7 +18,7 @@ _SMOOTHING = 0.5
 _OPTIONS_AT_ONCE = 50_000
 
 
-def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
+def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Float64[np.ndarray, " {len(layout.options)}"]:
     """By how many words of an option no positive of the other folds has; fewer, or more, speak for it as those folds teach.
 
     Counted against other folds' positives for positives too: against its own it would never have such a word.
@@ -33,7 +34,7 @@ def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
     return best_of([unknown], layout, folds)
 
 
-def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
+def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Float64[np.ndarray, " {len(layout.options)}"]:
     """Mean over an option's values of log(share among positives' values / share among negatives' values).
 
     A value is a word, no article, that not all options of the item have, and that is a value on both sides: what only one side says is
@@ -51,7 +52,7 @@ def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Floats:
     return scores
 
 
-def consensus_scores(words: Words, layout: Layout) -> Floats:
+def consensus_scores(words: Words, layout: Layout) -> Float64[np.ndarray, " {len(layout.options)}"]:
     """What an option shares with the other options of its item: words and word pairs in common, over the root of its own number.
 
     Edits of one text have their parent in their middle. Nothing is learned, so no folds are needed.

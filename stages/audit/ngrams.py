@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 
 from stages.audit.folds import Folds
 from stages.audit.layout import Bools, Floats, Ints, Layout
@@ -32,8 +33,8 @@ class Words:
     """
 
     counts: Any
-    is_single: Bools
-    guess: Floats
+    is_single: Bool[np.ndarray, " ngrams"]
+    guess: Float64[np.ndarray, " ngrams"]
     names: Mapping[str, int]
 
     def singles(self, texts: Ints) -> Any:
@@ -116,7 +117,7 @@ def _column_sums(counts: Any, times: Ints) -> Floats:
     return sums
 
 
-def text_scores(counts: Any, weights: Floats) -> Floats:
+def text_scores(counts: Any, weights: Float64[np.ndarray, " {counts.shape[1]}"]) -> Float64[np.ndarray, " {counts.shape[0]}"]:
     """Sum of the weights of what each text has, run by run of texts."""
     scores = np.zeros(counts.shape[0])
     for first in range(0, counts.shape[0], _TEXTS_AT_ONCE):
@@ -128,13 +129,13 @@ def text_scores(counts: Any, weights: Floats) -> Floats:
 class Pairs:
     """(positive, negative) pairs as rows of options, each with its item; an item's pairs weigh one together, on average one each."""
 
-    positive: Ints
-    negative: Ints
-    item: Ints
-    weight: Floats
+    positive: Int64[np.ndarray, " pairs"]
+    negative: Int64[np.ndarray, " pairs"]
+    item: Int64[np.ndarray, " pairs"]
+    weight: Float64[np.ndarray, " pairs"]
 
 
-def pairs_of(layout: Layout, order: Ints | None = None) -> Pairs:
+def pairs_of(layout: Layout, order: Int64[np.ndarray, " {len(layout.options)}"] | None = None) -> Pairs:
     """The pairs of a layout. `order`: rows of options, each item's positive first; for other labels than the true ones."""
     order = np.arange(len(layout.options)) if order is None else order
     negative = np.flatnonzero(~layout.is_positive)
@@ -144,7 +145,9 @@ def pairs_of(layout: Layout, order: Ints | None = None) -> Pairs:
     return Pairs(order[layout.starts[item]], order[negative], item, scale / num_negatives)
 
 
-def fit(words: Words, layout: Layout, pairs: Pairs, teaching: Bools, weight: Floats | None = None) -> Floats:
+def fit(
+    words: Words, layout: Layout, pairs: Pairs, teaching: Bool[np.ndarray, " pairs"], weight: Float64[np.ndarray, " pairs"] | None = None
+) -> Float64[np.ndarray, " {words.counts.shape[1]}"]:
     """Weight of each n-gram: above 0 speaks for the positive. `teaching`: which pairs.
 
     Each pair stands in both orders, C is 0.3, there is no intercept, n-grams of fewer than two of the texts are left out.
@@ -183,7 +186,13 @@ def _blas_threads() -> Any:
     return ThreadpoolController()
 
 
-def cross_fit(words: Words, layout: Layout, folds: Folds, order: Ints | None = None, teaches: Bools | None = None) -> Floats:
+def cross_fit(
+    words: Words,
+    layout: Layout,
+    folds: Folds,
+    order: Int64[np.ndarray, " {len(layout.options)}"] | None = None,
+    teaches: Bool[np.ndarray, " {len(layout.options)}"] | None = None,
+) -> Float64[np.ndarray, " {len(layout.options)}"]:
     """Score of each option (in the layout's order) by a model that was taught on the other folds. `teaches`: options that may teach.
 
     Pairs that tell of an asked item are no part of the teaching: those in which its positive is the negative of another item,

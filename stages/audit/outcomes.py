@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int64, Real
 
 from schemas.audit import ProbeFigures
-from stages.audit.layout import Floats, Ints, Layout
+from stages.audit.layout import Floats, Layout
 
 _REPLICATES = 1000
 _FEW = 30  # below so many clusters their number, and not that of the items, bounds what an interval may claim
@@ -13,7 +14,9 @@ _Z = 1.959964
 _MANY = 20_000
 
 
-def outcomes(scores: Floats, layout: Layout) -> tuple[Floats, Floats]:
+def outcomes(
+    scores: Real[np.ndarray, " {len(layout.options)}"], layout: Layout
+) -> tuple[Float64[np.ndarray, " {layout.num_items}"], Float64[np.ndarray, " {layout.num_items}"]]:
     """Per item 1 where the positive scores above every negative (a tie is 0), and the share of negatives it beats (a tie is half)."""
     if not layout.num_items:
         return np.zeros(0), np.zeros(0)
@@ -33,12 +36,12 @@ class Bootstrap:
     distribution, whose width the clusters' own residuals give.
     """
 
-    draws: Floats | None
-    cluster_of: Ints
+    draws: Float32[np.ndarray, "replicates clusters"] | None
+    cluster_of: Int64[np.ndarray, " items"]
     num_clusters: int
 
     @classmethod
-    def of(cls, cluster_of: Ints, seed: int) -> "Bootstrap":
+    def of(cls, cluster_of: Int64[np.ndarray, " items"], seed: int) -> "Bootstrap":
         num = int(cluster_of.max()) + 1 if cluster_of.size else 0
         if num > _MANY:
             return cls(None, cluster_of, num)
@@ -46,7 +49,9 @@ class Bootstrap:
         drawn = rng.multinomial(num, np.full(num, 1 / num), size=_REPLICATES) if num else np.zeros((_REPLICATES, 0))
         return cls(drawn.astype(np.float32), cluster_of, num)
 
-    def figures(self, hits: Floats, pairwise: Floats, items: Ints) -> ProbeFigures:
+    def figures(
+        self, hits: Float64[np.ndarray, " items"], pairwise: Float64[np.ndarray, " items"], items: Int64[np.ndarray, " items"]
+    ) -> ProbeFigures:
         """Figures over some items: `hits` and `pairwise` are of these, `items` says which of the layout's they are.
 
         The interval is never narrower than Wilson's for as many independent items: drawing again from a few items, or from
@@ -66,7 +71,7 @@ class Bootstrap:
         )
 
 
-def _drawn(draws: Floats, hits: Floats, items: Floats) -> tuple[float, float]:
+def _drawn(draws: Float32[np.ndarray, "replicates clusters"], hits: Floats, items: Floats) -> tuple[float, float]:
     num_hits, num_items = draws @ hits.astype(np.float32), draws @ items.astype(np.float32)
     drawn = num_items > 0
     low, high = np.quantile(num_hits[drawn] / num_items[drawn], [0.025, 0.975])

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from schemas.audit import ProbeName
 from stages.audit.folds import Folds
@@ -96,7 +97,7 @@ def rule_scores(layout: Layout, folds: Folds) -> dict[ProbeName, Floats]:
     return found
 
 
-def best_of(measures: Sequence[Any], layout: Layout, folds: Folds) -> Floats:
+def best_of(measures: Sequence[Any], layout: Layout, folds: Folds) -> Float64[np.ndarray, " {len(layout.options)}"]:
     """For each fold the measure and the direction that tell most on the others: the largest sum of top-1 and pairwise."""
     candidates = [(measure, sign) for measure in measures for sign in (1, -1)]
     told = np.stack([sum(outcomes(measure * np.float32(sign), layout)) for measure, sign in candidates])

@@ -7,18 +7,21 @@ still has a graph, so that each process takes part in each backward pass.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
 
 
+@runtime_checkable  # the tests check arguments
 class Gather(Protocol):
     """Rows of all processes, in their order, and where this process's begin."""
 
-    def features(self, rows_BD: torch.Tensor) -> torch.Tensor: ...
+    def features(self, rows_BD: Float[Tensor, "B D"]) -> Float[Tensor, "G D"]: ...
 
-    def values(self, rows_B: torch.Tensor) -> torch.Tensor: ...
+    def values(self, rows_B: Shaped[Tensor, " B"]) -> Shaped[Tensor, " G"]: ...
 
     @property
     def rank(self) -> int: ...
@@ -32,21 +35,21 @@ class Alone:
 
     rank, num_processes = 0, 1
 
-    def features(self, rows_BD: torch.Tensor) -> torch.Tensor:
+    def features(self, rows_BD: Float[Tensor, "B D"]) -> Float[Tensor, "G D"]:
         return rows_BD
 
-    def values(self, rows_B: torch.Tensor) -> torch.Tensor:
+    def values(self, rows_B: Shaped[Tensor, " B"]) -> Shaped[Tensor, " G"]:
         return rows_B
 
 
 def contrastive_loss(
-    image_BD: torch.Tensor,
-    text_BD: torch.Tensor,
-    scale: torch.Tensor,
-    is_valid_B: torch.Tensor | None = None,
-    text_key_B: torch.Tensor | None = None,
+    image_BD: Float[Tensor, "B D"],
+    text_BD: Float[Tensor, "B D"],
+    scale: Float[Tensor, ""],
+    is_valid_B: Bool[Tensor, " B"] | None = None,
+    text_key_B: Int[Tensor, " B"] | None = None,
     gather: Gather | None = None,
-) -> torch.Tensor:
+) -> Float[Tensor, ""]:
     """Symmetric InfoNCE: half the cross-entropy of each row's text among all texts, and of each row's image among all images.
 
     The global loss (long and short captions, gathered over the processes with gradient, rows local) and the regional loss (boxes
@@ -78,14 +81,14 @@ def contrastive_loss(
 
 
 def sigmoid_loss(
-    image_BD: torch.Tensor,
-    text_BD: torch.Tensor,
-    scale: torch.Tensor,
-    bias: torch.Tensor,
-    is_valid_B: torch.Tensor | None = None,
-    text_key_B: torch.Tensor | None = None,
+    image_BD: Float[Tensor, "B D"],
+    text_BD: Float[Tensor, "B D"],
+    scale: Float[Tensor, ""],
+    bias: Float[Tensor, ""],
+    is_valid_B: Bool[Tensor, " B"] | None = None,
+    text_key_B: Int[Tensor, " B"] | None = None,
     gather: Gather | None = None,
-) -> torch.Tensor:
+) -> Float[Tensor, ""]:
     """Pairwise sigmoid: -sum over an image's row of logsigmoid(z (scale * x.t + bias)), z = 1 for its own text and -1 for every other
     text of all processes; the mean over rows.
 
@@ -108,23 +111,25 @@ def sigmoid_loss(
     return torch.where(is_pair_BG, loss_BG, 0.0).sum() / is_valid_G.sum().clamp(min=1) * gather.num_processes
 
 
-def hard_similarities(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def hard_similarities(region_HD: Float[Tensor, "H D"], text_HMD: Float[Tensor, "H M D"], scale: Float[Tensor, ""]) -> Float[Tensor, "H M"]:
     """Scaled similarities of each box with its texts."""
     return scale * torch.einsum("hd,hmd->hm", region_HD.float(), text_HMD.float())
 
 
-def hard_logits(region_HD: torch.Tensor, text_HMD: torch.Tensor, scale: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
+def hard_logits(
+    region_HD: Float[Tensor, "H D"], text_HMD: Float[Tensor, "H M D"], scale: Float[Tensor, ""], weight_HM: Float[Tensor, "H M"]
+) -> Float[Tensor, "H M"]:
     """Scaled similarities of each box with its texts, plus the log of the texts' weights: -inf where a text weighs 0."""
     return weighted_logits(hard_similarities(region_HD, text_HMD, scale), weight_HM)
 
 
-def weighted_logits(similarity_HM: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor:
+def weighted_logits(similarity_HM: Float[Tensor, "H M"], weight_HM: Float[Tensor, "H M"]) -> Float[Tensor, "H M"]:
     """Similarities plus the log of the texts' weights: -inf where a text weighs 0."""
     # masked, not added: the gradient of 0 * inf is no number
     return (similarity_HM + weight_HM.clamp(min=1e-30).log()).masked_fill(weight_HM <= 0, float("-inf"))
 
 
-def hard_loss(logits_HM: torch.Tensor) -> torch.Tensor:
+def hard_loss(logits_HM: Float[Tensor, "H M"]) -> Float[Tensor, ""]:
     """Cross-entropy of each box's own expression among itself and its negatives: the mean over boxes of
     -log(e^s0 / (e^s0 + sum_m w_m e^sm)), with s the scaled similarities and w the negatives' weights.
 
@@ -148,7 +153,7 @@ class TypeFigures:
 
 
 @torch.no_grad()
-def by_type(logits_HM: torch.Tensor, type_HM: torch.Tensor, names: Mapping[int, str]) -> dict[str, TypeFigures]:
+def by_type(logits_HM: Float[Tensor, "H M"], type_HM: Int[Tensor, "H M"], names: Mapping[int, str]) -> dict[str, TypeFigures]:
     """The hard loss and its top-1 with the negatives of one type alone, for each type that the batch has. Ties are not right."""
     found = {}
     for number, name in names.items():
@@ -163,5 +168,5 @@ def by_type(logits_HM: torch.Tensor, type_HM: torch.Tensor, names: Mapping[int, 
     return found
 
 
-def _first_of(logits_HM: torch.Tensor) -> torch.Tensor:
+def _first_of(logits_HM: Float[Tensor, "H M"]) -> Float[Tensor, " H"]:
     return logits_HM.logsumexp(1) - logits_HM[:, 0]

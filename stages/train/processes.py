@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float, Shaped
+from torch import Tensor
 
 from stages.train.losses import Alone, Gather
 
@@ -18,12 +20,12 @@ class _GatherRows(torch.autograd.Function):
     """All processes' rows; backward, a process gets the sum of what all of them say of its own rows."""
 
     @staticmethod
-    def forward(context: Any, rows_BD: torch.Tensor) -> torch.Tensor:
+    def forward(context: Any, rows_BD: Float[Tensor, "B D"]) -> torch.Tensor:
         context.num_rows = rows_BD.shape[0]
         return _gathered(rows_BD)
 
     @staticmethod
-    def backward(context: Any, gradient_GD: torch.Tensor) -> torch.Tensor:
+    def backward(context: Any, gradient_GD: Float[Tensor, "G D"]) -> torch.Tensor:
         gradient_GD = gradient_GD.contiguous()
         dist.all_reduce(gradient_GD)
         first = dist.get_rank() * context.num_rows
@@ -41,14 +43,14 @@ class Together:
     def num_processes(self) -> int:
         return int(dist.get_world_size())
 
-    def features(self, rows_BD: torch.Tensor) -> torch.Tensor:
+    def features(self, rows_BD: Float[Tensor, "B D"]) -> Float[Tensor, "G D"]:
         # A process whose rows have no graph (a batch without a text) must take part in the backward pass too, or the others wait.
         if torch.is_grad_enabled() and not rows_BD.requires_grad:
             rows_BD = rows_BD.detach().requires_grad_()
         gathered: torch.Tensor = _GatherRows.apply(rows_BD.contiguous())  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return gathered
 
-    def values(self, rows_B: torch.Tensor) -> torch.Tensor:
+    def values(self, rows_B: Shaped[Tensor, " B"]) -> Shaped[Tensor, " G"]:
         if rows_B.dtype == torch.bool:  # not every backend carries booleans
             return _gathered(rows_B.to(torch.uint8)).bool()
         return _gathered(rows_B)

@@ -6,13 +6,15 @@ weight 0 takes no part. A loss without a row is a zero that still has a graph.
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
 
 NUM_NEAREST = 10
 SAME_TEXT = 0.95
 MAX_MARGIN = 10.0
 
 
-def text_text_loss(text_KD: torch.Tensor) -> torch.Tensor:
+def text_text_loss(text_KD: Float[Tensor, "K D"]) -> Float[Tensor, ""]:
     """The mean over texts of log(sum over the ten nearest others of exp(cosine)): near texts are pushed apart.
 
     The diagonal and similarities above 0.95 count as 0, as published; of fewer than ten texts all are taken. No temperature.
@@ -29,12 +31,12 @@ def text_text_loss(text_KD: torch.Tensor) -> torch.Tensor:
 
 
 def batch_contrast_loss(
-    region_HD: torch.Tensor,
-    text_HMD: torch.Tensor,
-    scale: torch.Tensor,
-    weight_HM: torch.Tensor,
-    text_key_HM: torch.Tensor | None = None,
-) -> torch.Tensor:
+    region_HD: Float[Tensor, "H D"],
+    text_HMD: Float[Tensor, "H M D"],
+    scale: Float[Tensor, ""],
+    weight_HM: Float[Tensor, "H M"],
+    text_key_HM: Int[Tensor, "H M"] | None = None,
+) -> Float[Tensor, ""]:
     """Half the cross-entropy of each box's expression among all expressions and all negatives of the batch, and of each expression's
     box among all boxes.
 
@@ -61,7 +63,7 @@ def batch_contrast_loss(
     return (F.cross_entropy(to_text_HA, own_H) + F.cross_entropy(to_image_HH, own_H)) / 2
 
 
-def margin_loss(similarity_HM: torch.Tensor, weight_HM: torch.Tensor, margin: float) -> torch.Tensor:
+def margin_loss(similarity_HM: Float[Tensor, "H M"], weight_HM: Float[Tensor, "H M"], margin: float) -> Float[Tensor, ""]:
     """The mean over boxes and their negatives of relu(margin + negative - positive) of scaled similarities; negatives count by their
     weights.
 
@@ -73,7 +75,7 @@ def margin_loss(similarity_HM: torch.Tensor, weight_HM: torch.Tensor, margin: fl
 
 
 @torch.no_grad()
-def next_margin(similarity_HM: torch.Tensor, weight_HM: torch.Tensor) -> torch.Tensor | None:
+def next_margin(similarity_HM: Float[Tensor, "H M"], weight_HM: Float[Tensor, "H M"]) -> Float[Tensor, ""] | None:
     """The margin of the next step by this process's boxes: the mean of positives less the mean of non-zero negatives, of scaled
     similarities. None where no box has a negative.
 

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
 
 from stages.train.config import StageTraining
 from stages.train.data.batch import NONE, TYPE_NAMES, Batch
@@ -33,11 +35,11 @@ class Losses:
     """The weighted sum, its terms unweighted, the scores of the negatives where they are read, and what this process says of the next
     margin."""
 
-    total: torch.Tensor
-    terms: dict[str, torch.Tensor]
-    hard_logits_HM: torch.Tensor | None
-    hard_type_HM: torch.Tensor
-    margin: torch.Tensor | None = None
+    total: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+    hard_logits_HM: Float[Tensor, "H M"] | None
+    hard_type_HM: Int[Tensor, "H M"]
+    margin: Float[Tensor, ""] | None = None
 
     def values(self) -> dict[str, float]:
         return {"loss": float(self.total.detach()), **{f"loss_{name}": float(term.detach()) for name, term in self.terms.items()}}
@@ -65,13 +67,15 @@ class TrainingStep:
             self._move_margin(losses.margin, batch.boxes_BR4.device)
         return losses
 
-    def features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def features(self, batch: Batch) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B R D"], Float[Tensor, "N D"]]:
         """Image (B, D), region (B, R, D) and text features (N, D) of a batch."""
         no_text_ND = batch.boxes_BR4.new_zeros((0, self.model.width))
         text_ND = self._texts(batch.texts) if len(batch.texts) else no_text_ND
         return *self._images(batch.pixels_BCHW, batch.boxes_BR4, batch.grid_B2), text_ND
 
-    def losses(self, batch: Batch, image_BD: torch.Tensor, region_BRD: torch.Tensor, text_ND: torch.Tensor) -> Losses:
+    def losses(
+        self, batch: Batch, image_BD: Float[Tensor, "B D"], region_BRD: Float[Tensor, "B R D"], text_ND: Float[Tensor, "N D"]
+    ) -> Losses:
         """The stage's losses on features."""
         params, logits_HM, margin = self.params, None, None
         scale, regional_scale, hard_scale = self.model.scales()
@@ -101,7 +105,9 @@ class TrainingStep:
         total = sum((getattr(params, f"weight_{name}") * term for name, term in terms.items()), start=idle)
         return Losses(total, terms, None if logits_HM is None else logits_HM.detach(), batch.hard_type_HM, margin)
 
-    def _global_terms(self, batch: Batch, image_BD: torch.Tensor, text_ND: torch.Tensor, scale: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _global_terms(
+        self, batch: Batch, image_BD: Float[Tensor, "B D"], text_ND: Float[Tensor, "N D"], scale: Float[Tensor, ""]
+    ) -> dict[str, Float[Tensor, ""]]:
         """The contrast of images with long and with short captions."""
         params, terms = self.params, {}
         for name, text_B in (("long", batch.long_B), ("short", batch.short_B)):
@@ -116,7 +122,7 @@ class TrainingStep:
                 terms[name] = contrastive_loss(image_BD, _rows(text_ND, text_B), scale, *rest)
         return terms
 
-    def _move_margin(self, own: torch.Tensor | None, device: torch.device) -> None:
+    def _move_margin(self, own: Float[Tensor, ""] | None, device: torch.device) -> None:
         """The margin of the next step: the mean over the processes, of which each takes part in each step."""
         mine = torch.full((1,), self.margin, device=device) if own is None else own.float().reshape(1)
         self.margin = float(self.gather.values(mine).mean().clamp(0, MAX_MARGIN))
@@ -126,19 +132,19 @@ class TrainingStep:
             return contextlib.nullcontext()
         return torch.autocast(device.type, torch.bfloat16)
 
-    def _keys(self, batch: Batch, index: torch.Tensor) -> torch.Tensor | None:
+    def _keys(self, batch: Batch, index: Int[Tensor, "*I"]) -> Int[Tensor, "*I"] | None:
         """The texts' keys, on every process or on none: the processes gather them together."""
         if not self.params.mask_duplicates:
             return None
         return batch.text_key_N[index] if len(batch.texts) else torch.zeros_like(index)
 
     def _images(
-        self, pixels_BCHW: torch.Tensor, boxes_BR4: torch.Tensor, grid_B2: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, pixels_BCHW: Shaped[Tensor, "B ..."], boxes_BR4: Float[Tensor, "B R 4"], grid_B2: Int[Tensor, "B 2"] | None = None
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B R D"]]:
         with self.autocast(pixels_BCHW.device):
             return self.model.encode_images(pixels_BCHW, boxes_BR4, grid_B2)
 
-    def _texts(self, texts: PackedTexts) -> torch.Tensor:
+    def _texts(self, texts: PackedTexts) -> Float[Tensor, "N D"]:
         with self.autocast(texts.ids_PL.device):
             return self.model.encode_texts(texts)
 
@@ -201,7 +207,7 @@ def _push(features: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -
     torch.autograd.backward([feature for feature, _ in live], [gradient for _, gradient in live])
 
 
-def _rows(text_ND: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+def _rows(text_ND: Float[Tensor, "N D"], index: Int[Tensor, "*I"]) -> Float[Tensor, "*I D"]:
     """The texts' features; where there is no text, a row that the losses' masks leave out."""
     if text_ND.shape[0] == 0:
         return text_ND.new_zeros((*index.shape, text_ND.shape[1])) + text_ND.sum()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Bool, Float64
 
 from stages.audit.folds import image_folds
 from stages.audit.form.traits import halves, traits
@@ -20,16 +21,16 @@ _GUESS = 1e-9  # texts of one form are guessed: a tie, which is never right, wou
 MOST_ITEMS = 2_500  # of more a sample is asked: its interval is no wider than 0.02 to each side
 
 
-def sampled_options(layout: Layout, seed: int) -> Bools:
+def sampled_options(layout: Layout, seed: int) -> Bool[np.ndarray, " {len(layout.options)}"]:
     """The options of at most 2,500 items."""
     if layout.num_items <= MOST_ITEMS:
         return np.ones(len(layout.options), dtype=bool)
     chosen = np.zeros(layout.num_items, dtype=bool)
     chosen[np.random.default_rng(seed).choice(layout.num_items, MOST_ITEMS, replace=False)] = True
-    return chosen[layout.item_of]
+    return np.asarray(chosen[layout.item_of])
 
 
-def surface_scores(layout: Layout, seed: int) -> Floats | str:
+def surface_scores(layout: Layout, seed: int) -> Float64[np.ndarray, " {len(layout.options)}"] | str:
     """Scores by length, marks, capitals, digits and odd characters together; NaN where no item is asked; or why there are none.
 
     A capitalised word counts by its name only where it stands without the capital too: of a German noun it would be the word that tells.
@@ -42,7 +43,7 @@ def surface_scores(layout: Layout, seed: int) -> Floats | str:
     return _scores(layout, seed, named)
 
 
-def order_scores(layout: Layout, seed: int) -> Floats | str:
+def order_scores(layout: Layout, seed: int) -> Float64[np.ndarray, " {len(layout.options)}"] | str:
     """Scores by the half of a text in which each word stands, taught by negatives that have the words of their positive."""
 
     def named(texts: Sequence[str]) -> Iterable[Iterable[str]]:

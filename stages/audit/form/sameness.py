@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 # Characters that show nothing: soft hyphen, zero-width ones, direction marks, variation selectors, byte order marks.
 INVISIBLE = (
@@ -49,7 +49,7 @@ def said(text: str) -> str:
     return text if is_plain(text) else _SPACES_AND_MARKS.sub(" ", shown(text).casefold()).strip() or text
 
 
-def numbered(texts: Iterable[str]) -> NDArray[np.int64]:
+def numbered(texts: Iterable[str]) -> Int64[np.ndarray, " texts"]:
     """A number for each text, equal where they say the same. By 64 bits of hash: as texts they would take as much memory again."""
     hashes, left = array("q"), iter(texts)
     while block := list(islice(left, _AT_ONCE)):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from typing import get_args
 
 import torch
+from jaxtyping import Float, Int, Shaped, UInt8
+from torch import Tensor
 
 from schemas.rows import EditType
 from stages.train.data.texts import LONG, SHORT, PackedTexts, TextPacker
@@ -35,7 +37,7 @@ class Sample:
     regions."""
 
     key: str
-    pixels_CHW: torch.Tensor
+    pixels_CHW: Shaped[Tensor, "C H W"]
     long: str | None = None
     short: str | None = None
     regions: tuple[SampleRegion, ...] = ()
@@ -47,19 +49,19 @@ class Batch:
     """Tensors of one step. Each distinct text is there once; all else refers to it. -1: there is none."""
 
     keys: tuple[str, ...]
-    pixels_BCHW: torch.Tensor
-    boxes_BR4: torch.Tensor
+    pixels_BCHW: Shaped[Tensor, "B ..."]
+    boxes_BR4: Float[Tensor, "B R 4"]
     texts: PackedTexts
-    text_key_N: torch.Tensor  # equal for equal texts, on all processes
-    long_B: torch.Tensor  # index of a text
-    short_B: torch.Tensor
-    box_K: torch.Tensor  # index of a box in the flattened boxes
-    expression_K: torch.Tensor
-    hard_box_H: torch.Tensor
-    hard_text_HM: torch.Tensor
-    hard_weight_HM: torch.Tensor
-    hard_type_HM: torch.Tensor
-    grid_B2: torch.Tensor | None = None  # rows and columns of patches; None where images are squares
+    text_key_N: Int[Tensor, " N"]  # equal for equal texts, on all processes
+    long_B: Int[Tensor, " B"]  # index of a text
+    short_B: Int[Tensor, " B"]
+    box_K: Int[Tensor, " K"]  # index of a box in the flattened boxes
+    expression_K: Int[Tensor, " K"]
+    hard_box_H: Int[Tensor, " H"]
+    hard_text_HM: Int[Tensor, "H M"]
+    hard_weight_HM: Float[Tensor, "H M"]
+    hard_type_HM: Int[Tensor, "H M"]
+    grid_B2: Int[Tensor, "B 2"] | None = None  # rows and columns of patches; None where images are squares
     num_unreadable: int = 0
 
     @property
@@ -89,7 +91,7 @@ class _Texts:
             return NONE
         return self.numbers.setdefault((kind, self._packer.normal(text)), len(self.numbers))
 
-    def keys(self, place_N: torch.Tensor) -> torch.Tensor:
+    def keys(self, place_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
         """Each text's key at its place in the packed order."""
         key_N = torch.zeros(len(self.numbers), dtype=torch.long)
         key_N[place_N] = torch.tensor([_text_key(text) for _, text in self.numbers], dtype=torch.long)
@@ -138,7 +140,7 @@ def collate(samples: Sequence[Sample], packer: TextPacker, patch_size: int | Non
     )
 
 
-def _boxes(samples: Sequence[Sample]) -> torch.Tensor:
+def _boxes(samples: Sequence[Sample]) -> Float[Tensor, "B R 4"]:
     """(B, R, 4), padded with empty boxes."""
     boxes_BR4 = torch.zeros((len(samples), max((len(sample.regions) for sample in samples), default=0), 4))
     for image, sample in enumerate(samples):
@@ -147,7 +149,7 @@ def _boxes(samples: Sequence[Sample]) -> torch.Tensor:
     return boxes_BR4
 
 
-def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[UInt8[Tensor, "B ..."], Int[Tensor, "B 2"] | None]:
     """Pixels of the samples as one tensor; as patches with their grids where a patch's side is given."""
     if patch_size is None:
         # Stacked as Pillow lays pixels out, channels last: nothing is turned around in the reader.
@@ -160,7 +162,7 @@ def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[torch.Te
     return pixels_BTP, torch.tensor(sides, dtype=torch.long)
 
 
-def _patches(pixels_CHW: torch.Tensor, size: int) -> torch.Tensor:
+def _patches(pixels_CHW: Shaped[Tensor, "C H W"], size: int) -> UInt8[Tensor, "T P"]:
     """(T, P): patches row by row; in a patch pixel by pixel, of each all channels."""
     cut: torch.Tensor = pixels_CHW.unflatten(1, (-1, size)).unflatten(3, (-1, size))
     return cut.permute(1, 3, 2, 4, 0).flatten(2).flatten(0, 1)

@@ -8,7 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image, ImageFile
+from torch import Tensor
 
 from schemas.dataset import ExportRecord, ExportRegion
 from schemas.pixels import BAD_FILE, register_readers, shown
@@ -59,7 +61,7 @@ class SampleMaker:
         side = self.patch_size or self.image_size
         return Sample(key, torch.zeros((3, side, side), dtype=torch.uint8), is_readable=False)
 
-    def pixels(self, content: bytes, budget: int | None = None) -> torch.Tensor | None:
+    def pixels(self, content: bytes, budget: int | None = None) -> UInt8[Tensor, "3 H W"] | None:
         """The upright image (3, H, W) of uint8, a square or of whole patches; None where Pillow cannot read it."""
         register_readers()
         try:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 # Kinds of texts: short captions, long ones (positions of the stretched table), and what is said of a box.
 SHORT, LONG, BOX = 0, 1, 2
@@ -21,12 +23,12 @@ _ROW_MULTIPLE = 8
 class PackedTexts:
     """Texts one behind the other in rows; each attends to itself alone and counts its positions from 0."""
 
-    ids_PL: torch.Tensor
-    positions_PL: torch.Tensor  # counted in the joint table: the short one, and the long one behind it
-    segments_PL: torch.Tensor  # which text of the row a token belongs to; -1: padding
-    ends_N: torch.Tensor  # place of each text's last token in the flattened rows, ascending
-    kind_N: torch.Tensor
-    is_cut_N: torch.Tensor  # whether it had more tokens than positions
+    ids_PL: Int[Tensor, "P L"]
+    positions_PL: Int[Tensor, "P L"]  # counted in the joint table: the short one, and the long one behind it
+    segments_PL: Int[Tensor, "P L"]  # which text of the row a token belongs to; -1: padding
+    ends_N: Int[Tensor, " N"]  # place of each text's last token in the flattened rows, ascending
+    kind_N: Int[Tensor, " N"]
+    is_cut_N: Bool[Tensor, " N"]  # whether it had more tokens than positions
 
     def __len__(self) -> int:
         return int(self.ends_N.shape[0])

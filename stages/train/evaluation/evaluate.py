@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float32
 
 from stages.train.config import Stage2, TrainError
 from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.evaluation.features import Encoder, Seen, SeenRegion
 from stages.train.evaluation.half_truth import half_truths
-from stages.train.evaluation.scores import Bools, Floats, choice_figures, first_wins, retrieval_figures, unmeasured, wins
+from stages.train.evaluation.scores import choice_figures, first_wins, retrieval_figures, unmeasured, wins
 
 MAX_CANDIDATES = 1000
 _NUM_NEGATIVES = 10
@@ -37,7 +38,7 @@ def evaluate(encoder: Encoder, dataset: ExportedDataset) -> dict[str, Any]:
     }
 
 
-def hard_negative_top1(encoder: Encoder, regions: Sequence[SeenRegion], region_ND: Sequence[Floats]) -> dict[str, Any]:
+def hard_negative_top1(encoder: Encoder, regions: Sequence[SeenRegion], region_ND: Sequence[Float32[np.ndarray, " D"]]) -> dict[str, Any]:
     """FG-OVD's protocol: a box's expression against its first ten negatives (fewer where it has fewer).
 
     `by_type`: the same boxes against their negatives of one type alone. Blind: each box's feature replaced by the mean of all.
@@ -97,7 +98,9 @@ def _region_top1(encoder: Encoder, seen: Seen) -> dict[str, Any]:
     return {**figures, "candidates": min(len(common), MAX_CANDIDATES), "can_be_right": len(own)}
 
 
-def _wins_among_common(feature_ND: Floats, candidate_KD: Floats, own: Sequence[int]) -> Bools:
+def _wins_among_common(
+    feature_ND: Float32[np.ndarray, "N D"], candidate_KD: Float32[np.ndarray, "K D"], own: Sequence[int]
+) -> Bool[np.ndarray, " N"]:
     hits = np.zeros(len(own), bool)
     is_common = np.asarray(own) < MAX_CANDIDATES
     common_KD = candidate_KD[:MAX_CANDIDATES]

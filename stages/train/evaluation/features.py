@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
 
 from schemas.dataset import ExportRecord
 from stages.train.data.batch import Sample, stacked
@@ -34,11 +36,11 @@ class SeenRegion:
 class Seen:
     """What is known of the images of a data set after the image tower has seen them. Unreadable images are left out."""
 
-    image_ND: list[Floats] = field(default_factory=list)
+    image_ND: list[Float32[np.ndarray, " D"]] = field(default_factory=list)
     long: list[str | None] = field(default_factory=list)
     short: list[str | None] = field(default_factory=list)
     regions: list[SeenRegion] = field(default_factory=list)
-    region_ND: list[Floats] = field(default_factory=list)
+    region_ND: list[Float32[np.ndarray, " D"]] = field(default_factory=list)
     num_unreadable: int = 0
 
 
@@ -52,7 +54,9 @@ class Encoder:
         self._texts: dict[tuple[int, str], Floats] = {}
 
     @torch.inference_mode()
-    def images(self, pixels: Sequence[torch.Tensor], boxes: Sequence[Sequence[Box]] | None = None) -> tuple[Floats, list[Floats]]:
+    def images(
+        self, pixels: Sequence[UInt8[Tensor, "3 _ _"]], boxes: Sequence[Sequence[Box]] | None = None
+    ) -> tuple[Float32[np.ndarray, "N D"], list[Float32[np.ndarray, "_ D"]]]:
         """Features of the images (N, D), and of the boxes of each (its boxes, D)."""
         boxes = boxes or [()] * len(pixels)
         width = max((len(some) for some in boxes), default=0)
@@ -67,7 +71,7 @@ class Encoder:
         return found, [region_NRD[number, : len(some)].cpu().numpy() for number, some in enumerate(boxes)]
 
     @torch.inference_mode()
-    def texts(self, texts: Sequence[str], is_long: bool = False, of_box: bool = False) -> Floats:
+    def texts(self, texts: Sequence[str], is_long: bool = False, of_box: bool = False) -> Float32[np.ndarray, "N D"]:
         """Features of the texts (N, D). A text that was asked for before has the very same feature."""
         kind = self.packer.box_kind if of_box else LONG if is_long else SHORT
         new = list(dict.fromkeys(text for text in texts if (kind, text) not in self._texts))

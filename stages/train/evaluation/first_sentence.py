@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from schemas.audit import FIRST_SENTENCE_LEAST, FIRST_SENTENCE_MOST, FirstSentence, Retrieval
 from schemas.dataset import ExportRecord
@@ -14,7 +15,7 @@ from stages.train.config import Stage2
 from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.evaluation.features import Encoder
-from stages.train.evaluation.scores import Floats, share, wins
+from stages.train.evaluation.scores import share, wins
 
 
 def first_sentence_by_model(encoder: Encoder, dataset: ExportedDataset, name: str) -> FirstSentence:
@@ -47,7 +48,7 @@ def _of(dataset: ExportedDataset, keys: set[str]) -> Iterator[tuple[bytes, Expor
     return ((content, record) for content, record in dataset.read_all() if record.key in keys)
 
 
-def _recall(encoder: Encoder, image_ID: Floats, texts: list[str]) -> Retrieval:
+def _recall(encoder: Encoder, image_ID: Float32[np.ndarray, "I D"], texts: list[str]) -> Retrieval:
     own_I = np.arange(len(texts))
     found = share(wins(encoder.texts(texts, is_long=True), image_ID, own_I), own_I.tolist())
     return Retrieval(r1=round(found.value, 6), r1_low=round(found.low, 6), r1_high=round(found.high, 6))

@@ -6,7 +6,7 @@ Source: the protocol of pairs that differ in one unit, of work on half-truths in
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from stages.train.evaluation.features import Encoder, Seen, SeenRegion
 from stages.train.evaluation.scores import TIE, choice_figures, unmeasured
 
 
+@runtime_checkable  # the tests check arguments
 class _Texts(Protocol):
     short: list[str | None]
     regions: list[SeenRegion]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Bool, Float32, Int
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -27,7 +28,9 @@ class Share:
     high: float
 
 
-def wins(query_QD: Floats, candidate_KD: Floats, own_Q: Sequence[int] | npt.NDArray[np.int64]) -> Bools:
+def wins(
+    query_QD: Float32[np.ndarray, "Q D"], candidate_KD: Float32[np.ndarray, "K D"], own_Q: Sequence[int] | Int[np.ndarray, " Q"]
+) -> Bool[np.ndarray, " Q"]:
     """Whether each query is more similar to its own candidate than to every other, by more than a tie."""
     own = np.asarray(own_Q, np.int64)
     found = np.zeros(len(own), bool)
@@ -41,13 +44,13 @@ def wins(query_QD: Floats, candidate_KD: Floats, own_Q: Sequence[int] | npt.NDAr
     return found
 
 
-def first_wins(query_D: Floats, candidate_KD: Floats) -> bool:
+def first_wins(query_D: Float32[np.ndarray, " D"], candidate_KD: Float32[np.ndarray, "K D"]) -> bool:
     """Whether the first candidate is more similar than every other, by more than a tie."""
     score_K = candidate_KD @ query_D
     return bool(score_K[0] > score_K[1:].max(initial=-np.inf) + TIE)
 
 
-def share(hits_I: Bools, clusters_I: Sequence[int], seed: int = 0) -> Share:
+def share(hits_I: Bool[np.ndarray, " I"], clusters_I: Sequence[int], seed: int = 0) -> Share:
     """The share of hits; the interval resamples clusters. At least one item."""
     _, cluster_I = np.unique(np.asarray(clusters_I), return_inverse=True)
     num_clusters = int(cluster_I.max()) + 1
@@ -62,7 +65,7 @@ def share(hits_I: Bools, clusters_I: Sequence[int], seed: int = 0) -> Share:
     return Share(float(hits_I.mean()), float(low), float(high))
 
 
-def choice_figures(hits_I: Bools, blind_I: Bools, clusters_I: Sequence[int]) -> dict[str, Any]:
+def choice_figures(hits_I: Bool[np.ndarray, " I"], blind_I: Bool[np.ndarray, " I"], clusters_I: Sequence[int]) -> dict[str, Any]:
     """`value` with its interval, beside what the same texts reach when the image says nothing."""
     found, blind = share(hits_I, clusters_I), float(blind_I.mean())
     return {
@@ -75,7 +78,9 @@ def choice_figures(hits_I: Bools, blind_I: Bools, clusters_I: Sequence[int]) -> 
     }
 
 
-def retrieval_figures(image_ID: Floats, text_ID: Floats, texts: Sequence[str] | None = None) -> dict[str, Any]:
+def retrieval_figures(
+    image_ID: Float32[np.ndarray, "I D"], text_ID: Float32[np.ndarray, "I D"], texts: Sequence[str] | None = None
+) -> dict[str, Any]:
     """R@1 of texts by image and of images by text. Equal texts are one candidate, and each of their images is right for them.
 
     `texts`: what the features are of; without it all count as different. `can_be_right`: items whose right answer no wrong one equals
@@ -99,7 +104,9 @@ def retrieval_figures(image_ID: Floats, text_ID: Floats, texts: Sequence[str] | 
     return figures
 
 
-def finds(query_ID: Floats, image_ID: Floats, label_I: npt.NDArray[np.int64]) -> Bools:
+def finds(
+    query_ID: Float32[np.ndarray, "I D"], image_ID: Float32[np.ndarray, "I D"], label_I: Int[np.ndarray, " I"]
+) -> Bool[np.ndarray, " I"]:
     """Whether each item's query is more similar to some image of its label than to every image of another, by more than a tie."""
     found = np.zeros(len(query_ID), bool)
     for first in range(0, len(query_ID), _ROWS):
@@ -111,13 +118,13 @@ def finds(query_ID: Floats, image_ID: Floats, label_I: npt.NDArray[np.int64]) ->
     return found
 
 
-def _is_doubled(feature_ND: Floats) -> Bools:
+def _is_doubled(feature_ND: Float32[np.ndarray, "N D"]) -> Bool[np.ndarray, " N"]:
     """Whether another row has the same feature: of each other no query can tell them."""
     _, number_N, counts = np.unique(np.round(feature_ND, 5), axis=0, return_inverse=True, return_counts=True)
     return np.asarray(counts[number_N.ravel()] > 1)
 
 
-def _has_an_image_alone(image_ID: Floats, label_I: npt.NDArray[np.int64]) -> Bools:
+def _has_an_image_alone(image_ID: Float32[np.ndarray, "I D"], label_I: Int[np.ndarray, " I"]) -> Bool[np.ndarray, " I"]:
     """Whether some image of the item's label has a feature that no image of another label has."""
     _, number_I = np.unique(np.round(image_ID, 5), axis=0, return_inverse=True)
     labels: dict[int, set[int]] = {}

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from stages.train.data.texts import BOX, LONG, PackedTexts, TextPacker
@@ -36,10 +37,10 @@ class FgModel(nn.Module):
     long_positions: nn.Embedding
     regional_scale: nn.Parameter
     hard_scale: nn.Parameter
-    _mean_C11: torch.Tensor
-    _std_C11: torch.Tensor
+    _mean_C11: Float[Tensor, "C 1 1"]
+    _std_C11: Float[Tensor, "C 1 1"]
 
-    def add_common_parts(self, pixels: Mapping[str, Any], scale: torch.Tensor) -> None:
+    def add_common_parts(self, pixels: Mapping[str, Any], scale: Float[Tensor, "..."]) -> None:
         """Positions and scales as copies of the towers' own, and the pixel statistics of preprocessor_config.json."""
         short_LE = self.towers.text_model.embeddings.position_embedding.weight.detach()
         self.long_positions = nn.Embedding.from_pretrained(stretched(short_LE), freeze=False)
@@ -79,7 +80,7 @@ class FgModel(nn.Module):
         return self.towers.text_model.embeddings.position_embedding.num_embeddings, self.long_positions.num_embeddings
 
     @property
-    def global_bias(self) -> torch.Tensor | None:
+    def global_bias(self) -> Float[Tensor, ""] | None:
         """Of the sigmoid loss; None where the model has none."""
         raise NotImplementedError
 
@@ -93,8 +94,11 @@ class FgModel(nn.Module):
         """Give a model without a bias what a sigmoid loss starts with."""
 
     def encode_images(
-        self, pixels: torch.Tensor, boxes_BR4: torch.Tensor | None = None, grid_B2: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        pixels: Shaped[Tensor, "B ..."],
+        boxes_BR4: Float[Tensor, "B R 4"] | None = None,
+        grid_B2: Int[Tensor, "B 2"] | None = None,
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B R D"]]:
         """Image features (B, D) and region features (B, R, D), of length 1. Pixels are 0..255, boxes shares of the image.
 
         A box without area has the feature 0. Images without a box have no dense map computed.
@@ -109,20 +113,22 @@ class FgModel(nn.Module):
         region_BRD = image_BD.new_zeros((*boxes_BR4.shape[:2], image_BD.shape[1]))
         return image_BD, region_BRD.index_copy(0, shown, F.normalize(region_SRD.float(), dim=-1))
 
-    def image_tokens(self, pixels: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def image_tokens(self, pixels: Shaped[Tensor, "B ..."], grid_B2: Int[Tensor, "B 2"] | None) -> Float[Tensor, "B T E"]:
         raise NotImplementedError
 
-    def image_features(self, hidden_BTE: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def image_features(self, hidden_BTE: Float[Tensor, "B T E"], grid_B2: Int[Tensor, "B 2"] | None) -> Float[Tensor, "B D"]:
         raise NotImplementedError
 
-    def region_features(self, hidden_BTE: torch.Tensor, boxes_BR4: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def region_features(
+        self, hidden_BTE: Float[Tensor, "B T E"], boxes_BR4: Float[Tensor, "B R 4"], grid_B2: Int[Tensor, "B 2"] | None
+    ) -> Float[Tensor, "B R D"]:
         raise NotImplementedError
 
-    def project_texts(self, ends_NE: torch.Tensor, kind_N: torch.Tensor) -> torch.Tensor:
+    def project_texts(self, ends_NE: Float[Tensor, "N E"], kind_N: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Features (N, D) of the texts' last tokens, each through the projection of its kind."""
         raise NotImplementedError
 
-    def encode_texts(self, texts: PackedTexts) -> torch.Tensor:
+    def encode_texts(self, texts: PackedTexts) -> Float[Tensor, "N D"]:
         """Text features (N, D), of length 1, in the packed order. One call for texts of all kinds."""
         text = self.towers.text_model
         table_LE = torch.cat([text.embeddings.position_embedding.weight, self.long_positions.weight])
@@ -133,13 +139,13 @@ class FgModel(nn.Module):
         ends_NE = text.final_layer_norm(hidden_PLE.flatten(0, 1)[texts.ends_N])
         return F.normalize(self.project_texts(ends_NE, texts.kind_N).float(), dim=-1)
 
-    def as_mask(self, is_seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def as_mask(self, is_seen: Bool[Tensor, "*mask"], dtype: torch.dtype) -> Shaped[Tensor, "*mask"]:
         """The mask as the checkpoint's attention takes it: eager attention adds what it is given."""
         if self.towers.config._attn_implementation != "eager":  # noqa: SLF001  # transformers has no public name for it
             return is_seen
         return torch.zeros_like(is_seen, dtype=dtype).masked_fill(~is_seen, torch.finfo(dtype).min)
 
-    def scales(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def scales(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
         """Global, regional and hard scale: what similarities are multiplied with, at most 100."""
         return clamped(self.towers.logit_scale), clamped(self.regional_scale), clamped(self.hard_scale)
 
@@ -185,7 +191,7 @@ def _recomputed(forward: Callable[[torch.Tensor], torch.Tensor], hidden: torch.T
     return found
 
 
-def stretched(short_LE: torch.Tensor) -> torch.Tensor:
+def stretched(short_LE: Float[Tensor, "L E"]) -> Float[Tensor, "S E"]:
     """A position table with the first 20 rows kept and four rows for each of the others: 77 -> 248, 64 -> 196.
 
     Between two old rows the new ones lie evenly; behind the last old row they go on as between the last two.
@@ -200,7 +206,7 @@ def stretched(short_LE: torch.Tensor) -> torch.Tensor:
     return torch.cat([short_LE[:kept], between_LSE.flatten(0, 1)])
 
 
-def attention_mask(segments_PL: torch.Tensor, is_causal: bool = True) -> torch.Tensor:
+def attention_mask(segments_PL: Int[Tensor, "P L"], is_causal: bool = True) -> Bool[Tensor, "P 1 L L"]:
     """(P, 1, L, L), true where a token may look: at itself and its own text, if causal at what comes before it. Padding sees itself."""
     length = segments_PL.shape[1]
     is_same_PLL = segments_PL[:, :, None] == segments_PL[:, None, :]
@@ -209,10 +215,12 @@ def attention_mask(segments_PL: torch.Tensor, is_causal: bool = True) -> torch.T
     return is_same_PLL[:, None]
 
 
-def by_kind(kind_N: torch.Tensor, short_ND: torch.Tensor, long_ND: torch.Tensor, box_ND: torch.Tensor) -> torch.Tensor:
+def by_kind(
+    kind_N: Int[Tensor, " N"], short_ND: Float[Tensor, "N D"], long_ND: Float[Tensor, "N D"], box_ND: Float[Tensor, "N D"]
+) -> Float[Tensor, "N D"]:
     """Each text's row out of the three."""
     return torch.where((kind_N == LONG)[:, None], long_ND, torch.where((kind_N == BOX)[:, None], box_ND, short_ND))
 
 
-def clamped(log_scale: torch.Tensor) -> torch.Tensor:
+def clamped(log_scale: Float[Tensor, "..."]) -> Float[Tensor, ""]:
     return log_scale.exp().clamp(max=MAX_SCALE).reshape(())

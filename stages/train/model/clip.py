@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
 
 from stages.train.data.texts import LONG, TextPacker
 from stages.train.model.base import SIGMOID_BIAS, SIGMOID_SCALE, FgModel, attention_mask, stretched
@@ -47,7 +48,7 @@ class FgClip(FgModel):
         return int(self.long_projection.out_features)
 
     @property
-    def global_bias(self) -> torch.Tensor | None:
+    def global_bias(self) -> Float[Tensor, ""] | None:
         return self.bias
 
     def packer(self, tokenizer: Any) -> TextPacker:
@@ -62,11 +63,13 @@ class FgClip(FgModel):
             self.add_bias()
             self.clip.logit_scale.data.fill_(math.log(SIGMOID_SCALE))
 
-    def image_features(self, hidden_BTE: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def image_features(self, hidden_BTE: Float[Tensor, "B T E"], grid_B2: Int[Tensor, "B 2"] | None) -> Float[Tensor, "B D"]:
         image_BD: torch.Tensor = self.clip.visual_projection(self.clip.vision_model.post_layernorm(self._cls_token(hidden_BTE)))
         return image_BD
 
-    def region_features(self, hidden_BTE: torch.Tensor, boxes_BR4: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def region_features(
+        self, hidden_BTE: Float[Tensor, "B T E"], boxes_BR4: Float[Tensor, "B R 4"], grid_B2: Int[Tensor, "B 2"] | None
+    ) -> Float[Tensor, "B R D"]:
         map_BTE = self._unmixed(hidden_BTE)
         side = math.isqrt(map_BTE.shape[1])
         # The projection is linear: pooled first, it is applied to a few boxes and not to the whole grid.
@@ -74,17 +77,17 @@ class FgClip(FgModel):
         region_BRD: torch.Tensor = self.clip.visual_projection(weights_BRT @ map_BTE)
         return region_BRD
 
-    def dense_map(self, pixels_BCHW: torch.Tensor) -> torch.Tensor:
+    def dense_map(self, pixels_BCHW: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B h w D"]:
         """Features of each patch (B, H, W, D), not normalised: the last block without attention mixing, projected."""
         map_BTD: torch.Tensor = self.clip.visual_projection(self._unmixed(self.image_tokens(pixels_BCHW)))
         side = math.isqrt(map_BTD.shape[1])
         map_BHWD: torch.Tensor = map_BTD.unflatten(1, (side, side))
         return map_BHWD.float()
 
-    def project_texts(self, ends_NE: torch.Tensor, kind_N: torch.Tensor) -> torch.Tensor:
+    def project_texts(self, ends_NE: Float[Tensor, "N E"], kind_N: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         return torch.where((kind_N == LONG)[:, None], self.long_projection(ends_NE), self.clip.text_projection(ends_NE))
 
-    def image_tokens(self, pixels: torch.Tensor, grid_B2: torch.Tensor | None = None) -> torch.Tensor:
+    def image_tokens(self, pixels: Shaped[Tensor, "B 3 H W"], grid_B2: Int[Tensor, "B 2"] | None = None) -> Float[Tensor, "B T E"]:
         """What enters the last block."""
         vision = self.clip.vision_model
         normal_BCHW = (pixels.to(vision.post_layernorm.weight.dtype) - self._mean_C11) / self._std_C11
@@ -93,7 +96,7 @@ class FgClip(FgModel):
             hidden_BTE = layer(hidden_BTE, None)
         return hidden_BTE
 
-    def _cls_token(self, hidden_BTE: torch.Tensor) -> torch.Tensor:
+    def _cls_token(self, hidden_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B E"]:
         """(B, E): the last block's output for the CLS token; nothing else of it is ever read."""
         last = self.clip.vision_model.encoder.layers[-1]
         attention, normed_BTE = last.self_attn, last.layer_norm1(hidden_BTE)
@@ -107,7 +110,7 @@ class FgClip(FgModel):
         hidden_B1E = hidden_B1E + last.mlp(last.layer_norm2(hidden_B1E))
         return hidden_B1E[:, 0]
 
-    def _unmixed(self, hidden_BTE: torch.Tensor) -> torch.Tensor:
+    def _unmixed(self, hidden_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B T-1 E"]:
         """(B, T - 1, E): the last block with each token attending to itself alone, without CLS, after the last norm."""
         last = self.clip.vision_model.encoder.layers[-1]
         patches_BTE = hidden_BTE[:, 1:]

@@ -4,9 +4,11 @@ Axes: B images, R boxes an image (padded), H W grid, S sample points, D channels
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 
-def roi_weights(boxes_BR4: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def roi_weights(boxes_BR4: Float[Tensor, "B R 4"], height: int, width: int) -> Float[Tensor, "B R {height}*{width}"]:
     """Weights (B, R, H * W) whose product with a grid is RoIAlign of output 1x1, scale 1, sampling ratio -1, aligned.
 
     Boxes are xyxy in shares of the image, 0..1. The average over a box's bilinear samples is separable, so that one matrix
@@ -19,7 +21,7 @@ def roi_weights(boxes_BR4: torch.Tensor, height: int, width: int) -> torch.Tenso
     return (rows_BRH[..., :, None] * columns_BRW[..., None, :]).flatten(-2)
 
 
-def _axis_weights(low_BR: torch.Tensor, high_BR: torch.Tensor, size: int) -> torch.Tensor:
+def _axis_weights(low_BR: Float[Tensor, "B R"], high_BR: Float[Tensor, "B R"], size: int) -> Float[Tensor, "B R {size}"]:
     """Weights (B, R, size) of one axis: the mean of bilinear samples, one for each begun cell, at the middles of equal parts."""
     length_BR = high_BR - low_BR
     num_BR = torch.ceil(length_BR).clamp(min=0)

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
 
 from stages.train.data.texts import PaddedPacker, TextPacker
 from stages.train.model.base import FgModel, by_kind, clamped
@@ -51,14 +52,14 @@ class FgSiglip(FgModel):
         return int(vision.num_patches**0.5) * int(vision.patch_size) if self.patch_size else int(vision.image_size)
 
     @property
-    def global_bias(self) -> torch.Tensor | None:
+    def global_bias(self) -> Float[Tensor, ""] | None:
         bias: torch.Tensor = self.siglip.logit_bias.reshape(())
         return bias
 
     def packer(self, tokenizer: Any) -> TextPacker:
         return PaddedPacker(tokenizer, *self.num_positions)
 
-    def scales(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def scales(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
         """The global one is not limited: SigLIP's lie above 100."""
         return self.siglip.logit_scale.exp().reshape(()), clamped(self.regional_scale), clamped(self.hard_scale)
 
@@ -67,7 +68,7 @@ class FgSiglip(FgModel):
         for scale in (self.regional_scale, self.hard_scale):
             scale.clamp_(max=torch.tensor(100.0).log().item())
 
-    def image_tokens(self, pixels: torch.Tensor, grid_B2: torch.Tensor | None = None) -> torch.Tensor:
+    def image_tokens(self, pixels: Shaped[Tensor, "B ..."], grid_B2: Int[Tensor, "B 2"] | None = None) -> Float[Tensor, "B T E"]:
         """The tower's tokens after its last norm."""
         vision = self.siglip.vision_model
         values = pixels.to(vision.post_layernorm.weight.dtype)
@@ -84,12 +85,14 @@ class FgSiglip(FgModel):
         tokens_BTE: torch.Tensor = vision.post_layernorm(hidden_BTE)
         return tokens_BTE
 
-    def image_features(self, hidden_BTE: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def image_features(self, hidden_BTE: Float[Tensor, "B T E"], grid_B2: Int[Tensor, "B 2"] | None) -> Float[Tensor, "B D"]:
         head = self.siglip.vision_model.head
         query_BQE = head.probe.expand(hidden_BTE.shape[0], -1, -1)
         return _attended(head, query_BQE, hidden_BTE, self._patch_mask(grid_B2, hidden_BTE.shape[1]))[:, 0]
 
-    def region_features(self, hidden_BTE: torch.Tensor, boxes_BR4: torch.Tensor, grid_B2: torch.Tensor | None) -> torch.Tensor:
+    def region_features(
+        self, hidden_BTE: Float[Tensor, "B T E"], boxes_BR4: Float[Tensor, "B R 4"], grid_B2: Int[Tensor, "B 2"] | None
+    ) -> Float[Tensor, "B R D"]:
         map_BTE = _attended(self.dense_head, hidden_BTE, hidden_BTE, self._patch_mask(grid_B2, hidden_BTE.shape[1]))
         if grid_B2 is None:
             side = int(hidden_BTE.shape[1] ** 0.5)
@@ -100,12 +103,12 @@ class FgSiglip(FgModel):
         region_BRE: torch.Tensor = weights_BRT @ map_BTE
         return region_BRE
 
-    def dense_map(self, pixels: torch.Tensor, grid_B2: torch.Tensor | None = None) -> torch.Tensor:
+    def dense_map(self, pixels: Shaped[Tensor, "B ..."], grid_B2: Int[Tensor, "B 2"] | None = None) -> Float[Tensor, "B T E"]:
         """Features of each patch (B, T, E), not normalised; row by row of the image's grid."""
         hidden_BTE = self.image_tokens(pixels, grid_B2)
         return _attended(self.dense_head, hidden_BTE, hidden_BTE, self._patch_mask(grid_B2, hidden_BTE.shape[1])).float()
 
-    def project_texts(self, ends_NE: torch.Tensor, kind_N: torch.Tensor) -> torch.Tensor:
+    def project_texts(self, ends_NE: Float[Tensor, "N E"], kind_N: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         return by_kind(kind_N, self.siglip.text_model.head(ends_NE), self.long_head(ends_NE), self.box_head(ends_NE))
 
     def pixel_settings(self) -> dict[str, Any]:
@@ -115,7 +118,7 @@ class FgSiglip(FgModel):
         settings = {key: value for key, value in super().pixel_settings().items() if key != "size"}
         return {"image_processor_type": "Siglip2ImageProcessor", "patch_size": self.patch_size, "max_num_patches": patches, **settings}
 
-    def _positions(self, grid_B2: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    def _positions(self, grid_B2: Int[Tensor, "B 2"], num_tokens: int) -> Float[Tensor, "B {num_tokens} E"]:
         """(B, T, E): the square table, resized to each image's grid; zeros for padding, which nothing sees."""
         table_TE = self.siglip.vision_model.embeddings.position_embedding.weight
         side = int(table_TE.shape[0] ** 0.5)
@@ -128,7 +131,7 @@ class FgSiglip(FgModel):
                 parts[image] = padded_TE
         return torch.stack(parts).to(table_TE.dtype)
 
-    def _patch_mask(self, grid_B2: torch.Tensor | None, num_tokens: int) -> torch.Tensor | None:
+    def _patch_mask(self, grid_B2: Int[Tensor, "B 2"] | None, num_tokens: int) -> Bool[Tensor, "B 1 1 {num_tokens}"] | None:
         """(B, 1, 1, T), true where a token is a patch of the image; None where all are."""
         if grid_B2 is None:
             return None
@@ -136,7 +139,9 @@ class FgSiglip(FgModel):
         return is_patch_BT[:, None, None]
 
 
-def _attended(head: Any, query_BQE: torch.Tensor, hidden_BTE: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _attended(
+    head: Any, query_BQE: Float[Tensor, "B Q E"], hidden_BTE: Float[Tensor, "B T E"], mask: Shaped[Tensor, "B 1 #Q T"] | None
+) -> Float[Tensor, "B Q E"]:
     """A pooling head's output (B, Q, E) for these queries: attention, then a residual MLP."""
     attention = head.attention
     width, heads = attention.embed_dim, (attention.num_heads, attention.embed_dim // attention.num_heads)
@@ -149,7 +154,7 @@ def _attended(head: Any, query_BQE: torch.Tensor, hidden_BTE: torch.Tensor, mask
     return found_BQE
 
 
-def _by_grid(grid_B2: torch.Tensor) -> list[tuple[int, int, list[int]]]:
+def _by_grid(grid_B2: Int[Tensor, "B 2"]) -> list[tuple[int, int, list[int]]]:
     """Rows, columns and the images that have them."""
     found: dict[tuple[int, int], list[int]] = {}
     for image, (rows, columns) in enumerate(grid_B2.tolist()):

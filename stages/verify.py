@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -43,7 +43,7 @@ class VerifyParams(StageParams):
 class JudgeAnswer(BaseModel):
     """What the answer schema of the task verify holds: one of the options, or those that were ticked."""
 
-    answer: str | list[str]
+    answer: Literal["yes", "no", "cannot_tell"] | Annotated[list[str], Field(min_length=1)]
 
 
 class Verify(Stage[VerifyParams, VerifyRow]):
@@ -71,14 +71,14 @@ class Verify(Stage[VerifyParams, VerifyRow]):
                 "set stages.verify.prompt: v2, or ask: each"
             )
 
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[VerifyRow]:
+    async def run(self, unit: Sequence[Image], retry: int) -> list[VerifyRow]:
         cases = [JudgeCase(image.key, image.upstream, image.before(VerifyRow), self.params.ask) for image in unit]
         asked: list[tuple[int, JudgeQuestion]] = []
         requests: list[Request] = []
         for i, case in enumerate(cases):
             shown: dict[int, Outlined] = {}
             for one in case.questions:
-                orders = self._requests(unit[i], case, one, shown, attempt)
+                orders = self._requests(unit[i], case, one, shown, retry)
                 requests += orders
                 asked += [(i, one)] * len(orders)
         outcomes = await ask(self.context.generators["judge"], requests, _parse, self.params.attempts)
@@ -87,10 +87,10 @@ class Verify(Stage[VerifyParams, VerifyRow]):
             said[i].setdefault(one, []).append(outcome)
         return [_row(case, answers) for case, answers in zip(cases, said, strict=True)]
 
-    def _requests(self, image: Image, case: JudgeCase, one: JudgeQuestion, shown: dict[int, Outlined], attempt: int) -> list[Request]:
+    def _requests(self, image: Image, case: JudgeCase, one: JudgeQuestion, shown: dict[int, Outlined], retry: int) -> list[Request]:
         """Two requests, one an order of the options, on the region's crop; none where the prompt has no question for this."""
         prompt, key, claim = self.context.prompts["verify"], image.key, one.claims[0]
-        noun, seed = case.regions[claim.region].head, seed_of(self.context.fingerprint, f"{key}/{one.name}", attempt)
+        noun, seed = case.regions[claim.region].head, seed_of(self.context.fingerprint, f"{key}/{one.name}", retry)
         told: dict[str, Any] = {"noun": noun, "type": claim.type, "value": "", "text": "", "values": [], "outline": ""}
         if not one.is_choice:
             told |= {"value": "" if claim.is_text else claim.value, "text": claim.value}

@@ -231,16 +231,16 @@ class Stage(AnyStage[ParamsT, RowT]):
     scope = "unit"
 
     @abstractmethod
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[RowT]:
-        """One row for each image, in order. `attempt` counts retries asked for by the user."""
+    async def run(self, unit: Sequence[Image], retry: int) -> list[RowT]:
+        """One row for each image, in order. `retry` counts retries asked for by the user."""
 
-    async def process(self, unit: Sequence[Image], attempt: int = 0) -> list[Row]:
+    async def process(self, unit: Sequence[Image], retry: int = 0) -> list[Row]:
         """`run` on the images that can be run; the others get their problem's row, or `skipped` by their upstream.
 
         Raises: ConservationError where `run` breaks its contract.
         """
         live = self._live(unit)
-        return self._joined(unit, await self.run(live, attempt) if live else [])
+        return self._joined(unit, await self.run(live, retry) if live else [])
 
 
 class BlockStage(AnyStage[ParamsT, RowT]):
@@ -334,11 +334,11 @@ def skip_reason(upstream: Row) -> str:
     return upstream.reason if upstream.status == "skipped" and upstream.reason else f"upstream_{upstream.status}"
 
 
-def rng(fingerprint: str, key: str, attempt: int) -> random.Random:
+def rng(fingerprint: str, key: str, retry: int) -> random.Random:
     """Randomness that is the same wherever and whenever this image meets this stage."""
-    return random.Random(f"{fingerprint}/{key}/{attempt}")
+    return random.Random(f"{fingerprint}/{key}/{retry}")
 
 
-def seed_of(fingerprint: str, key: str, attempt: int) -> int:
+def seed_of(fingerprint: str, key: str, retry: int) -> int:
     """A seed for an engine, 31 bits."""
-    return rng(fingerprint, key, attempt).getrandbits(31)
+    return rng(fingerprint, key, retry).getrandbits(31)

@@ -38,13 +38,13 @@ class Caption(Stage[CaptionParams, CaptionRow]):
     def prompt_names(cls, params: CaptionParams) -> dict[str, str]:
         return {"caption": params.prompt}
 
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[CaptionRow]:
+    async def run(self, unit: Sequence[Image], retry: int) -> list[CaptionRow]:
         prompt = self.context.prompts["caption"]
         questions = [
             question(
                 prompt,
                 {"alt": image.alt, "domain": self.params.domain},
-                seed=seed_of(self.context.fingerprint, image.key, attempt),
+                seed=seed_of(self.context.fingerprint, image.key, retry),
                 images=(image.rgb,),
                 image_ids=(image.key,),
             )

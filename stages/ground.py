@@ -93,8 +93,8 @@ class Ground(Stage[GroundParams, GroundRow]):
         act = f"install the model package {model}, or set stages.ground.phrases: chunker"
         yield Check("spaCy", spacy_model_path(model) is not None, model, act)
 
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[GroundRow]:
-        read = await self._read(unit, attempt)
+    async def run(self, unit: Sequence[Image], retry: int) -> list[GroundRow]:
+        read = await self._read(unit, retry)
         groups = [(i, group) for i, one in enumerate(read) for group in _by_sentence(one.phrases)]
         for one, found in zip(read, await self._detect("detector", unit, read, groups), strict=True):
             one.detections = found
@@ -126,7 +126,7 @@ class Ground(Stage[GroundParams, GroundRow]):
             read[i].detections = with_lineup(read[i].detections, lineups[i], boxes)
             read[i].phrases = _with_near_misses(read[i].phrases, lineups[i])
 
-    async def _read(self, unit: Sequence[Image], attempt: int) -> list[_Reading]:
+    async def _read(self, unit: Sequence[Image], retry: int) -> list[_Reading]:
         texts, domain = [image.row(CaptionRow).long or "" for image in unit], self.params.domain
         if self.params.phrases == "chunker":
             return [_Reading(chunk_phrases(text, domain)) for text in texts]
@@ -136,7 +136,7 @@ class Ground(Stage[GroundParams, GroundRow]):
             question(
                 self.context.prompts["phrases"],
                 {"caption": text, "domain": domain},
-                seed=seed_of(self.context.fingerprint, image.key, attempt),
+                seed=seed_of(self.context.fingerprint, image.key, retry),
             )
             for image, text in zip(unit, texts, strict=True)
         ]

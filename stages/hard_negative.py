@@ -98,16 +98,16 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
     def prompt_names(cls, params: HardNegativeParams) -> dict[str, str]:
         return {"hard_negative": params.prompt}
 
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[HardNegativeRow]:
-        subjects = [[self._subject(image, region, attempt) for region in _captioned(image)] for image in unit]
+    async def run(self, unit: Sequence[Image], retry: int) -> list[HardNegativeRow]:
+        subjects = [[self._subject(image, region, retry) for region in _captioned(image)] for image in unit]
         asked = [(i, one) for i, row in enumerate(subjects) for one in row if one.request is not None]
         outcomes = await ask(
             self.context.generators["writer"], [one.request for _, one in asked if one.request], _parse, self.params.attempts
         )
         answers = {(i, one.region.region): outcome for (i, one), outcome in zip(asked, outcomes, strict=True)}
-        return [self._row(image, i, subjects[i], answers, attempt) for i, image in enumerate(unit)]
+        return [self._row(image, i, subjects[i], answers, retry) for i, image in enumerate(unit)]
 
-    def _subject(self, image: Image, region: RegionCaption, attempt: int) -> _Subject:
+    def _subject(self, image: Image, region: RegionCaption, retry: int) -> _Subject:
         assert region.short is not None
         regions = _select(image).regions
         phrase = regions[region.region].phrase if region.region < len(regions) else ""
@@ -119,24 +119,24 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         slots = slots_of(region.short, region.head, region.attributes, self.params.domain)
         schema = None
         if is_quoted(prompt.answer_schema):
-            draw = rng(self.name, f"{image.key}/{region.region}/values", attempt)
+            draw = rng(self.name, f"{image.key}/{region.region}/values", retry)
             shares, head = self.params.shares, region.head
             chances = None if shares is None else lambda kind, old: shares.chances(kind, head, old)
             schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, chances)
             if schema is None:
                 return _Subject(region, region.short, known, None)
         told = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots, "domain": self.params.domain}
-        seed = seed_of(self.context.fingerprint, f"{image.key}/{region.region}", attempt)
+        seed = seed_of(self.context.fingerprint, f"{image.key}/{region.region}", retry)
         return _Subject(region, region.short, known, question(prompt, told, seed=seed, answer_schema=schema))
 
     def _row(
-        self, image: Image, index: int, subjects: Sequence[_Subject], answers: dict[tuple[int, int], Outcome[list[Proposal]]], attempt: int
+        self, image: Image, index: int, subjects: Sequence[_Subject], answers: dict[tuple[int, int], Outcome[list[Proposal]]], retry: int
     ) -> HardNegativeRow:
         outcomes = [answers[index, one.region.region] for one in subjects if one.request is not None]
-        regions = [self._negatives(image, one, answers.get((index, one.region.region)), attempt) for one in subjects]
+        regions = [self._negatives(image, one, answers.get((index, one.region.region)), retry) for one in subjects]
         caption = image.optional(CaptionRow)
         if caption is not None and caption.long and self.params.max_caption_negatives:
-            draw = rng(self.name, f"{image.key}/{CAPTION}", attempt)
+            draw = rng(self.name, f"{image.key}/{CAPTION}", retry)
             edits = {one.region: [edit for edit in one.negatives if edit.level == 1] for one in regions}
             known = {one.region.region: one.known for one in subjects}
             regions.append(caption_negatives(caption.long, _select(image), edits, known, self.params.max_caption_negatives, draw))
@@ -147,7 +147,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
             return HardNegativeRow(key=image.key, status="failed", reason=reason, detail=detail, regions=regions, usage=usage)
         return HardNegativeRow(key=image.key, regions=regions, usage=usage)
 
-    def _negatives(self, image: Image, subject: _Subject, outcome: Outcome[list[Proposal]] | None, attempt: int) -> RegionNegatives:
+    def _negatives(self, image: Image, subject: _Subject, outcome: Outcome[list[Proposal]] | None, retry: int) -> RegionNegatives:
         if subject.kept is not None:
             return subject.kept
         region, positive = subject.region, subject.positive
@@ -155,7 +155,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
             reason = "nothing_to_edit" if outcome is None else outcome.error or "invalid_output"
             return RegionNegatives(region=region.region, positive=positive, num_proposed=1, rejects={reason: 1})
         # Not drawn by fingerprint: two engines that propose the same edits keep the same ones, and their tables can be compared.
-        draw = rng(self.name, f"{image.key}/{region.region}", attempt)
+        draw = rng(self.name, f"{image.key}/{region.region}", retry)
         proposals = draw.sample(outcome.value, len(outcome.value))
         singles, rejects = accept(proposals, positive, region.head, subject.known, self.params.max_negatives)
         negatives: list[Negative] = list(singles)

@@ -74,13 +74,13 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     def prompt_names(cls, params: RegionCaptionParams) -> dict[str, str]:
         return {"region_caption": params.prompt}
 
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[RegionCaptionRow]:
+    async def run(self, unit: Sequence[Image], retry: int) -> list[RegionCaptionRow]:
         asked = [one for position, image in enumerate(unit) for one in self._asked(position, image)]
-        outcomes = await self._ask([self._question(unit, one, unit[one.position], one.region.xyxy, attempt) for one in asked])
+        outcomes = await self._ask([self._question(unit, one, unit[one.position], one.region.xyxy, retry) for one in asked])
         for one, outcome in zip(asked, outcomes, strict=True):
             one.outcome = outcome
             one.caption = _caption(one.index, unit[one.position].row(SelectRow).regions, outcome, self.params.domain)
-        await self._probe(unit, asked, attempt)
+        await self._probe(unit, asked, retry)
         by_region = {(one.position, one.index): one for one in asked}
         return [self._row(image, {i: one for (p, i), one in by_region.items() if p == position}) for position, image in enumerate(unit)]
 
@@ -98,7 +98,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     def _is_too_small(self, image: Image, region: Region) -> bool:
         return self._focus.shown_side(region.xyxy, image.rgb.width, image.rgb.height) < self.params.min_shown_side_px
 
-    def _question(self, unit: Sequence[Image], one: _Asked, shown: Image, xyxy: Box, attempt: int, mark: str = "") -> Request:
+    def _question(self, unit: Sequence[Image], one: _Asked, shown: Image, xyxy: Box, retry: int, mark: str = "") -> Request:
         """What is asked about a region, with the crop of `xyxy` of the image `shown`: its own, or the probe's."""
         key = f"{unit[one.position].key}/{one.index}{mark}"
         noun, regions = one.region.head, unit[one.position].row(SelectRow).regions
@@ -110,13 +110,13 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
             "padded": self._focus.is_padded(xyxy, shown.rgb.width, shown.rgb.height),
             "domain": self.params.domain,
         }
-        seed, crop = seed_of(self.context.fingerprint, key, attempt), self._focus.crop(shown.rgb, xyxy)
+        seed, crop = seed_of(self.context.fingerprint, key, retry), self._focus.crop(shown.rgb, xyxy)
         return question(self.context.prompts["region_caption"], told, seed=seed, images=(crop,), image_ids=(key,))
 
     async def _ask(self, questions: Sequence[Request]) -> list[Outcome[Expressions]]:
         return await ask(self.context.generators["captioner"], questions, _parse, self.params.attempts)
 
-    async def _probe(self, unit: Sequence[Image], asked: Sequence[_Asked], attempt: int) -> None:
+    async def _probe(self, unit: Sequence[Image], asked: Sequence[_Asked], retry: int) -> None:
         """Asks a sample again with another region's crop, and notes whether the text stayed."""
         captioned = {
             (one.position, one.index): Captioned(one.position, unit[one.position].key, one.caption)
@@ -127,7 +127,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         pairs = list(swaps(list(captioned.values()), self.params.probe_share))
         probed = [by_region[own.position, own.region.region] for own, _ in pairs]
         questions = [
-            self._question(unit, one, unit[other.position], by_region[other.position, other.region.region].region.xyxy, attempt, "/swapped")
+            self._question(unit, one, unit[other.position], by_region[other.position, other.region.region].region.xyxy, retry, "/swapped")
             for one, (_, other) in zip(probed, pairs, strict=True)
         ]
         for one, (own, _), outcome in zip(probed, pairs, await self._ask(questions), strict=True):

@@ -68,7 +68,7 @@ class Select(Stage[SelectParams, SelectRow]):
         if params.min_agreement is not None and ground is not None and not getattr(ground, "second_detector", False):
             yield "stages.select.min_agreement needs a second detector: set stages.ground.second_detector to true"
 
-    async def run(self, unit: Sequence[Image], attempt: int) -> list[SelectRow]:
+    async def run(self, unit: Sequence[Image], retry: int) -> list[SelectRow]:
         return [self._select(image.key, image.row(GroundRow)) for image in unit]
 
     def _select(self, key: str, ground: GroundRow) -> SelectRow:

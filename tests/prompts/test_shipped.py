@@ -24,6 +24,7 @@ from stages.words.lexicon import TYPES_OF_VALUE
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((path.parent.name, path.stem) for folder in (ROOT / "prompts", DEMO_PROMPTS) for path in folder.glob("*/*.yaml"))
 WRITTEN = [(task, version) for task, version in SHIPPED if version in ("v1", "v2")]
+VERSIONS = pytest.mark.parametrize("version", ["v1", "v2"])
 # What each stage gives; docs/domains.md lists the same.
 VARIABLES: dict[str, dict[str, Any]] = {
     "caption": {"alt": None},
@@ -111,43 +112,50 @@ def test_no_value_stands_in_a_prompt_as_an_example(task: str, version: str) -> N
     assert words & (TYPES_OF_VALUE["colour"] | TYPES_OF_VALUE["material"] | TYPES_OF_VALUE["pattern"]) - ordinary == set()
 
 
+@VERSIONS
 @pytest.mark.parametrize("task", ["caption", "region_caption"])
-def test_a_domains_words_reach_the_captioner(task: str) -> None:
-    text = rendered(task, "v1", footwear())
+def test_a_domains_words_reach_the_captioner(task: str, version: str) -> None:
+    text = rendered(task, version, footwear())
     assert all(word in text for word in ("Product photographs of footwear", "nubuck", "toe cap", "A pair is one thing"))
-    assert "nubuck" not in rendered(task, "v1")
+    assert "nubuck" not in rendered(task, version)
 
 
-def test_a_domains_words_are_what_the_writer_draws_new_ones_from() -> None:
-    text = rendered("hard_negative", "v1", footwear())
+@VERSIONS
+def test_a_domains_words_are_what_the_writer_draws_new_ones_from(version: str) -> None:
+    text = rendered("hard_negative", version, footwear())
     assert "For material the new word is one of: smooth leather, patent leather, suede, nubuck" in text
     assert "For object the new word is one of: sneaker" in text
 
 
-def test_a_domains_nouns_reach_the_reader_of_phrases() -> None:
-    text = rendered("phrases", "v1", footwear())
+@VERSIONS
+def test_a_domains_nouns_reach_the_reader_of_phrases(version: str) -> None:
+    text = rendered("phrases", version, footwear())
     assert "List these too: side, front, detail, sneaker" in text
     assert "Never list: price, shadow, reflection, model" in text
 
 
-def test_a_region_is_asked_for_the_domains_attribute_types_only() -> None:
-    assert "transparency, size" in rendered("region_caption", "v1")
-    assert "transparency" not in rendered("region_caption", "v1", footwear())
+@VERSIONS
+def test_a_region_is_asked_for_the_domains_attribute_types_only(version: str) -> None:
+    assert "transparency, size" in rendered("region_caption", version)
+    assert "transparency" not in rendered("region_caption", version, footwear())
 
 
-def test_a_regions_question_does_not_tell_what_the_caption_said_of_it() -> None:
-    assert "PHRASE" not in rendered("region_caption", "v1")
-    assert 'the noun "widget"' in rendered("region_caption", "v1")
+@VERSIONS
+def test_a_regions_question_does_not_tell_what_the_caption_said_of_it(version: str) -> None:
+    assert "PHRASE" not in rendered("region_caption", version)
+    assert 'the noun "widget"' in rendered("region_caption", version)
 
 
-def test_alt_text_is_shown_only_where_there_is_some() -> None:
-    assert "The page" not in rendered("caption", "v1")
-    assert 'says: "a fine day"' in rendered("caption", "v1", alt="a fine day")
+@VERSIONS
+def test_alt_text_is_shown_only_where_there_is_some(version: str) -> None:
+    assert "The page" not in rendered("caption", version)
+    assert 'says: "a fine day"' in rendered("caption", version, alt="a fine day")
 
 
+@VERSIONS
 @pytest.mark.parametrize("kind", ["object", "colour", "material", "pattern", "transparency", "size", "state", "shape", "count"])
-def test_the_judge_is_asked_about_the_value_and_the_options_stand_last(kind: str) -> None:
-    first, second = (rendered("verify", "v1", type=kind, value="VALUE", options=options) for options in ("A, B", "B, A"))
+def test_the_judge_is_asked_about_the_value_and_the_options_stand_last(kind: str, version: str) -> None:
+    first, second = (rendered("verify", version, type=kind, value="VALUE", options=options) for options in ("A, B", "B, A"))
     assert first.count("VALUE") >= 1
     assert "TEXT" not in first
     shared = first.partition("Options:")[0]
@@ -155,10 +163,12 @@ def test_the_judge_is_asked_about_the_value_and_the_options_stand_last(kind: str
     assert len(shared) > 0.85 * len(first)
 
 
-def test_the_judge_is_not_told_the_noun_when_asked_for_the_kind() -> None:
-    assert "widget" not in rendered("verify", "v1")
-    assert "this thing is an onion." in rendered("verify", "v1", value="onion")
+@VERSIONS
+def test_the_judge_is_not_told_the_noun_when_asked_for_the_kind(version: str) -> None:
+    assert "widget" not in rendered("verify", version)
+    assert "this thing is an onion." in rendered("verify", version, value="onion")
 
 
-def test_the_judge_is_asked_about_a_whole_text_where_there_is_no_single_value() -> None:
-    assert '"TEXT"' in rendered("verify", "v1", value="")
+@VERSIONS
+def test_the_judge_is_asked_about_a_whole_text_where_there_is_no_single_value(version: str) -> None:
+    assert '"TEXT"' in rendered("verify", version, value="")

@@ -300,9 +300,9 @@ _EVERY = 1_000_000
 FAULTS: tuple[Fault, ...] = (
     Fault("storage: an operation fails (EIO)", _faults("error"), _EVERY, 4),
     Fault("storage: a call of the system fails (EIO)", _faults("system call"), _EVERY, 2),
-    Fault("storage: the disk is full from then on", _faults("full disk"), _EVERY, 3),
-    Fault("storage: half a write, then the end", _faults("short write"), _EVERY, 2),
+    Fault("storage: the disk is full from then on", _faults("full disk"), _EVERY, 2),
+    Fault("storage: half a write, then the end", _faults("short write"), _EVERY, 0),
     Fault("storage: the end before a rename", _faults("crash before rename"), _EVERY, 2),
-    Fault("storage: the end after a rename", _faults("crash after rename"), _EVERY, 2),
-    Fault("storage: rights are lost from then on", _faults("lost rights"), _EVERY, 3),
+    Fault("storage: the end after a rename", _faults("crash after rename"), _EVERY, 0),
+    Fault("storage: rights are lost from then on", _faults("lost rights"), _EVERY, 2),
 )

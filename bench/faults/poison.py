@@ -159,5 +159,5 @@ FAULTS = (
     Fault("quarantined images are asked for again", _asked_again, times=1),
     Fault("images end it only together", _poisoned(28, 16, (), {"crash_above": 5}, "ok"), times=1),
     Fault("every image ends it", _everything, times=1),
-    Fault("an image makes the engine raise", _poisoned(28, 16, (3,), _RAISE, "failed"), times=2, sample=1),
+    Fault("an image makes the engine raise", _poisoned(28, 16, (3,), _RAISE, "failed"), times=2),
 )

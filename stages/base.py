@@ -175,7 +175,8 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
                     yield f"stages.{cls.name} reads {upstream}, which is not among the stages"
             for role in cls.roles(params):
                 if role not in around.engines:
-                    yield f"stages.{cls.name} needs the engine {role}: add the block engines.{role}"
+                    skip = f", or set given.{cls.name}.missing: skip" if cls.name in around.given else ""
+                    yield f"stages.{cls.name} needs the engine {role}: add the block engines.{role}{skip}"
 
     @classmethod
     def prompt_problems(cls, params: Any, prompts: Mapping[str, Prompt]) -> Iterator[str]:

@@ -27,7 +27,7 @@ class StageParams(BaseModel):
 class Surroundings:
     """The run around a stage: its stages with their parameters as written, its engines by role, and what is said once for all.
 
-    `computed` names the stages that run at all; the rows of the others are given.
+    `computed` names the stages that run at all; the rows of the others are given. `given` names those that have given rows.
     """
 
     stages: Mapping[str, StageParams]
@@ -36,3 +36,4 @@ class Surroundings:
     domain: Domain = ANY_DOMAIN
     allows_unverified: bool = False
     export_to: str | None = None
+    given: Collection[str] = ()

@@ -97,6 +97,19 @@ def test_what_the_recipes_write_is_formatted_and_in_order(extended: Extended) ->
         assert done.returncode == 0, done.stdout
 
 
+def test_the_configurations_that_the_page_says_to_try_can_be_planned(extended: Extended, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        Image.new("RGB", (60 + number, 40), (200, 10 * number, 30)).save(tmp_path / "images" / f"{number}.png")
+    (tmp_path / "captions.csv").write_text("key,long,short\n0,A red wall.,a wall\n1,too few\n", encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        (tmp_path / "job.yaml").write_text(block.replace("workdir: work", f"workdir: work{number}"), encoding="utf-8")
+        planned = json.loads(extended.call("plan", tmp_path / "job.yaml", "--json"))
+        assert [(stage["name"], stage["pending"]) for stage in planned["stages"]] == [("caption", 1)]
+
+
 def _write_zip(path: Path, num_images: int) -> None:
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:

@@ -67,7 +67,7 @@ class _Reader:
         written = self._stages()
         given = self._given(written)
         computed = [name for name in written if name not in given or given[name].missing == "compute"]
-        around = Surroundings(written, computed, engines, self._domain(), self.allow_unverified, export_to)
+        around = Surroundings(written, computed, engines, self._domain(), self.allow_unverified, export_to, given=given)
         stages = {name: STAGES[name].resolved(params, around) for name, params in written.items()}
         _check_together(stages, dataclasses.replace(around, stages=stages))
         workdir, corpus = self._located(self.content["workdir"], "workdir"), self._corpus()

@@ -64,7 +64,7 @@ def test_an_engine_is_asked_for_only_where_missing_rows_are_computed(tmp_path: P
     given = {"format": "jsonl", "path": "captions.jsonl", "missing": "skip"}
     config = given_job(tmp_path, ["caption"], {"caption": given}, engines={})
     assert carry_all(config) == {"caption": 4}
-    with pytest.raises(ConfigError, match=r"stages\.caption needs the engine captioner"):
+    with pytest.raises(ConfigError, match=r"needs the engine captioner: .*, or set given\.caption\.missing: skip"):
         load_config(given_job(tmp_path, ["caption"], {"caption": {**given, "missing": "compute"}}, engines={}))
 
 

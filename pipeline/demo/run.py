@@ -53,7 +53,7 @@ engines:
   judge: {{kind: {kind}, model: "builtin:judge", dtype: float32{judge}}}
 stages:
   caption: {{prompt: demo}}
-  ground: {{phrases: chunker, floor: 0.05}}
+  ground: {{phrases: chunker, min_stored_score: 0.05}}
   select: {{}}
   region_caption: {{prompt: demo, probe_share: 0.15}}
   hard_negative: {{prompt: demo}}
@@ -69,7 +69,7 @@ placement:
     region_caption: {{cpus: {cpus}}}
     hard_negative: {{cpus: {cpus}}}
     verify: {{cpus: {cpus}}}
-export: {{to: dataset}}
+export_to: dataset
 """
 _ENGINE_FIELDS = {
     "transformers": {"captioner": ", batch_size: 24", "writer": ", batch_size: 64", "judge": ", batch_size: 128"},

@@ -46,9 +46,8 @@ def reject_to_chance(
 ) -> Rejection:
     """Choose among each item's candidates (its negatives) at most `keep`, so that the n-gram probe is left at chance.
 
-    Give three to four times as many candidates as are wanted. `held`: per item the candidates that are never dropped (reciprocal
-    ones); the probe learns from them, but only the others are brought to chance. Held ones are exact by themselves, and a probe
-    that has not met a text takes its twin for truer: weighed against the others, that drops sound candidates round after round.
+    Give three to four times as many as are wanted. `held`: per item those that are never dropped (reciprocal ones). The probe learns from
+    them, but only the others are weighed: they are exact by themselves, and would have sound candidates dropped round after round.
     `twins`: candidates, (item, index), of two items that exchange values: where one is asked about, the other teaches nothing.
     `together`: candidates that lose more where one of them is dropped. Those that are dropped are taken from few such groups.
 
@@ -57,12 +56,10 @@ def reject_to_chance(
     """
     pairs = pairs_of(layout := lay_out_as_given(items))
     rng = np.random.default_rng(seed)
-    is_held = _held_mask(layout, pairs, held)
-    twin = _twin_pairs(layout, pairs, twins)
+    is_held, twin = _held_mask(layout, pairs, held), _twin_pairs(layout, pairs, twins)
     turn = _turns(layout, pairs, together, np.random.default_rng(seed))
-    reason = np.full(len(pairs.item), "", dtype="<U14")
+    reason, words = np.full(len(pairs.item), "", dtype="<U14"), read_words(layout.texts)
     rounds: list[tuple[float, float, float]] = []
-    words = read_words(layout.texts)
     for _ in range(max_rounds + 1):
         alive = reason == ""
         deals = _deals(layout, pairs, alive, rng)

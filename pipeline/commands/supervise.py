@@ -86,7 +86,7 @@ class _Parent:
     def __init__(self, words: list[str]) -> None:
         self._words, self._mark = words, f"{os.getpid()}-{time.time_ns()}"
         self._told: list[int] = []
-        self._child = 0
+        self._child = self._group = 0
 
     def carry(self, app: Callable[[], object]) -> int:
         """The exit code of the child, or of the signal that ended it."""
@@ -96,7 +96,7 @@ class _Parent:
         ours, childs = os.pipe()
         for number in _SIGNALS:
             _take(number, self._pass_on)
-        self._child = os.fork()
+        self._child = self._group = os.fork()
         if not self._child:
             os.close(childs)
             return self._work(app, handle, ours)
@@ -144,7 +144,7 @@ class _Parent:
     def _end(self, status: int, noise: str) -> int:
         code = os.waitstatus_to_exitcode(status)
         until = time.monotonic() + (_AFTERLIFE_S if len(self._told) < 2 else 0)
-        while _left(self._mark) and time.monotonic() < until:
+        while left_running(self._mark, self._group) and time.monotonic() < until:
             time.sleep(0.1)
         self._end_all()  # where Ray itself did not start or was killed, its agents would live on for a minute
         if code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
@@ -161,23 +161,32 @@ class _Parent:
         return 2
 
     def _end_all(self) -> None:
-        _kill_all(self._mark, [self._child] if self._child else [])
+        if self._child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+        _kill_all(self._mark, self._group)
 
 
-def _left(mark: str) -> list[int]:
-    """The processes on this machine that carry a run's mark, but for this one."""
+def left_running(mark: str, group: int) -> list[int]:
+    """The processes on this machine that carry a run's mark or are of its child's group, but for this one.
+
+    Ray's agents overwrite their environment when they name themselves, and its workers may leave the group.
+    """
     found, marked = [], f"{_MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if int(folder.name) != os.getpid() and marked in (folder / "environ").read_bytes().split(b"\0"):
+            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if state in "ZX" or int(folder.name) == os.getpid():
+                continue
+            if its_group == str(group) or marked in (folder / "environ").read_bytes():
                 found.append(int(folder.name))
     return found
 
 
-def _kill_all(mark: str, others: Sequence[int] = ()) -> None:
-    """End all that carries the mark, and these."""
+def _kill_all(mark: str, group: int) -> None:
+    """End all that carries the mark or is of the group."""
     for _ in range(3):  # what is being started meanwhile is found the next time
-        left = [*_left(mark), *others]
+        left = left_running(mark, group)
         for process in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
@@ -193,5 +202,5 @@ def _end_with(parent: int, mark: str) -> None:
     """
     with contextlib.suppress(OSError):
         os.read(parent, 1)
-    _kill_all(mark)
+    _kill_all(mark, os.getpgid(0))
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,37 @@
+"""What a run leaves running is found: by its mark, and by its group where a process has overwritten its environment."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.commands.supervise import left_running
+
+_WAIT = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    processes = [
+        subprocess.Popen(_WAIT, stdin=subprocess.PIPE, env={}, process_group=0),
+        subprocess.Popen(_WAIT, stdin=subprocess.PIPE, env={"FGDATA_RUN": "12-34"}),
+    ]
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_process_is_found_by_its_group_or_by_its_mark(started: list[subprocess.Popen[bytes]]) -> None:
+    grouped, marked = started
+    assert set(left_running("12-34", grouped.pid)) == {grouped.pid, marked.pid}
+    assert left_running("56-78", grouped.pid) == [grouped.pid]
+
+
+def test_one_that_has_ended_is_not_waited_for(started: list[subprocess.Popen[bytes]]) -> None:
+    grouped = started[0]
+    grouped.kill()
+    os.waitid(os.P_PID, grouped.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+    assert left_running("56-78", grouped.pid) == []

@@ -125,6 +125,7 @@ def _store(kind: str) -> Iterator[_Proxy]:
     try:
         with _Proxy(server.get_host_and_port(), kind).running() as proxy:
             os.environ.update(settings, AWS_ENDPOINT_URL=f"http://127.0.0.1:{proxy.server_address[1]}")
+            fsspec.get_filesystem_class("s3").clear_instance_cache()  # those of the fault before have its address
             with contextlib.suppress(FileExistsError):  # moto keeps one memory a process
                 _files().mkdir("faults")
             yield proxy

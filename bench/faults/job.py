@@ -114,6 +114,16 @@ class Driver:
         return {process: line for process, line in found.items() if line}
 
 
+def rerun(config: Path) -> tuple[int, str]:
+    """One more run of the job: how it ended, and what it said. Where Ray did not start at all, the machine is too busy: once more."""
+    code, said = Driver("run", config).ended()
+    for _ in range(3):
+        if code == 0 or "no Ray at this machine" not in said:
+            break
+        code, said = Driver("run", config).ended()
+    return code, said
+
+
 def committed(config: Path) -> dict[str, bytes]:
     """The committed tables below the workdir: path -> bytes."""
     work = config.parent / "work"
@@ -173,6 +183,6 @@ def undisturbed() -> Undisturbed:
     with tempfile.TemporaryDirectory(prefix="fgdata-faults-") as folder:
         config = write_job(Path(folder) / "job")
         started = time.monotonic()
-        code, said = Driver("run", config).ended()
+        code, said = rerun(config)
         assert code == 0, said
         return Undisturbed(dataset(config), time.monotonic() - started)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.faults.job import STAGES, Driver, committed, compare, undisturbed, write_job
+from bench.faults.job import STAGES, Driver, committed, compare, rerun, undisturbed, write_job
 from bench.faults.table import Fault, Tally
 
 # What the command line of a process holds.
@@ -96,7 +96,7 @@ def _strike(config: Path, kind: _Kill, rng: random.Random, tally: Tally, times: 
     if code != 0 and kind.a_run is not None:
         tally.wrong = f"the run ended with {code}: {said[-200:]}"
     elif code != 0:
-        code, said = Driver("run", config).ended()
+        code, said = rerun(config)
         tally.wrong = f"the rerun ended with {code}: {said[-200:]}" if code else ""
     after = committed(config)
     tally.differing += sum(after.get(name) != content for name, content in before.items())
@@ -114,7 +114,7 @@ def _no_memory(scratch: Path, times: int) -> Tally:
         tally.noticed(time.monotonic() - started)
         tally.message = (said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ")
         tally.wrong = "" if code == 2 and "memory" in tally.message else f"exit {code}: {said[-200:]}"
-        code, said = Driver("run", config).ended()
+        code, said = rerun(config)
         tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
         compare(tally, config, reference)
     return tally

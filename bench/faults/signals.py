@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from bench.faults.job import Driver, committed, compare, undisturbed, write_job
+from bench.faults.job import Driver, committed, compare, rerun, undisturbed, write_job
 from bench.faults.table import Fault, Tally
 
 _BOUND_S = 10.0
@@ -20,7 +20,7 @@ def _told(scratch: Path, times: int) -> Tally:
         for place in range(min(_A_JOB, times - tally.injected)):
             moment_s = None if place == 1 else rng.uniform(0.0, undisturbed().seconds)
             _signal(tally, config, (signal.SIGTERM, signal.SIGINT)[(place + number) % 2], moment_s)
-        code, said = Driver("run", config).ended()
+        code, said = rerun(config)
         tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
         compare(tally, config, undisturbed().files)
         number += 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from bench.faults.job import PATIENCE_S, Driver, committed, pending_stages, write_job
+from bench.faults.job import PATIENCE_S, Driver, committed, pending_stages, rerun, write_job
 from bench.faults.table import Fault, Tally
 
 _KEYS = 24
@@ -34,7 +34,7 @@ def _killed(scratch: Path, times: int) -> Tally:
         before |= committed(config) if driver.process.poll() is None else {}
         code, said = driver.ended()
         if code:
-            code, said = Driver("run", config).ended()
+            code, said = rerun(config)
         tally.injected += 1
         tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
         _compare(tally, config, before)

@@ -94,7 +94,7 @@ class Select(Stage[SelectParams, SelectRow]):
             return "below_threshold"
         if min(box.xyxy[2] - box.xyxy[0], box.xyxy[3] - box.xyxy[1]) < self.params.min_side_px:
             return "too_small"
-        frame: Box = (0, 0, ground.width or 0, ground.height or 0)
+        frame: Box = (0.0, 0.0, float(ground.width or 0), float(ground.height or 0))
         if area(frame) and iou_matrix([box.xyxy], [frame])[0, 0] > self.params.max_frame_iou:
             return "whole_image"
         return self._doubt(box, box.score, one.rival)

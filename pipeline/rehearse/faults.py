@@ -145,7 +145,7 @@ def _image_ends_engine(tally: Tally, room: Room) -> None:
 
 
 def _bad_answers(tally: Tally, room: Room) -> None:
-    config = rehearsed(room.config, room.scratch, "answers", {"bad_json_rate": 0.2, "truncation_rate": 0.1, "error_rate": 0.05})
+    config = rehearsed(room.config, room.scratch, "answers", {"bad_json_rate": 0.3})
     _finish(tally, Driver(config), room, same_bytes=False)
     tally.injected = 1
 
@@ -181,6 +181,6 @@ FAULTS: Mapping[str, tuple[str, bool, Callable[[Tally, Room], None]]] = {
     "worker": ("a worker is killed", False, _worker_killed),
     "hang": ("an engine never answers", True, _engine_hangs),
     "poison": ("an image ends its engine", True, _image_ends_engine),
-    "answers": ("bad JSON, cut answers, refused questions", True, _bad_answers),
+    "answers": ("three answers in ten are no JSON", True, _bad_answers),
     "storage": ("the workdir goes away, and comes back", False, _storage_away),
 }

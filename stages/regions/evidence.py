@@ -6,7 +6,9 @@ Pure: detections in, numbers out. `ground` stores what it had to ask an engine f
 import re
 from collections.abc import Collection, Sequence
 
-from schemas.boxes import Box, iou_matrix
+import numpy as np
+
+from schemas.boxes import Box, iou_arrays, iou_matrix
 from schemas.rows import Detection, Phrase
 from stages.regions.lineup import Lineup
 
@@ -49,26 +51,51 @@ def with_agreement(detections: Sequence[Detection], second: Sequence[Detection])
 
 
 def rival_scores(detections: Sequence[Detection], phrases: Sequence[Phrase], same_box_iou: float) -> list[float]:
-    """For each detection the best score of another phrase on the same box, 0 where none has one there.
+    """For each detection the best score of another phrase on the same box, 0 where none has one there, and of a given box.
 
     A phrase that only repeats some of a phrase's words ("the car" of "the red car") is another mention, no rival.
     """
     words = [_words(phrase) for phrase in phrases]
-    rivals = [{other for other in range(len(phrases)) if not words[other] <= words[own]} for own in range(len(phrases))]
-    return [_best_here(box, rivals[box.phrase], detections, same_box_iou) or 0.0 for box in detections]
+    here = _Boxes(detections)
+    rivals = [np.array([not other <= own for other in words], bool) for own in words] if detections else []
+    return [0.0 if box.score is None else here.best(box, rivals[box.phrase], same_box_iou) or 0.0 for box in detections]
 
 
 def are_said_more_fully(detections: Sequence[Detection], phrases: Sequence[Phrase], same_box_iou: float) -> list[bool]:
-    """For each detection whether a phrase of its noun with all of its phrase's words and more has the same box.
+    """For each detection whether a phrase of its noun with all of its phrase's words and more has the same box; never of a given one.
 
     "The car" of a later sentence often scores higher than "the small red car" of an earlier one: the fuller name is the better.
     """
     words = [_words(phrase) for phrase in phrases]
+    here = _Boxes(detections)
     fuller = [
-        {other for other, more in enumerate(words) if words[own] < more and phrases[other].head == phrases[own].head}
-        for own in range(len(phrases))
+        np.array([own < more and other.head == phrase.head for more, other in zip(words, phrases, strict=True)], bool)
+        for own, phrase in zip(words, phrases, strict=True)
     ]
-    return [_best_here(box, fuller[box.phrase], detections, same_box_iou) not in (None, 0.0) for box in detections]
+    return [box.score is not None and here.best(box, fuller[box.phrase], same_box_iou) not in (None, 0.0) for box in detections]
+
+
+class _Boxes:
+    """The detections of an image as arrays: what is asked of each against all the others must not be asked one by one."""
+
+    def __init__(self, detections: Sequence[Detection]) -> None:
+        self._phrases = np.array([box.phrase for box in detections], np.int64)
+        self._boxes = np.array([box.xyxy for box in detections], np.float64).reshape(-1, 4)
+        self._scores = np.array([box.score or 0.0 for box in detections], np.float64)
+
+    def best(self, box: Detection, names: np.ndarray, min_iou: float) -> float | None:
+        """The best score on this box of what goes by these names: 0 where nothing has, None where there are no names."""
+        if not names.any():
+            return None
+        chosen = names[self._phrases]
+        scores = self._scores[chosen]
+        left, top, right, bottom = box.xyxy
+        others = self._boxes[chosen]
+        is_near = (others[:, 0] < right) & (others[:, 2] > left) & (others[:, 1] < bottom) & (others[:, 3] > top)
+        if min_iou > 0:
+            others, scores = others[is_near], scores[is_near]
+        overlaps = iou_arrays(np.array([box.xyxy], np.float64), others)[0]
+        return float(scores[overlaps >= min_iou].max(initial=0.0))
 
 
 def _words(phrase: Phrase) -> frozenset[str]:

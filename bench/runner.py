@@ -29,8 +29,8 @@ from bench.measure import ratios, spread, write_report
 from pipeline.api import Job, open_job
 from pipeline.ledger.state import State
 from pipeline.run.cluster.join import connected
-from pipeline.run.watch.progress import Silent
 from pipeline.run.runner import Runner
+from pipeline.run.watch.progress import Silent
 from pipeline.run.worker import Done, StageJob, StageWorker, Task
 
 ACTORS, IN_FLIGHT, WINDOW, TAR_IMAGES = 2, 4, 2500, 500

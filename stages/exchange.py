@@ -23,7 +23,7 @@ class ExchangeParams(StageParams):
         description="Regions of one head noun with a value of a type that exchange among themselves first; fewer: with those of its kind.",
     )
     cell: int = Field(
-        96,
+        48,
         ge=2,
         description="Regions that are grouped together at most. Smaller: a changed region changes fewer others; larger: fewer stay alone.",
     )

@@ -90,7 +90,9 @@ def _compare(tally: Tally, folder: Path, room: Room, *, same_bytes: bool = True)
         tally.lost = max(tally.lost, sum(statuses.values()) - sum(mine.values()), mine.get("pending", 0))
     for name, content in found.files.items():
         if name.startswith("dataset/") and name.endswith(".parquet") and _is_whole(content):
-            keys = Counter(pq.read_table(pa.BufferReader(content), columns=["source_key"], use_threads=False).column("source_key").to_pylist())
+            keys = Counter(
+                pq.read_table(pa.BufferReader(content), columns=["source_key"], use_threads=False).column("source_key").to_pylist()
+            )
             tally.duplicated += sum(count - 1 for count in keys.values())
     if same_bytes:
         names = {*room.calm.files, *found.files}

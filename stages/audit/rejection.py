@@ -4,7 +4,7 @@ Dropping only what it knows for negatives would leave those that look truer than
 round. So candidates are dropped until, at each strength of its opinion, it is wrong as often as it is right. Knows no stage.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,14 +42,12 @@ def reject_to_chance(
     max_rounds: int = 8,
     held: Sequence[Collection[int]] | None = None,
     twins: Sequence[tuple[Candidate, Candidate]] = (),
-    together: Iterable[Collection[Candidate]] = (),
 ) -> Rejection:
     """Choose among each item's candidates (its negatives) at most `keep`, so that the n-gram probe is left at chance.
 
     Give three to four times as many as are wanted. `held`: per item those that are never dropped (reciprocal ones). The probe learns from
     them, but only the others are weighed: they are exact by themselves, and would have sound candidates dropped round after round.
     `twins`: candidates, (item, index), of two items that exchange values: where one is asked about, the other teaches nothing.
-    `together`: candidates that lose more where one of them is dropped. Those that are dropped are taken from few such groups.
 
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
     `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
@@ -57,7 +55,6 @@ def reject_to_chance(
     pairs = pairs_of(layout := lay_out_as_given(items))
     rng = np.random.default_rng(seed)
     is_held, twin = _held_mask(layout, pairs, held), _twin_pairs(layout, pairs, twins)
-    turn = _turns(layout, pairs, together, np.random.default_rng(seed))
     reason, words = np.full(len(pairs.item), "", dtype="<U14"), read_words(layout.texts)
     rounds: list[tuple[float, float, float]] = []
     for _ in range(max_rounds + 1):
@@ -70,7 +67,7 @@ def reject_to_chance(
         rounds.append(_measured(pairs, alive & ~is_held, margins, weight, layout.num_items))
         if _is_at_chance(*rounds[-1]) or len(rounds) > max_rounds:
             break
-        drop = _excess(margins, weight, alive & ~is_held, turn)
+        drop = _excess(margins, weight, alive & ~is_held, rng)
         reason[drop] = np.where(margins[drop] > 0, PROBE_NEGATIVE, PROBE_POSITIVE)
     _trim(reason, pairs, is_held, keep, rng)
     return _told(items, pairs, reason, tuple(rounds))
@@ -132,16 +129,15 @@ def _is_at_chance(top1: float, chance: float, pairwise: float) -> bool:
     return top1 <= chance + _TOP1_MARGIN and abs(pairwise - 0.5) <= _PAIRWISE_MARGIN
 
 
-def _excess(margins: Floats, weight: Floats, own: Bools, turn: Floats) -> Ints:
-    """The pairs to drop: at each strength of opinion a part of the heavier side, as much as it is heavier, drawn by `turn`."""
+def _excess(margins: Floats, weight: Floats, own: Bools, rng: np.random.Generator) -> Ints:
+    """The pairs to drop: at each strength of opinion a random part of the heavier side, as much as it is heavier."""
     told = np.flatnonzero(own & (margins != 0))
     told = told[np.argsort(np.abs(margins[told]), kind="stable")]
     dropped = [np.zeros(0, dtype=np.int64)]
     for level in np.array_split(told, min(_STRENGTHS, max(1, len(told) // 20))):
         right, wrong = level[margins[level] > 0], level[margins[level] < 0]
         more = float(weight[right].sum() - weight[wrong].sum())
-        heavier = right if more > 0 else wrong
-        heavier = heavier[np.argsort(turn[heavier], kind="stable")]
+        heavier = rng.permutation(right if more > 0 else wrong)
         dropped.append(heavier[np.cumsum(weight[heavier]) <= abs(more)])
     return np.concatenate(dropped)
 
@@ -171,16 +167,6 @@ def _twin_pairs(layout: Layout, pairs: Pairs, twins: Sequence[tuple[Candidate, C
         one, other = first[item] + index
         found[one], found[other] = other, one
     return found
-
-
-def _turns(layout: Layout, pairs: Pairs, together: Iterable[Collection[Candidate]], rng: np.random.Generator) -> Floats:
-    """A random number for each pair, by which it is dropped before others; one for all that stand together."""
-    turn = rng.random(len(pairs.item))
-    first = layout.starts[:-1] - np.arange(layout.num_items)  # of each item's pairs
-    for group in together:
-        item, index = np.array(list(group), dtype=np.int64).T
-        turn[first[item] + index] = rng.random()
-    return turn
 
 
 def _told(items: Sequence[AuditItem], pairs: Pairs, reason: np.ndarray, rounds: tuple[tuple[float, float, float], ...]) -> Rejection:

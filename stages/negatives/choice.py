@@ -94,7 +94,7 @@ def choose(
     if limits.max_rounds:
         for is_caption in (False, True):
             live = [one for one, why in reasons.items() if why is None and (one.place.region == CAPTION) == is_caption]
-            reasons |= _reject(texts, live, settled if not is_caption else None, held, limits)
+            reasons |= _reject(texts, live, settled.twins if not is_caption else (), held, limits)
     _settle(shares, reasons)
     _revive(texts, shares, reasons, candidates, held)
     _trim_shares(shares, reasons, limits.released)
@@ -242,7 +242,7 @@ def _trim_shares(shares: Sequence[Traded], reasons: dict[Candidate, str | None],
 
 
 def _reject(
-    texts: Mapping[Place, Text], live: Sequence[Candidate], settled: Settled[Entry, Candidate] | None, held: Held, limits: Limits
+    texts: Mapping[Place, Text], live: Sequence[Candidate], twins: Sequence[tuple[Candidate, Candidate]], held: Held, limits: Limits
 ) -> dict[Candidate, str | None]:
     by_place: dict[Place, list[Candidate]] = defaultdict(list)
     for one in live:
@@ -269,8 +269,7 @@ def _reject(
         seed=limits.seed,
         max_rounds=limits.max_rounds,
         held=kept_anyway,
-        twins=[(where[one], where[other]) for one, other in settled.twins] if settled else (),
-        together=[[where[one] for one in group] for group in settled.groups] if settled else (),
+        twins=[(where[one], where[other]) for one, other in twins],
     )
     reasons: dict[Candidate, str | None] = {}
     for place, kept in zip(places, found.kept, strict=True):

@@ -6,7 +6,7 @@ things, and of which texts the words beside a value are is for a probe to judge.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Generic, NamedTuple, TypeVar
@@ -112,37 +112,37 @@ def noun_offers(ref: RefT, name: str, head: str, text: str) -> Iterator[Offer[Re
 
 
 def exchanges(offers: Iterable[Offer[RefT]], sizes: Sizes) -> Iterator[Exchange[RefT]]:
-    """Disjoint groups, as many of full size as can be: of one head noun where it has as many offers as `own_pool`, of what is left of one
-    kind, of what is left of any; then smaller ones in the same order. An offer may stay alone.
+    """Disjoint groups, of full size where that can be, else smaller: among the offers of one head noun where it has as many as
+    `own_pool`, of one kind where those left have two, else of any. An offer may stay alone.
 
-    A pool is cut into cells by the bits of the offers' digests and each is grouped on its own, so that a changed region changes the
-    groups of its cells alone. Values of a common noun are made up for by those of others: small groups in its own pool would use up
-    what is rare there. Nouns are exchanged within their kind, the singular and the plural apart.
+    A pool is cut into cells by the bits of the offers' digests and each is grouped on its own, and what a cell leaves over stays
+    alone: so a changed region changes the groups of its own cells and no others. Nouns are exchanged within their kind, the singular
+    and the plural apart.
     """
     of_types: dict[tuple[str, ...], list[Offer[RefT]]] = defaultdict(list)
     for offer in offers:
         of_types[offer.types].append(offer)
     for _, left in sorted(of_types.items()):
-        pools = (_of_kind,) if left[0].is_object else (_of_head, _of_kind, _of_any)
-        for size in sizes.of(_of_kind(left[0])):
-            for pool_of in pools:
-                found = list(_groups(left, pool_of, sizes, size))
-                yield from found
-                grouped = {offer for group in found for offer in group.offers}
-                left = [offer for offer in left if offer not in grouped]
+        pools = ((_of_kind, 2),) if left[0].is_object else ((_of_head, sizes.own_pool), (_of_kind, sizes.own_pool), (_of_any, 2))
+        for pool_of, least in pools:
+            inside: dict[Pool, list[Offer[RefT]]] = defaultdict(list)
+            for offer in left:
+                inside[pool_of(offer)].append(offer)
+            large = {pool: found for pool, found in inside.items() if len(found) >= least}
+            yield from _groups(large, sizes)
+            left = [offer for pool, found in inside.items() if pool not in large for offer in found]
 
 
-def _groups(offers: Sequence[Offer[RefT]], pool_of: Callable[[Offer[RefT]], Pool], sizes: Sizes, size: int) -> Iterator[Exchange[RefT]]:
-    pools: dict[Pool, list[Offer[RefT]]] = defaultdict(list)
-    for offer in offers:
-        pools[pool_of(offer)].append(offer)
+def _groups(pools: Mapping[Pool, Sequence[Offer[RefT]]], sizes: Sizes) -> Iterator[Exchange[RefT]]:
     for pool, inside in sorted(pools.items()):
-        if len(inside) < (sizes.own_pool if pool.head else 2):
-            continue
-        fitting, most = _Fitting.of(inside), max(size, sizes.group - 1 if size == 2 else size)
+        fitting = _Fitting.of(inside)
         for cell in _cells(sorted(inside, key=lambda offer: (offer.place, offer.name)), sizes.cell, 63):
-            for group in _grouped(cell, most, size, fitting):
-                yield Exchange(_name(pool, group), group)
+            left = list(cell)
+            for size in sizes.of(pool):
+                most = max(size, sizes.group - 1 if size == 2 else size)
+                for group in _grouped(left, most, size, fitting):
+                    yield Exchange(_name(pool, group), group)
+                    left = [offer for offer in left if offer not in group]
 
 
 def _of_head(offer: Offer[RefT]) -> Pool:

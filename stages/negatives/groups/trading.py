@@ -37,14 +37,6 @@ class Settled(Generic[EntryT, RefT]):
     twins: Sequence[tuple[RefT, RefT]]
 
     @property
-    def groups(self) -> list[list[RefT]]:
-        """The candidates of each group; those of groups of the same values as one."""
-        found: dict[str, list[RefT]] = defaultdict(list)
-        for entry, refs in self.kept.items():
-            found[self.names[entry]] += refs
-        return [refs for refs in found.values() if refs]
-
-    @property
     def refs(self) -> set[RefT]:
         return {ref for refs in self.kept.values() for ref in refs}
 

@@ -74,14 +74,6 @@ def test_held_candidates_do_not_cost_the_others_their_place() -> None:
     assert kept > 0.6 * sum(map(len, reject_to_chance(alone, keep=100).kept))
 
 
-def test_what_is_dropped_is_taken_from_few_of_those_that_stand_together() -> None:
-    items = leaky(200)
-    groups = [[(item, n) for n in range(len(items[item].negatives))] for item in range(len(items))]  # a broken item loses all
-    apart, joined = (reject_to_chance(items, keep=99, max_rounds=2, together=together) for together in ((), groups))
-    num_whole = [sum(len(kept) == len(item.negatives) for kept, item in zip(one.kept, items, strict=True)) for one in (apart, joined)]
-    assert num_whole[1] > num_whole[0]
-
-
 def test_nothing_to_choose_from_is_no_error() -> None:
     assert reject_to_chance([], keep=3).kept == ()
     assert reject_to_chance([AuditItem(positive="a", negatives=["b", "c"])], keep=1).rejects == ({"surplus": 1},)

@@ -61,16 +61,26 @@ fgdata.detail = (() => {
         make("div", null, texts, make("div", { class: "regions" }, own.regions.map((each, index) => region(each, index, options.type))))));
   }
 
-  // Light everything in this view that shares a region with these; none: put all out.
+  // Light everything in this view that shares a region with these; none: put all out. What belongs to a region is looked up once.
   function light(root, regions) {
     root.classList.toggle("lighting", regions.length > 0);
+    for (const element of root.lit) element.classList.remove("lit");
+    root.lit = regions.flatMap((each) => root.belonging.get(each) || []);
+    for (const element of root.lit) element.classList.add("lit");
+  }
+
+  function belonging(root) {
+    const found = new Map();
     for (const element of root.querySelectorAll("[data-regions]")) {
-      element.classList.toggle("lit", element.dataset.regions.split(" ").some((each) => regions.includes(each)));
+      for (const each of element.dataset.regions.split(" ")) found.set(each, [...(found.get(each) || []), element]);
     }
+    return found;
   }
 
   function bind(root) {
     let pinned = [];
+    root.belonging = belonging(root);
+    root.lit = [];
     const of = (event) => { const owner = event.target.closest("[data-regions]"); return owner ? owner.dataset.regions.split(" ") : null; };
     const pin = (regions) => {
       pinned = regions;

@@ -2,6 +2,7 @@
 "use strict";
 fgdata.picture = (() => {
   const { make, draw, colour } = fgdata;
+  const MOST_LABELS = 200; // of more boxes the numbers would cover the picture
 
   function box(region, index) {
     const [x0, y0, x1, y1] = region.xyxy;
@@ -36,7 +37,7 @@ fgdata.picture = (() => {
     return make("figure", { class: "picture" }, picture,
       draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", role: "group", "aria-label": `${boxed.length} boxes` },
         dropped, order.map(({ region, index }) => box(region, index))),
-      boxed.map(({ region, index }) => label(region, index, width, height)));
+      boxed.slice(0, MOST_LABELS).map(({ region, index }) => label(region, index, width, height)));
   }
 
   return { show };

@@ -192,3 +192,36 @@ def test_nothing_runs_out_of_the_page(chromium: Any, reports: dict[str, Path], w
         opened.goto((reports["two"] / name).as_uri())
         assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     context.close()
+
+
+def test_a_sample_is_seen_on_paper(page: Any, reports: dict[str, Path]) -> None:
+    page.goto((reports["one"] / "samples.html").as_uri())
+    page.wait_for_selector(".region")
+    page.emulate_media(media="print")
+    assert not page.is_visible(".side")
+    shown = page.eval_on_selector(".detail", "it => [getComputedStyle(it).overflowY, it.scrollHeight - it.clientHeight]")
+    assert shown[0] == "visible"
+    assert page.eval_on_selector("body", "it => it.scrollHeight") >= page.eval_on_selector(".detail", "it => it.scrollHeight")
+
+
+def test_thousands_of_boxes_do_not_stall_the_browser(page: Any, reports: dict[str, Path]) -> None:
+    page.goto((reports["one"] / "samples.html").as_uri())
+    page.wait_for_selector(".region")
+    drawn = page.evaluate(
+        """() => {
+          const place = (i) => [i % 70 * 10, Math.floor(i / 70) * 10, i % 70 * 10 + 8, Math.floor(i / 70) * 10 + 8];
+          const region = (i) => ({ xyxy: place(i), phrase: "a man", score: 0.5, short: "a man in a crowd", long: null,
+            reason: null, about: {}, notes: [], attributes: [], texts: [] });
+          const own = { status: "ok", steps: [], regions: Array.from({ length: 5000 }, (_, i) => region(i)), dropped: [], texts: [],
+            long: null, short: null, flags: [], spans: [] };
+          const sample = { key: "crowd", path: "crowd.jpg", width: 720, height: 720, picture: null,
+            missing: "none", alt: null, runs: [own] };
+          const options = { dropped: false, type: "" }, turn = document.createElement("div");
+          const [view] = fgdata.detail.show(document.querySelector(".detail"), sample, [""], options, turn);
+          view.getBoundingClientRect();
+          const boxes = view.querySelectorAll("g[data-regions]");
+          for (let i = 0; i < 200; i++) boxes[i * 20].dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+          return [boxes.length, view.querySelectorAll(".lit").length, view.querySelectorAll(".label").length];
+        }"""
+    )
+    assert drawn == [5000, 2, 200]

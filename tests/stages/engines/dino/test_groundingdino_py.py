@@ -16,7 +16,7 @@ from stages.engines.specs import Resources
 from tests.support.tiny_models import save_tiny_bert
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-ENVIRONMENT = os.environ.get("FGDATA_GROUNDINGDINO_PYTHON", str(Path(__file__).parents[3] / ".venv-gdino" / "bin" / "python"))
+ENVIRONMENT = os.environ.get("FGDATA_GROUNDINGDINO_PYTHON", str(Path(__file__).parents[4] / ".venv-gdino" / "bin" / "python"))
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 160, 3), np.uint8))
 
 

@@ -53,6 +53,8 @@ def _usable(name: bytes) -> bool:
 def _write_folder(root: Path, files: dict[bytes, bytes], links: dict[bytes, bytes]) -> None:
     for name, data in {**files, b"keep.png": png(9)}.items():
         path = root / os.fsdecode(name)
+        if any(folder.is_file() for folder in path.parents):
+            continue  # a name that is taken by a file can be no folder
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_dir():
             path.write_bytes(data)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
+from tests.support.clusters import open_cluster
 from tests.support.rehearsal_job import write_job, write_tar
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -22,9 +23,8 @@ PATIENCE_S = 300
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A head with two cores; the test adds nodes."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield made
-    made.shutdown()
+    with open_cluster() as made:
+        yield made
 
 
 def test_a_lost_node_is_nobodys_fault_and_its_units_run_elsewhere(cluster: Cluster, tmp_path: Path) -> None:

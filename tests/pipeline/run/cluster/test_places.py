@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
+from tests.support.clusters import open_cluster
 from tests.support.rehearsal_job import write_job
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -25,9 +26,8 @@ STAGES = {"caption": {"prompt": "demo"}, "ground": {}, "select": {}}
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head with two cores that asks nobody for a token; a test adds nodes and takes them away."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield made
-    made.shutdown()
+    with open_cluster() as made:
+        yield made
 
 
 def _job(folder: Path, cluster: Cluster, cpus: Sequence[float], **placement: Any) -> Path:

@@ -63,6 +63,12 @@ def test_a_submitted_job_runs_with_a_token_and_without(head: tuple[dict[str, str
     assert said.count("asks nobody for a token") == (settings["RAY_AUTH_MODE"] == "disabled")
 
 
+@pytest.fixture
+def no_ray_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Ray other tests of this process share: a run that has one already joins no other."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+
+
 def _said_where_there_is_none(address: str) -> str:
     started = time.monotonic()
     with pytest.raises(ClusterError) as error, connected(address):
@@ -72,10 +78,12 @@ def _said_where_there_is_none(address: str) -> str:
     return str(error.value)
 
 
+@pytest.mark.usefixtures("no_ray_here")
 def test_nothing_listens() -> None:
     assert "nothing listens there" in _said_where_there_is_none(f"127.0.0.1:{_free_port()}")
 
 
+@pytest.mark.usefixtures("no_ray_here")
 def test_no_cluster_was_started_that_auto_could_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Ray that another run started for itself is none: to join it would take minutes, and fail."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -83,6 +91,7 @@ def test_no_cluster_was_started_that_auto_could_mean(monkeypatch: pytest.MonkeyP
     assert "no cluster was started on this machine with `ray start`" in _said_where_there_is_none("auto")
 
 
+@pytest.mark.usefixtures("no_ray_here")
 def test_auto_is_where_ray_start_has_started_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     address = f"127.0.0.1:{_free_port()}"
@@ -90,6 +99,7 @@ def test_auto_is_where_ray_start_has_started_one(monkeypatch: pytest.MonkeyPatch
     assert f"no Ray at {address}: nothing listens there" in _said_where_there_is_none("auto")
 
 
+@pytest.mark.usefixtures("no_ray_here")
 def test_the_token_is_missing_or_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that refuses whoever asks without its token."""
     server = grpc.server(ThreadPoolExecutor(2))
@@ -111,12 +121,14 @@ class _Guarded(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, "no"))
 
 
+@pytest.mark.usefixtures("no_ray_here")
 def test_the_folder_of_a_ray_of_our_own_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(ClusterError, match=r"where it writes, is full \(0 MiB are free, 64 are needed\)"), connected(None):
         pass
 
 
+@pytest.mark.usefixtures("no_ray_here")
 def test_something_listens_that_is_no_ray() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_answer_nonsense, args=(server,), daemon=True).start()

@@ -16,6 +16,11 @@ SHAPED = ("schemas.boxes", "stages.audit", "stages.train")
 install_import_hook(SHAPED, "beartype.beartype")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Clusters of several nodes come first: who starts one beside a Ray of our own hands its token on, and nobody can join."""
+    items.sort(key=lambda item: "cluster" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def s3_bucket() -> Iterator[str]:
     """`s3://fgdata-tests` on a moto server on loopback; processes started by a test inherit its address and keys."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.audit_sets import AuditInputError, read_set
+from pipeline.commands.audit_sets import AuditInputError, own_records, read_set
 from pipeline.demo.score import Told
 from schemas.audit import AuditItem, ProbeFigures
 from schemas.rows import CAPTION
@@ -19,8 +19,9 @@ def blind_figures(dataset: Path, images: Sequence[Told]) -> dict[str, Any]:
         released = list(read_set(str(dataset), None)[1])
     except AuditInputError:
         released = []
-    regions = audit([item for item in released if item.noun is not None])
-    captions = audit([item for item in released if item.noun is None])
+    long = {record["long"] for record in own_records(str(dataset), ("long",))} if released else set()
+    regions = audit([item for item in released if item.positive not in long])
+    captions = audit([item for item in released if item.positive in long])
     before = audit(list(_unbalanced(images)))
     high, chance = regions.probes.ngram_noun_disjoint.top1_high, regions.chance
     figures: dict[str, Any] = {

@@ -17,7 +17,7 @@ install_import_hook(SHAPED, "beartype.beartype")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Clusters of several nodes come first: who starts one beside a Ray of our own hands its token on, and nobody can join."""
+    """Clusters of several nodes come first: one that is started beside a Ray that this process has started already lets nobody join."""
     items.sort(key=lambda item: "cluster" not in getattr(item, "fixturenames", ()))
 
 

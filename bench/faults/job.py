@@ -21,6 +21,7 @@ from PIL import Image
 
 from bench.faults.table import Tally
 from pipeline.api import open_job
+from pipeline.run.processes import marked
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 600
@@ -103,15 +104,7 @@ class Driver:
 
     def processes(self) -> dict[int, str]:
         """Process id -> command line of all that carry the mark and live."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                try:
-                    if f"{_MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
-                        found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200].strip()
-                except OSError:
-                    continue
-        return {process: line for process, line in found.items() if line}
+        return {process: line[:200] for process, line in marked(f"{_MARK}={self.mark}").items() if line}
 
 
 def rerun(config: Path) -> tuple[int, str]:

@@ -5,28 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.rehearse.harm import Harm
+
 
 @dataclass
-class Tally:
-    """What came of a fault, over all its injections. `lost`, `duplicated`: images; `torn`, `differing`: files. All four should be 0.
-
-    `differing` counts files of the data set that are not the bytes of an undisturbed run (or committed tables that changed);
-    `seconds_to_notice` is the longest time from the fault until fgdata acted on it or said so, None where nothing is to be noticed.
+class Tally(Harm):
+    """What came of a fault, over all its injections. `differing` counts files of the data set, or committed tables, that changed;
+    `seconds_to_notice` is the longest time, None where nothing is to be noticed.
     """
-
-    injected: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    torn: int = 0
-    differing: int = 0
-    seconds_to_notice: float | None = None
-    message: str = ""
-    wrong: str = ""
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing was lost, doubled, torn or changed, and nothing else went wrong."""
-        return not (self.lost or self.duplicated or self.torn or self.differing or self.wrong)
+        """Whether nothing was harmed."""
+        return not self.is_done
 
     def noticed(self, seconds: float) -> None:
         """Keep the longest."""

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.run.processes import marked
+
 _MARK = "FGDATA_REHEARSAL"
 _PATIENCE_S = 900.0
 
@@ -67,12 +69,7 @@ class Driver:
         return code, next((line for line in reversed(lines) if line.strip()), "")
 
     def _started(self) -> list[tuple[int, str]]:
-        found, mark = [], f"{_MARK}={self._mark}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if mark in (folder / "environ").read_bytes() and int(folder.name) != self._process.pid:
-                    found.append((int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")))
-        return found
+        return [(number, line) for number, line in marked(f"{_MARK}={self._mark}").items() if number != self._process.pid]
 
 
 def main(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.model import Config
 from pipeline.rehearse.driver import Driver
+from pipeline.rehearse.harm import Harm
 from pipeline.rehearse.scratch import Scratch, rehearsed
 
 WATCHDOG_S = 5.0
@@ -20,23 +21,15 @@ _ENGINE = "ray::_Actor"
 
 
 @dataclass
-class Tally:
-    """What came of a fault. `lost`, `duplicated` count images, `torn`, `differing` files; all four should be 0."""
+class Tally(Harm):
+    """What came of one fault."""
 
     fault: str
-    injected: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    torn: int = 0
-    differing: int = 0
-    seconds_to_notice: float | None = None
-    message: str = ""
-    wrong: str = ""
 
     @property
     def is_well(self) -> bool:
         """Whether the run withstood it."""
-        return bool(self.injected) and not (self.lost or self.duplicated or self.torn or self.differing or self.wrong)
+        return bool(self.injected) and not self.is_done
 
     def as_json(self) -> dict[str, Any]:
         return vars(self)

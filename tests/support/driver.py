@@ -1,6 +1,5 @@
 """The real command in a process of its own, to be killed and started again by tests."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pipeline.run.processes import marked
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 300
@@ -64,13 +65,7 @@ class Driver:
 
     def processes(self) -> dict[int, str]:
         """Process id -> command line of all that carry the mark and live."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                with contextlib.suppress(OSError):
-                    if f"FGDATA_TEST_MARK={self.mark}".encode() in (folder / "environ").read_bytes():
-                        found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
-        return found
+        return {process: line[:120] for process, line in marked(f"FGDATA_TEST_MARK={self.mark}").items()}
 
 
 def tables_of(folder: Path, stage: str) -> list[Path]:

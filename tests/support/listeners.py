@@ -7,16 +7,6 @@ from pathlib import Path
 LISTEN = "0A"
 
 
-def marked(mark: str) -> list[int]:
-    """The ids of the living processes that have this text in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
 def listeners(processes: list[int]) -> list[tuple[str, int, str]]:
     """Address, port and command line of each TCP listener of these processes."""
     listening = _listening()

@@ -8,6 +8,17 @@ from typing import Any
 
 from PIL import Image
 
+# EXIF orientation -> how an upright picture is stored.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     """The image as a file of this kind."""

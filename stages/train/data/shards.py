@@ -89,6 +89,15 @@ class ExportedDataset:
         """All images in the manifest's order."""
         return self.read([(shard, index) for shard, size in enumerate(self.shard_sizes) for index in range(size)])
 
+    def long_captions(self) -> Iterator[tuple[Place, str, str | None]]:
+        """Place, key and long caption of every image, from the Parquet files: no image is read."""
+        for shard, entry in enumerate(self.shards):
+            filesystem, inner = url_to_fs(f"{self.root}/{entry.parquet}")
+            with filesystem.open(inner, "rb") as file:
+                rows = pq.read_table(file, columns=["key", "long"]).to_pylist()
+            for index, row in enumerate(rows):
+                yield (shard, index), row["key"], row["long"]
+
     def groups(self, shards: Sequence[int]) -> dict[Place, tuple[str, ...]]:
         """The reciprocal groups of the images of these shards, from the Parquet files; empty where the data set has none."""
         found: dict[Place, tuple[str, ...]] = {}

@@ -1,14 +1,12 @@
 """How far the first sentence of a long caption alone finds its image, by a model that sees it, beside the whole caption and the rest."""
 
 import heapq
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
 from schemas.audit import FIRST_SENTENCE_LEAST, FIRST_SENTENCE_MOST, FirstSentence, Retrieval
-from schemas.dataset import ExportRecord
 from schemas.names import rank
 from schemas.text import sentences
 from stages.train.config import Stage2
@@ -21,15 +19,15 @@ from stages.train.evaluation.scores import share, wins
 def first_sentence_by_model(encoder: Encoder, dataset: ExportedDataset, name: str) -> FirstSentence:
     """Share of the images that are found first among all asked about, by the long texts' head. `name`: what the model is called.
 
-    Of more than 2,000 images with a caption of several sentences those with the smallest ranks: the set is read twice.
+    Of more than 2,000 images with a caption of several sentences those with the smallest ranks.
     """
-    several = (record.key for _, record in dataset.read_all() if len(sentences(record.long or "")) > 1)
-    chosen = set(heapq.nsmallest(FIRST_SENTENCE_MOST, several, key=rank))
+    several = ((rank(key), place) for place, key, long in dataset.long_captions() if len(sentences(long or "")) > 1)
+    chosen = sorted(place for _, place in heapq.nsmallest(FIRST_SENTENCE_MOST, several))
     if len(chosen) < FIRST_SENTENCE_LEAST:
         return _unmeasured(len(chosen), name)
     # without a prefix or a change, and no boxes: the captions as they stand
     settings = Stage2(max_boxes=1, region_text="short", short_prefix="")
-    seen = encoder.see(_of(dataset, chosen), SampleMaker(settings, **encoder.model.image_settings))
+    seen = encoder.see(dataset.read(chosen), SampleMaker(settings, **encoder.model.image_settings))
     captions = [text for text in seen.long if text]
     if len(captions) < FIRST_SENTENCE_LEAST:
         return _unmeasured(len(captions), name)
@@ -42,10 +40,6 @@ def first_sentence_by_model(encoder: Encoder, dataset: ExportedDataset, name: st
     }
     letters = sum(len(of_image[0]) / len(text.strip()) for of_image, text in zip(parts, captions, strict=True)) / len(captions)
     return FirstSentence(images=len(captions), model=name, chance=round(1 / len(captions), 6), share_of_letters=round(letters, 4), **found)
-
-
-def _of(dataset: ExportedDataset, keys: set[str]) -> Iterator[tuple[bytes, ExportRecord]]:
-    return ((content, record) for content, record in dataset.read_all() if record.key in keys)
 
 
 def _recall(encoder: Encoder, image_ID: Float32[np.ndarray, "I D"], texts: list[str]) -> Retrieval:

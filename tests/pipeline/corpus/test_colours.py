@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.corpus.pixels import Header, decode, probe
-from tests.support.pictures import encoded
+from tests.support.pictures import TURNS, encoded
 from tests.support.profiles import GREYS, PROFILES, raw_png
 
 LIMIT = 1_000_000
@@ -20,17 +20,6 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LOSSLESS: Mapping[str, dict[str, object]] = {
     "PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0},
 }  # fmt: skip
-# EXIF orientation -> how an upright picture is stored.
-TURNS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def _swatch() -> Image.Image:
@@ -73,7 +62,7 @@ def test_profile_mode_and_orientation_go_together_in_every_format(mode: str, pro
     """What is shown is what ImageCms makes of the numbers that the file stores, alpha on white, then turned."""
     content = {**PROFILES, **GREYS}.get(profile)
     for kind in (kind for kind, modes in EVERY_KIND.items() if mode in modes):
-        for orientation, turn in TURNS.items():
+        for orientation, turn in {1: None, **TURNS}.items():
             exif = Image.Exif()
             exif[0x0112] = orientation
             stored = _of_mode(mode) if turn is None else _of_mode(mode).transpose(turn)

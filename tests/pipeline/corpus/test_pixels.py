@@ -8,18 +8,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.corpus.pixels import Header, Problem, decode, probe
-from tests.support.pictures import encoded
+from tests.support.pictures import TURNS, encoded
 
 LIMIT = 1_000_000
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def _pixels(data: bytes) -> Image.Image:
@@ -52,7 +43,7 @@ def test_an_image_stands_upright_whatever_its_exif_says(kind: str, orientation: 
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
-    data = encoded(_corner().transpose(_TURNS[orientation]), kind, exif=exif, **options)
+    data = encoded(_corner().transpose(TURNS[orientation]), kind, exif=exif, **options)
     upright = _pixels(data)
     assert upright.size == (48, 32)
     assert np.abs(np.asarray(upright).astype(int) - np.asarray(_corner()).astype(int)).mean() < 3
@@ -63,7 +54,7 @@ def test_an_image_stands_upright_whatever_its_exif_says(kind: str, orientation: 
 def test_exif_behind_a_png_s_pixels_counts_too() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded(_corner().transpose(_TURNS[6]))
+    data = encoded(_corner().transpose(TURNS[6]))
     body = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     data = data[:-12] + chunk + data[-12:]

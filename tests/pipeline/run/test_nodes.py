@@ -3,21 +3,19 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.support.clusters import open_cluster
+from tests.support.clusters import PATIENCE_S, open_cluster, wait_for_first_caption
 from tests.support.rehearsal_job import write_job, write_tar
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[3]
 STAGES = ["caption", "ground", "select", "region_caption", "hard_negative", "export"]
-PATIENCE_S = 300
 
 
 @pytest.fixture
@@ -41,11 +39,7 @@ def test_a_lost_node_is_nobodys_fault_and_its_units_run_elsewhere(cluster: Clust
     )
     command = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--json"]
     driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + PATIENCE_S
-    while not list(tmp_path.glob("work/caption/*/*.parquet")):
-        assert driver.poll() is None, driver.communicate()[1]
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for_first_caption(driver, tmp_path)
     cluster.remove_node(spot, allow_graceful=False)
     cluster.add_node(num_cpus=1, resources={"spot": 1})
     output, error = driver.communicate(timeout=PATIENCE_S)

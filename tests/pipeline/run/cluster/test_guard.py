@@ -7,8 +7,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from pipeline.run.processes import marked
 from tests.support.driver import PATIENCE_S, Driver
-from tests.support.listeners import listeners, marked, outer_address
+from tests.support.listeners import listeners, outer_address
 from tests.support.rehearsal_job import write_job
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.support.clusters import open_cluster
+from tests.support.clusters import PATIENCE_S, open_cluster, wait_for_first_caption
 from tests.support.rehearsal_job import write_job
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[4]
-PATIENCE_S = 300
 STAGES = {"caption": {"prompt": "demo"}, "ground": {}, "select": {}}
 
 
@@ -54,11 +53,7 @@ def test_a_streaming_run_ends_although_a_node_is_lost(cluster: Cluster, tmp_path
     cluster.wait_for_nodes()
     config = _job(tmp_path, cluster, (1.5, 1.0, 1.0), schedule="streaming", captioner={"delay_s": 1.0})
     driver = _start(config)
-    until = time.monotonic() + PATIENCE_S
-    while not list(tmp_path.glob("work/caption/*/*.parquet")):
-        assert driver.poll() is None, driver.communicate()[1]
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for_first_caption(driver, tmp_path)
     cluster.remove_node(lost, allow_graceful=False)
     _, said = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0, said

@@ -116,11 +116,11 @@ def run(
     """Run all that is pending; run it again to resume."""
     from pipeline import api
     from pipeline.api import placed
-    from pipeline.run.watch.progress import Display, JsonLines
+    from pipeline.run.watch.progress import JsonLines, shown
 
     with _user_errors():
         job = placed(api.open_job(config, until, allow_unverified=allow_unverified), address, schedule)
-        say_outcome(api.run(job, JsonLines if as_json else Display), config, as_json, max_failed)
+        say_outcome(api.run(job, JsonLines if as_json else shown), config, as_json, max_failed)
 
 
 @app.command()
@@ -145,11 +145,11 @@ def rehearse(
 def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api
-    from pipeline.run.watch.progress import Display, JsonLines
+    from pipeline.run.watch.progress import JsonLines, shown
 
     with _user_errors():
         job = api.open_job(config, api.exporting_stage(), allow_unverified=allow_unverified)
-        say_outcome(api.run(job, JsonLines if as_json else Display), config, as_json, max_failed)
+        say_outcome(api.run(job, JsonLines if as_json else shown), config, as_json, max_failed)
 
 
 @app.command()
@@ -291,17 +291,17 @@ def demo(
     """Run the whole line on a small corpus with ground truth and small real models, and score it."""
     from pipeline.commands.texts import outcome_text
     from pipeline.demo.run import run_demo, score_table
-    from pipeline.run.watch.progress import Display
+    from pipeline.run.watch.progress import shown
 
     if photographs:
         from pipeline.demo.photographs.run import photographs_text, run_photographs
 
         with _user_errors():
-            outcome, record = run_photographs(out, None if as_json else Display)
+            outcome, record = run_photographs(out, None if as_json else shown)
             _say(as_json, record, f"{outcome_text(outcome)}\n{photographs_text(out)}")
         return
     with _user_errors():
-        outcome, score = run_demo(out, images, seed, engine, None if as_json else Display)
+        outcome, score = run_demo(out, images, seed, engine, None if as_json else shown)
         _say(as_json, score, f"{outcome_text(outcome)}\n{score_table(score, out)}")
 
 

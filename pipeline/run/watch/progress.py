@@ -219,9 +219,6 @@ def shown(stages: Sequence[str]) -> Board:
     return Bars(stages) if sys.stderr.isatty() else Lines(stages)
 
 
-Display = shown
-
-
 class Told:
     """A watcher of whoever called, which may know nothing but what every watcher knows."""
 

@@ -73,3 +73,5 @@ def drivers() -> Iterator[list[Driver]]:
         for process in driver.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        with driver.process:  # its pipes are closed and it is waited for
+            pass

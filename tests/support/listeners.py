@@ -14,7 +14,7 @@ def listeners(processes: list[int]) -> list[tuple[str, int, str]]:
     for process in processes:
         folder = Path(f"/proc/{process}")
         with contextlib.suppress(OSError):
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:80]
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             for handle in (folder / "fd").iterdir():
                 with contextlib.suppress(OSError):
                     inode = str(handle.readlink()).removeprefix("socket:[").removesuffix("]")

@@ -39,7 +39,7 @@ class Runner:
         self.config, self.state, self.watcher = config, state, watcher if isinstance(watcher, Told) else Told(watcher)
         self.marker, self.trials = marker, trials
         self.figures: dict[str, StageFigures] = {}
-        self._meters = Meters()
+        self._meters = Meters(config.workdir)
         self.gate = Gate(state, config.stages)
         self._lanes: dict[str, Lane] = {}
 

@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import Any
 
+from pipeline.masked import masked
 from pipeline.run.worker import Done
 
 _NAMES = {
@@ -16,13 +17,19 @@ _NAMES = {
 
 
 class Meters:
-    """Counters that only grow; each has the tag `stage`. Ray must be there when the first is counted."""
+    """Counters of one run that only grow; each has the tags `stage` and `workdir`, which tells the runs of a cluster apart.
+
+    Ray must be there when the first is counted.
+    """
+
+    def __init__(self, workdir: str) -> None:
+        self._workdir = masked(workdir)
 
     @cached_property
     def _counters(self) -> dict[str, Any]:
         from ray.util.metrics import Counter
 
-        return {name: Counter(name, description=said, tag_keys=("stage", *tags)) for name, (said, tags) in _NAMES.items()}
+        return {name: Counter(name, description=said, tag_keys=("stage", "workdir", *tags)) for name, (said, tags) in _NAMES.items()}
 
     def finished(self, stage: str, num_units: int, done: Done) -> None:
         """An item of a stage is committed."""
@@ -40,4 +47,4 @@ class Meters:
 
     def _count(self, name: str, amount: float, **tags: str) -> None:
         if amount > 0:
-            self._counters[name].inc(amount, tags=tags)
+            self._counters[name].inc(amount, tags={**tags, "workdir": self._workdir})

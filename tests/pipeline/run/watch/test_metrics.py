@@ -17,15 +17,15 @@ from tests.support.rehearsal_job import write_job
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local"), pytest.mark.timeout(300)]
 
 
-def _scraped() -> dict[tuple[str, str], float]:
-    """(name, status or reason) -> what the node's counters of captions hold by now; other tests of this Ray count there too."""
+def _scraped(workdir: Path) -> dict[tuple[str, str], float]:
+    """(name, status or reason) -> what the counters of a run in this workdir hold by now."""
     (node,) = [node for node in ray.nodes() if node["Alive"]]
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         text = str(answer.read().decode())
     found: dict[tuple[str, str], float] = defaultdict(float)
     for name, tags, value in re.findall(r"^ray_(fgdata_\w+?)(?:_total)?\{([^}]*)\} (\S+)$", text, re.M):
-        if 'stage="caption"' in tags:
+        if 'stage="caption"' in tags and f'workdir="{workdir}"' in tags:
             found[name, next(iter(re.findall(r'(?:status|reason)="(\w+)"', tags)), "")] += float(value)
     return found
 
@@ -36,7 +36,6 @@ def test_figures_are_scraped_and_the_record_holds_versions_and_machine(tmp_path:
     config = write_job(tmp_path, stages=stages, export=None, placement=wanted)
     with tarfile.open(tmp_path / "corpus" / "broken.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("nothing.jpg"))
-    before = _scraped()
     outcome = api.run(api.open_job(config))
     assert outcome.statuses[0].images == {"ok": 14, "failed": 1}
     ((reason, _),) = outcome.statuses[0].losses.items()
@@ -44,7 +43,7 @@ def test_figures_are_scraped_and_the_record_holds_versions_and_machine(tmp_path:
     while sum(value for (name, _), value in figures.items() if name == "fgdata_images") < 15:
         assert time.monotonic() < until, figures
         time.sleep(1)
-        figures = {key: value - before[key] for key, value in _scraped().items()}
+        figures = _scraped(tmp_path / "work")
     assert figures["fgdata_images", "failed"] == figures["fgdata_rejects", reason] == 1
     assert figures["fgdata_images", "ok"] == 14
     assert figures["fgdata_units", ""] == 5

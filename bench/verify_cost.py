@@ -1,4 +1,4 @@
-"""What one question a type costs and errs beside one a value: `python -m bench.verify_cost --out DIR [--scenes N]`.
+"""What one question a type costs and errs beside one a value: `python -m bench.verify_cost --out DIR [--scenes N] [--worlds NAME ...]`.
 
 The demo's judge is asked both ways, with the box outlined and without, about the same true regions and the same candidates of each, on
 scenes of the demo's world and on scenes of which a fifth of the toys have two values of a type; each verdict is held against the truth.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from bench.measure import write_report
+from bench.measure import spread, write_report
 from pipeline.config.registry import DEMO_PROMPTS, with_model_path
 from pipeline.demo.corpus import encode
 from pipeline.demo.training.captioner.data import jittered
@@ -147,50 +147,48 @@ def difference(over: Asked, under: Asked, name: str) -> dict[str, float]:
     return {name: round(float(value), 6), f"{name}_low": round(float(low), 6), f"{name}_high": round(float(high), 6)}
 
 
-async def measure(num_scenes: int, model: str) -> dict[str, Any]:
-    """Both ways on both worlds with the box outlined, and `each` without the line."""
+async def measure(num_scenes: int, model: str, worlds: Sequence[str]) -> dict[str, Any]:
+    """Both ways on each world with the box outlined, and `each` without the line."""
     spec = TransformersSpec(kind="transformers", model=model, dtype="float32", batch_size=128, threads=1)
     judge = with_model_path(spec).build(Resources())
     found: dict[str, dict[str, Asked]] = {}
-    for world, scene_of in _WORLDS.items():
-        scenes = [scene_of(_SEED, index) for index in range(num_scenes)]
-        found[world] = {way: await ask(judge, scenes, way, outline=True) for way in _WAYS}
-        found[world]["each_without_line"] = await ask(judge, scenes, "each", outline=False)
-        print(world, {way: asked.figures() for way, asked in found[world].items()}, flush=True)
+    for world in worlds:
+        scenes = [_WORLDS[world](_SEED, index) for index in range(num_scenes)]
+        found[world] = {}
+        for name, way, outline in (*((way, way, True) for way in _WAYS), ("each_without_line", "each", False)):
+            found[world][name] = await ask(judge, scenes, way, outline)
+            print(world, name, found[world][name].figures(), flush=True)
     await judge.close()
     return _report(found)
 
 
 def _report(found: Mapping[str, Mapping[str, Asked]]) -> dict[str, Any]:
-    single, two = found["single"], found["two_valued"]
-    compared = {
-        world: {name: part for rate in ("wrong", "undecided") for name, part in difference(ways["choose"], ways["each"], rate).items()}
+    """Of each world every way's figures and what choosing and the line change; the ratio of questions by world."""
+    worlds = {
+        world: {
+            **{name: asked.figures() for name, asked in ways.items()},
+            "choose_less_each": _both(ways["choose"], ways["each"]),
+            "line_less_no_line": _both(ways["each"], ways["each_without_line"]),
+        }
         for world, ways in found.items()
     }
-    line = {
-        name: part
-        for rate in ("wrong", "undecided")
-        for name, part in difference(single["each"], single["each_without_line"], rate).items()
-    }
-    questions = single["choose"].questions / max(1, single["each"].questions)
-    return {
-        **{way: single[way].figures() for way in _WAYS},
-        "two_valued": {way: two[way].figures() for way in _WAYS},
-        "each_without_line": single["each_without_line"].figures(),
-        "choose_less_each": compared,
-        "line_less_no_line": line,
-        "ratios": {"questions_choose_over_each": {"median": round(questions, 4), "min": round(questions, 4), "max": round(questions, 4)}},
-    }
+    questions = {world: ways["choose"].questions / max(1, ways["each"].questions) for world, ways in found.items()}
+    return {**worlds, "ratios": {f"questions_choose_over_each_{world}": spread([ratio]) for world, ratio in questions.items()}}
+
+
+def _both(over: Asked, under: Asked) -> dict[str, float]:
+    return {name: part for rate in ("wrong", "undecided") for name, part in difference(over, under, rate).items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=300, help="Of each world.")
+    parser.add_argument("--worlds", nargs="+", choices=tuple(_WORLDS), default=tuple(_WORLDS))
     parser.add_argument("--judge", default="builtin:judge", help="Another checkpoint of the demo's judge.")
     arguments = parser.parse_args()
     with asyncio.Runner() as runner:
-        content = runner.run(measure(arguments.scenes, arguments.judge))
+        content = runner.run(measure(arguments.scenes, arguments.judge, arguments.worlds))
     print(write_report(arguments.out, "verify_cost", 1, ("torch", "transformers"), scenes=arguments.scenes, **content))
 
 

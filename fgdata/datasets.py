@@ -63,10 +63,10 @@ class Sample:
         """
         if self.data is None:
             raise DatasetError(f"{self.key}: the data set holds no pixels of it")
-        found = decode(self.data, _MAX_PIXELS)
-        if isinstance(found, Problem):
-            raise DatasetError(f"{self.key}: {found.reason}: {found.detail}")
-        return found
+        decoded = decode(self.data, _MAX_PIXELS)
+        if isinstance(decoded, Problem):
+            raise DatasetError(f"{self.key}: {decoded.reason}: {decoded.detail}")
+        return decoded
 
 
 def dataset(path: str | PathLike[str]) -> "Dataset":

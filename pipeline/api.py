@@ -67,13 +67,13 @@ class Job:
         """
         looked = looked or self.look()
         with self._named():
-            found = update_corpus(self.config.corpus, self.ledger.workdir, map_shards, looked)
+            indexed = update_corpus(self.config.corpus, self.ledger.workdir, map_shards, looked)
         given = {
-            node.name: match_given(node.name, self.config.given[node.name], found.units, self.ledger.workdir)
+            node.name: match_given(node.name, self.config.given[node.name], indexed.units, self.ledger.workdir)
             for node in self.graph
             if node.name in self.config.given
         }
-        return State(self.graph, found.units, self.ledger, given, self.config.corpus.block_images, found.account)
+        return State(self.graph, indexed.units, self.ledger, given, self.config.corpus.block_images, indexed.account)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -103,12 +103,12 @@ class Outcome:
     @property
     def barren(self) -> dict[str, tuple[str, Loss]]:
         """The stages that looked at images of which none came back well: the commonest reason, and how it was lost."""
-        found = {}
+        commonest = {}
         for stage in self.statuses:
             asked = {reason: loss for reason, loss in stage.losses.items() if loss.status == "failed" and reason in ASKED_REASONS}
             if asked and not stage.images.get("ok") and not stage.images.get("filtered"):
-                found[stage.name] = max(asked.items(), key=lambda each: each[1].count)
-        return found
+                commonest[stage.name] = max(asked.items(), key=lambda each: each[1].count)
+        return commonest
 
 
 def open_job(path: Any, until: str | None = None, *, allow_unverified: bool = False) -> Job:

@@ -84,7 +84,7 @@ def _is_secret(name: Any, value: Any) -> bool:
 
 def _secrets(content: Any) -> Iterator[str]:
     if isinstance(content, str):
-        yield from (found.group()[len(found["before"]) :] for found in [*_IN_URL.finditer(content), *_IN_QUERY.finditer(content)])
+        yield from (match.group()[len(match["before"]) :] for match in [*_IN_URL.finditer(content), *_IN_QUERY.finditer(content)])
     elif isinstance(content, Mapping):
         for name, value in content.items():
             if _is_secret(name, value):

@@ -158,11 +158,11 @@ class Storage:
         if self._is_local:
             return [_read_if_there(Path(self._full(path))) for path in paths]
         full = [self._full(path) for path in paths]
-        found = self._fs.cat_ranges(full, [None] * len(full), [None] * len(full), on_error="return") if full else []
-        for content in found:
+        contents = self._fs.cat_ranges(full, [None] * len(full), [None] * len(full), on_error="return") if full else []
+        for content in contents:
             if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
                 raise content
-        return [None if isinstance(content, Exception) else bytes(content) for content in found]
+        return [None if isinstance(content, Exception) else bytes(content) for content in contents]
 
     @named("read", remote_errors)
     def open(self, path: str) -> Any:
@@ -180,8 +180,8 @@ class Storage:
     def is_file(self, path: str) -> bool:
         """Whether a file of exactly this name is there."""
         if self._is_local:
-            found = _looked_at(self._full(path))
-            return found is not None and stat.S_ISREG(found.st_mode)
+            status = _looked_at(self._full(path))
+            return status is not None and stat.S_ISREG(status.st_mode)
         try:
             return bool(self._fs.info(self._full(path))["type"] == "file")
         except FileNotFoundError:
@@ -205,30 +205,30 @@ class Storage:
         """Temporary files that were left where a write was ended; a remote root has none."""
         if not self._is_local:
             return []
-        found = []
+        left = []
         for path in sorted(Path(self._base).rglob(".writing-*")):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
                 if time.time() - status.st_mtime > older_than_s:
-                    found.append(Entry(str(path.relative_to(self._base)), status.st_size, ""))
-        return found
+                    left.append(Entry(str(path.relative_to(self._base)), status.st_size, ""))
+        return left
 
     @named("list", remote_errors)
     def folders(self, path: str = "") -> list[str]:
         """Names of the folders directly below a folder."""
         try:
-            found = self._fs.ls(self._full(path), detail=True)
+            items = self._fs.ls(self._full(path), detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(item["name"].rstrip("/").rsplit("/", 1)[-1] for item in found if item["type"] == "directory")
+        return sorted(item["name"].rstrip("/").rsplit("/", 1)[-1] for item in items if item["type"] == "directory")
 
     def _entries(self, path: str, *, deep: bool) -> Iterator[Entry]:
         full = self._full(path)
         try:
-            found = self._found_below(full) if deep else self._fs.ls(full, detail=True)
+            items = self._found_below(full) if deep else self._fs.ls(full, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return
-        for item in found:
+        for item in items:
             name = str(item["name"])
             is_folder = name.endswith("/")  # the mark of one, as consoles make it in a bucket
             if item["type"] == "file" and not is_folder and not name.rsplit("/", 1)[-1].startswith(".writing-"):
@@ -238,13 +238,13 @@ class Storage:
     def _found_below(self, full: str) -> list[dict[str, Any]]:
         if not self._is_local:
             return list(self._fs.find(full, detail=True).values())
-        found, waiting = list(self._fs.ls(full, detail=True)), 0  # its own `find` takes a folder that it cannot read for an empty one
-        while waiting < len(found):
-            if found[waiting]["type"] == "directory":
+        items, waiting = list(self._fs.ls(full, detail=True)), 0  # its own `find` takes a folder that it cannot read for an empty one
+        while waiting < len(items):
+            if items[waiting]["type"] == "directory":
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    found += self._fs.ls(found[waiting]["name"], detail=True)
+                    items += self._fs.ls(items[waiting]["name"], detail=True)
             waiting += 1
-        return found
+        return items
 
     def _version(self, item: dict[str, Any]) -> str:
         named = next((item[field] for field in _CONTENT_FIELDS if item.get(field)), None)

@@ -85,8 +85,8 @@ def in_one_line(error: Exception) -> str:
 def failure(root: str, operation: str, path: str, error: Exception) -> StorageFailure:
     """The error as users read it. It stays a FileNotFoundError where it was one."""
     cause, act = _cause(error)
-    said = " ".join(str(error).split())[:200] or type(error).__name__
-    text = f"{root}: cannot {operation}{f' {path}' if path else ''}: {cause} ({said}); {act}"
+    message = " ".join(str(error).split())[:200] or type(error).__name__
+    text = f"{root}: cannot {operation}{f' {path}' if path else ''}: {cause} ({message}); {act}"
     number = (error.errno if isinstance(error, OSError) else None) or errno.EIO
     return (FileGone if isinstance(error, FileNotFoundError) else StorageFailure)(number, text)
 

@@ -25,13 +25,13 @@ def rank(name: str) -> bytes:
     return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escaped(sign: re.Match[str]) -> str:
     try:
-        data = found[0].encode("utf-8", "surrogateescape")
+        data = sign[0].encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a surrogate that stands for no byte
-        data = found[0].encode("utf-8", "surrogatepass")
+        data = sign[0].encode("utf-8", "surrogatepass")
     return "".join(f"{_SIGN}{byte:02X}" for byte in data)
 
 
-def _restored(found: re.Match[str]) -> str:
-    return bytes.fromhex(found[0].replace(_SIGN, "")).decode("utf-8", "surrogateescape")
+def _restored(escape: re.Match[str]) -> str:
+    return bytes.fromhex(escape[0].replace(_SIGN, "")).decode("utf-8", "surrogateescape")

@@ -13,25 +13,25 @@ _SENTENCE_END = re.compile(r"[。！？]+|[.!?]+[\"')\]]*(?=\s)|\n")
 
 def sentences(text: str) -> list[str]:
     """The text cut at line ends and after each mark that ends a sentence, Chinese and Japanese ones too."""
-    ends = [0, *(found.end() for found in _SENTENCE_END.finditer(text)), len(text)]
+    ends = [0, *(end.end() for end in _SENTENCE_END.finditer(text)), len(text)]
     parts = (text[start:end].strip() for start, end in itertools.pairwise(ends))
     return [part for part in parts if part]
 
 
 def cleaned(text: str) -> tuple[str, str | None]:
     """The text without such characters, and what was left out; None where nothing was."""
-    found = UNFIT.findall(text)
-    if not found:
+    unfit = UNFIT.findall(text)
+    if not unfit:
         return text, None
-    kinds = ", ".join(sorted({_named(character) for character in found})[:4])
-    return UNFIT.sub("", text).strip(), f"{len(found)} character{'s' if len(found) > 1 else ''} left out: {kinds}"
+    kinds = ", ".join(sorted({_named(character) for character in unfit})[:4])
+    return UNFIT.sub("", text).strip(), f"{len(unfit)} character{'s' if len(unfit) > 1 else ''} left out: {kinds}"
 
 
 def unfit_in(content: Any) -> str | None:
     """Of anything that JSON can hold the first such character in a text or a key, by name; None where there is none."""
     if isinstance(content, str):
-        found = UNFIT.search(content)
-        return _named(found.group()) if found else None
+        unfit = UNFIT.search(content)
+        return _named(unfit.group()) if unfit else None
     parts = [*content.keys(), *content.values()] if isinstance(content, Mapping) else content if isinstance(content, list | tuple) else []
     return next((name for part in parts if (name := unfit_in(part)) is not None), None)
 

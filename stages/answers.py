@@ -104,8 +104,8 @@ def _judge(request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T
         except (ValueError, RecursionError, jsonschema.ValidationError) as problem:
             error, detail = "invalid_output", f"{str(problem).splitlines()[0][:200]} in {answer.text[:200]!r}"
     rung = error or ("asked_again" if spent.attempts else "parsed")
-    here = Usage(attempts=1, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, rungs=[rung])
-    return Outcome(value, error, detail, answer.finish_reason, total_usage([spent, here]))
+    usage = Usage(attempts=1, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, rungs=[rung])
+    return Outcome(value, error, detail, answer.finish_reason, total_usage([spent, usage]))
 
 
 @lru_cache(maxsize=256)

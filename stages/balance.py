@@ -99,7 +99,7 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
             yield [self._row(image, number, i, choice) for i, image in enumerate(unit)]
 
     def _look_at(self, seen: _Block, where: Entry, image: Image, entry: RegionNegatives) -> None:
-        eligible = [(at, one) for at, one in enumerate(entry.negatives) if self._refusal(image, entry, one) is None]
+        eligible = [(at, negative) for at, negative in enumerate(entry.negatives) if self._refusal(image, entry, negative) is None]
         if not eligible:
             return
         nouns = {region.region: region.head for region in image.row(RegionCaptionRow).regions}
@@ -110,17 +110,19 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
             texts = frozenset(negative.text for _, negative in eligible)
             seen.groups[entry.group or ""].append(Carrier(place, f"{name}/{entry.region}", entry.positive, texts))
             return
-        found = {}
+        candidates = {}
         for at, negative in eligible:
             order = int.from_bytes(hashlib.sha256(f"{name}/{entry.region}/{negative.text}".encode()).digest()[:7])
-            found[at] = Candidate(place, where.entry, at, negative.text, edits_of(negative.edits), order)
+            candidates[at] = Candidate(place, where.entry, at, negative.text, edits_of(negative.edits), order)
         if self.params.method == "full" and is_exchanged(entry):
             own, taken = values_of(entry.negatives)
             seen.shares.append(
-                Traded(where, entry.group or "", f"{name}/{entry.region}", own, {taken[at]: one for at, one in found.items()})
+                Traded(
+                    where, entry.group or "", f"{name}/{entry.region}", own, {taken[at]: candidate for at, candidate in candidates.items()}
+                )
             )
         else:
-            seen.candidates += found.values()
+            seen.candidates += candidates.values()
 
     def _choose(self, seen: _Block) -> _Choice:
         groups = {carrier.ref: left for _, carriers in sorted(seen.groups.items()) for carrier, left in survivors(carriers)}

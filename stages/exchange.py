@@ -66,13 +66,13 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
             for region in image.row(RegionCaptionRow).regions
             for offer in self._offers(image, region, _Place(number, i, region.region))
         )
-        found: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]] = defaultdict(list)
+        by_region: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]] = defaultdict(list)
         params = self.params
         sizes = Sizes(params.group_size, params.noun_group_size, params.own_pool, params.cell)
         for group in exchanges(offers, sizes):
             for offer in group.offers:
-                found[offer.ref].append((offer, group))
-        return found
+                by_region[offer.ref].append((offer, group))
+        return by_region
 
     def _offers(self, image: Image, region: RegionCaption, place: _Place) -> Iterator[Offer[_Place]]:
         expression, name = expression_of(region), f"{image.key}/{region.region}/{region.short}"
@@ -84,10 +84,10 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
     def _row(self, image: Image, place: _Place, groups: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]]) -> ExchangeRow:
         regions, rejects = [], Counter[str]()
         for region in image.row(RegionCaptionRow).regions:
-            found = groups.get(place._replace(region=region.region), [])
-            if region.short and not found:
+            offers = groups.get(place._replace(region=region.region), [])
+            if region.short and not offers:
                 rejects["no_slot" if expression_of(region) is None else "lone"] += 1
-            for offer, group in sorted(found, key=lambda one: one[0].name):
+            for offer, group in sorted(offers, key=lambda pair: pair[0].name):
                 negatives = group.negatives(offer)
                 regions.append(
                     RegionNegatives(

@@ -100,11 +100,11 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
 
     async def run(self, unit: Sequence[Image], retry: int) -> list[HardNegativeRow]:
         subjects = [[self._subject(image, region, retry) for region in _captioned(image)] for image in unit]
-        asked = [(i, one) for i, row in enumerate(subjects) for one in row if one.request is not None]
+        asked = [(i, subject) for i, row in enumerate(subjects) for subject in row if subject.request is not None]
         outcomes = await ask(
-            self.context.generators["writer"], [one.request for _, one in asked if one.request], _parse, self.params.attempts
+            self.context.generators["writer"], [subject.request for _, subject in asked if subject.request], _parse, self.params.attempts
         )
-        answers = {(i, one.region.region): outcome for (i, one), outcome in zip(asked, outcomes, strict=True)}
+        answers = {(i, subject.region.region): outcome for (i, subject), outcome in zip(asked, outcomes, strict=True)}
         return [self._row(image, i, subjects[i], answers, retry) for i, image in enumerate(unit)]
 
     def _subject(self, image: Image, region: RegionCaption, retry: int) -> _Subject:
@@ -125,20 +125,26 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
             schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, chances)
             if schema is None:
                 return _Subject(region, region.short, known, None)
-        told = {"phrase": region.short, "noun": region.head, "attributes": region.attributes, "slots": slots, "domain": self.params.domain}
+        fields = {
+            "phrase": region.short,
+            "noun": region.head,
+            "attributes": region.attributes,
+            "slots": slots,
+            "domain": self.params.domain,
+        }
         seed = seed_of(self.context.fingerprint, f"{image.key}/{region.region}", retry)
-        return _Subject(region, region.short, known, question(prompt, told, seed=seed, answer_schema=schema))
+        return _Subject(region, region.short, known, question(prompt, fields, seed=seed, answer_schema=schema))
 
     def _row(
         self, image: Image, index: int, subjects: Sequence[_Subject], answers: dict[tuple[int, int], Outcome[list[Proposal]]], retry: int
     ) -> HardNegativeRow:
-        outcomes = [answers[index, one.region.region] for one in subjects if one.request is not None]
-        regions = [self._negatives(image, one, answers.get((index, one.region.region)), retry) for one in subjects]
+        outcomes = [answers[index, subject.region.region] for subject in subjects if subject.request is not None]
+        regions = [self._negatives(image, subject, answers.get((index, subject.region.region)), retry) for subject in subjects]
         caption = image.optional(CaptionRow)
         if caption is not None and caption.long and self.params.max_caption_negatives:
             draw = rng(self.name, f"{image.key}/{CAPTION}", retry)
-            edits = {one.region: [edit for edit in one.negatives if edit.level == 1] for one in regions}
-            known = {one.region.region: one.known for one in subjects}
+            edits = {region.region: [edit for edit in region.negatives if edit.level == 1] for region in regions}
+            known = {subject.region.region: subject.known for subject in subjects}
             regions.append(caption_negatives(caption.long, _select(image), edits, known, self.params.max_caption_negatives, draw))
         before = image.before(HardNegativeRow)
         usage = total_usage([*([before.usage] if before else []), *(outcome.usage for outcome in outcomes)])
@@ -160,7 +166,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         singles, rejects = accept(proposals, positive, region.head, subject.known, self.params.max_negatives)
         negatives: list[Negative] = list(singles)
         for level, limit in ((2, (self.params.max_composed + 1) // 2), (3, self.params.max_composed // 2)):
-            negatives += composed(singles, positive, level, limit, draw, [one.text for one in negatives])
+            negatives += composed(singles, positive, level, limit, draw, [negative.text for negative in negatives])
         num_proposed = len(negatives) + Counter(rejects).total()
         return RegionNegatives(region=region.region, positive=positive, negatives=negatives, num_proposed=num_proposed, rejects=rejects)
 
@@ -171,7 +177,11 @@ def _captioned(image: Image) -> list[RegionCaption]:
 
 def _kept(image: Image, region: int) -> RegionNegatives | None:
     before = image.before(HardNegativeRow)
-    return next((one for one in before.regions if one.region == region and not PASSING & {*one.rejects}), None) if before else None
+    return (
+        next((negatives for negatives in before.regions if negatives.region == region and not PASSING & {*negatives.rejects}), None)
+        if before
+        else None
+    )
 
 
 def _select(image: Image) -> SelectRow:

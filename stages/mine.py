@@ -55,8 +55,8 @@ class Mine(BlockStage[MineParams, MineRow]):
         def exclude(a: Expression, b: Expression) -> bool:
             return exclude_each_other(a, b, self.params.max_level)
 
-        found = group_members(members, self.params.group_size, self.params.min_group_size, exclude)
-        return {place: group for group in found for place in group.members}
+        groups = group_members(members, self.params.group_size, self.params.min_group_size, exclude)
+        return {place: group for group in groups for place in group.members}
 
     def _row(self, image: Image, place: _Place, groups: dict[_Place, Group[_Place]]) -> MineRow:
         regions, rejects = [], Counter[str]()
@@ -67,8 +67,8 @@ class Mine(BlockStage[MineParams, MineRow]):
             if group is None:
                 rejects["no_slot" if expression_of(region) is None else "lone"] += 1
                 continue
-            own = next(one for one in group.expressions if one.text == region.short)
-            negatives = reciprocal(own, [one for one in group.expressions if one is not own])
+            own = next(expression for expression in group.expressions if expression.text == region.short)
+            negatives = reciprocal(own, [expression for expression in group.expressions if expression is not own])
             regions.append(
                 RegionNegatives(
                     region=region.region, positive=region.short, negatives=negatives, num_proposed=len(negatives), group=group.name

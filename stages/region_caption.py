@@ -75,14 +75,16 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         return {"region_caption": params.prompt}
 
     async def run(self, unit: Sequence[Image], retry: int) -> list[RegionCaptionRow]:
-        asked = [one for position, image in enumerate(unit) for one in self._asked(position, image)]
-        outcomes = await self._ask([self._question(unit, one, unit[one.position], one.region.xyxy, retry) for one in asked])
-        for one, outcome in zip(asked, outcomes, strict=True):
-            one.outcome = outcome
-            one.caption = _caption(one.index, unit[one.position].row(SelectRow).regions, outcome, self.params.domain)
+        asked = [subject for position, image in enumerate(unit) for subject in self._asked(position, image)]
+        outcomes = await self._ask([self._question(unit, subject, unit[subject.position], subject.region.xyxy, retry) for subject in asked])
+        for subject, outcome in zip(asked, outcomes, strict=True):
+            subject.outcome = outcome
+            subject.caption = _caption(subject.index, unit[subject.position].row(SelectRow).regions, outcome, self.params.domain)
         await self._probe(unit, asked, retry)
-        by_region = {(one.position, one.index): one for one in asked}
-        return [self._row(image, {i: one for (p, i), one in by_region.items() if p == position}) for position, image in enumerate(unit)]
+        by_region = {(subject.position, subject.index): subject for subject in asked}
+        return [
+            self._row(image, {i: subject for (p, i), subject in by_region.items() if p == position}) for position, image in enumerate(unit)
+        ]
 
     @property
     def _focus(self) -> Focus:
@@ -91,27 +93,27 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     def _asked(self, position: int, image: Image) -> list[_Asked]:
         regions, before = image.row(SelectRow).regions, image.before(RegionCaptionRow)
         if before is not None:
-            return [_Asked(position, one.region, regions[one.region]) for one in before.regions if one.reason in PASSING]
+            return [_Asked(position, region.region, regions[region.region]) for region in before.regions if region.reason in PASSING]
         large = [i for i, region in enumerate(regions) if not self._is_too_small(image, region)]
         return [_Asked(position, i, regions[i]) for i in large[: self.params.max_regions]]
 
     def _is_too_small(self, image: Image, region: Region) -> bool:
         return self._focus.shown_side(region.xyxy, image.rgb.width, image.rgb.height) < self.params.min_shown_side_px
 
-    def _question(self, unit: Sequence[Image], one: _Asked, shown: Image, xyxy: Box, retry: int, mark: str = "") -> Request:
+    def _question(self, unit: Sequence[Image], subject: _Asked, shown: Image, xyxy: Box, retry: int, mark: str = "") -> Request:
         """What is asked about a region, with the crop of `xyxy` of the image `shown`: its own, or the probe's."""
-        key = f"{unit[one.position].key}/{one.index}{mark}"
-        noun, regions = one.region.head, unit[one.position].row(SelectRow).regions
-        apart = [other.head for other in _others(one.index, regions) if not _is_on(other, one.region)]
-        told = {
+        key = f"{unit[subject.position].key}/{subject.index}{mark}"
+        noun, regions = subject.region.head, unit[subject.position].row(SelectRow).regions
+        apart = [other.head for other in _others(subject.index, regions) if not _is_on(other, subject.region)]
+        fields = {
             "noun": noun,
-            "phrase": one.region.phrase,
+            "phrase": subject.region.phrase,
             "others": sorted({other for other in apart if not is_same_noun(other, noun)}),
             "padded": self._focus.is_padded(xyxy, shown.rgb.width, shown.rgb.height),
             "domain": self.params.domain,
         }
         seed, crop = seed_of(self.context.fingerprint, key, retry), self._focus.crop(shown.rgb, xyxy)
-        return question(self.context.prompts["region_caption"], told, seed=seed, images=(crop,), image_ids=(key,))
+        return question(self.context.prompts["region_caption"], fields, seed=seed, images=(crop,), image_ids=(key,))
 
     async def _ask(self, questions: Sequence[Request]) -> list[Outcome[Expressions]]:
         return await ask(self.context.generators["captioner"], questions, _parse, self.params.attempts)
@@ -119,23 +121,25 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     async def _probe(self, unit: Sequence[Image], asked: Sequence[_Asked], retry: int) -> None:
         """Asks a sample again with another region's crop, and notes whether the text stayed."""
         captioned = {
-            (one.position, one.index): Captioned(one.position, unit[one.position].key, one.caption)
-            for one in asked
-            if one.caption and one.caption.short
+            (subject.position, subject.index): Captioned(subject.position, unit[subject.position].key, subject.caption)
+            for subject in asked
+            if subject.caption and subject.caption.short
         }
-        by_region = {(one.position, one.index): one for one in asked}
+        by_region = {(subject.position, subject.index): subject for subject in asked}
         pairs = list(swaps(list(captioned.values()), self.params.probe_share))
         probed = [by_region[own.position, own.region.region] for own, _ in pairs]
         questions = [
-            self._question(unit, one, unit[other.position], by_region[other.position, other.region.region].region.xyxy, retry, "/swapped")
-            for one, (_, other) in zip(probed, pairs, strict=True)
+            self._question(
+                unit, subject, unit[other.position], by_region[other.position, other.region.region].region.xyxy, retry, "/swapped"
+            )
+            for subject, (_, other) in zip(probed, pairs, strict=True)
         ]
-        for one, (own, _), outcome in zip(probed, pairs, await self._ask(questions), strict=True):
-            one.probe_usage = outcome.usage
-            if outcome.value is not None and one.caption is not None:
-                said = outcome.value.short.strip()
-                swapped = dataclasses.replace(own, region=own.region.model_copy(update={"short": said}))
-                one.caption = one.caption.model_copy(update={"swapped": said, "leaked": swapped.look == own.look})
+        for subject, (own, _), outcome in zip(probed, pairs, await self._ask(questions), strict=True):
+            subject.probe_usage = outcome.usage
+            if outcome.value is not None and subject.caption is not None:
+                other_short = outcome.value.short.strip()
+                swapped = dataclasses.replace(own, region=own.region.model_copy(update={"short": other_short}))
+                subject.caption = subject.caption.model_copy(update={"swapped": other_short, "leaked": swapped.look == own.look})
 
     def _row(self, image: Image, asked: dict[int, _Asked]) -> RegionCaptionRow:
         regions, before = [], image.before(RegionCaptionRow)
@@ -145,8 +149,8 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
                 region=i, xyxy=region.xyxy, head=region.head, reason="too_small" if self._is_too_small(image, region) else "surplus"
             )
             regions.append(caption or bare)
-        outcomes = [one.outcome for one in asked.values() if one.outcome]
-        spent = [part for one in asked.values() if one.outcome for part in (one.outcome.usage, one.probe_usage)]
+        outcomes = [subject.outcome for subject in asked.values() if subject.outcome]
+        spent = [part for subject in asked.values() if subject.outcome for part in (subject.outcome.usage, subject.probe_usage)]
         usage = total_usage([before.usage, *spent] if before else spent)
         if before is None and outcomes and all(outcome.error for outcome in outcomes):
             reason, detail = outcomes[0].error, outcomes[0].detail
@@ -164,24 +168,24 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
     bare = RegionCaption(region=index, xyxy=region.xyxy, head=region.head)
     if outcome.value is None:
         return bare.model_copy(update={"reason": outcome.error})
-    said = outcome.value
-    if not said.there:
+    expressions = outcome.value
+    if not expressions.there:
         return bare.model_copy(update={"reason": "not_there"})
-    attributes = [one for one in _without_doubles(said.attributes) if domain.wants(one.type)]
-    read_on_it = [one.value for one in said.attributes if one.type == "text"]
+    attributes = [attribute for attribute in _without_doubles(expressions.attributes) if domain.wants(attribute.type)]
+    read_on_it = [attribute.value for attribute in expressions.attributes if attribute.type == "text"]
     inside = [(other.head, share_inside(other.xyxy, region.xyxy)) for other in _others(index, regions)]
     held = [other.head for other in _others(index, regions) if _is_on(other, region)]
     outside = [head for head, share in inside if share < _PART_SHARE]
     verdicts = {
-        "short": refusal(said.short, region.head, [head for head, _ in inside], read_on_it, held=held),
-        "long": refusal(said.long, region.head, outside, read_on_it, held=held, may_show=True),
+        "short": refusal(expressions.short, region.head, [head for head, _ in inside], read_on_it, held=held),
+        "long": refusal(expressions.long, region.head, outside, read_on_it, held=held, may_show=True),
     }
     refused = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
-    refused_texts = {name: getattr(said, name).strip() for name in refused}
+    refused_texts = {name: getattr(expressions, name).strip() for name in refused}
     if "short" in refused:
         return bare.model_copy(update={"reason": refused["short"], "refused": refused, "refused_texts": refused_texts})
-    long = None if "long" in refused else said.long.strip()
-    texts = {"short": said.short.strip(), "long": long, "attributes": attributes}
+    long = None if "long" in refused else expressions.long.strip()
+    texts = {"short": expressions.short.strip(), "long": long, "attributes": attributes}
     return bare.model_copy(update={**texts, "refused": refused, "refused_texts": refused_texts})
 
 
@@ -194,12 +198,12 @@ def _others(index: int, regions: Sequence[Region]) -> list[Region]:
     return [other for i, other in enumerate(regions) if i != index]
 
 
-def _without_doubles(said: Sequence[Attribute]) -> list[Attribute]:
+def _without_doubles(attributes: Sequence[Attribute]) -> list[Attribute]:
     """Without empty values and doubles, in the answer's order."""
     kept: dict[tuple[str, str], Attribute] = {}
-    for one in said:
-        if value := one.value.strip():
-            kept.setdefault((one.type, value.lower()), Attribute(type=one.type, value=value))
+    for attribute in attributes:
+        if value := attribute.value.strip():
+            kept.setdefault((attribute.type, value.lower()), Attribute(type=attribute.type, value=value))
     return list(kept.values())
 
 

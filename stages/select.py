@@ -75,19 +75,19 @@ class Select(Stage[SelectParams, SelectRow]):
         threshold = self.params.min_score or 0.0
         rejects: Counter[str] = Counter()
         rivals = rival_scores(ground.detections, ground.phrases, self.params.same_box_iou)
-        told = [_Evidence(box, rival) for box, rival in zip(ground.detections, rivals, strict=True)]
-        kept = [one for one in told if not _count(self._refusal(one, ground, threshold), rejects)]
+        candidates = [_Evidence(candidate, rival) for candidate, rival in zip(ground.detections, rivals, strict=True)]
+        kept = [candidate for candidate in candidates if not _count(self._refusal(candidate, ground, threshold), rejects)]
         kept = self._with_fullest_names(kept, ground, rejects)
         kept = self._without_overlaps(kept, ground, rejects)
         kept = self._within_limits(kept, ground, rejects)
-        sizes = Counter(one.box.phrase for one in kept)
-        regions = [_region(one, ground, sizes[one.box.phrase]) for one in kept]
+        sizes = Counter(candidate.box.phrase for candidate in kept)
+        regions = [_region(candidate, ground, sizes[candidate.box.phrase]) for candidate in kept]
         return SelectRow(
             key=key, width=ground.width, height=ground.height, regions=regions, rejects=dict(sorted(rejects.items())), min_score=threshold
         )
 
-    def _refusal(self, one: "_Evidence", ground: GroundRow, threshold: float) -> str | None:
-        box = one.box
+    def _refusal(self, evidence: "_Evidence", ground: GroundRow, threshold: float) -> str | None:
+        box = evidence.box
         if box.score is None:
             return None
         if box.score < threshold:
@@ -97,7 +97,7 @@ class Select(Stage[SelectParams, SelectRow]):
         frame: Box = (0.0, 0.0, float(ground.width or 0), float(ground.height or 0))
         if area(frame) and iou_matrix([box.xyxy], [frame])[0, 0] > self.params.max_frame_iou:
             return "whole_image"
-        return self._doubt(box, box.score, one.rival)
+        return self._doubt(box, box.score, evidence.rival)
 
     def _doubt(self, box: Detection, score: float, rival: float) -> str | None:
         """What the stored evidence beside the score says against the box."""
@@ -113,34 +113,34 @@ class Select(Stage[SelectParams, SelectRow]):
         agrees = box.agreement >= wanted and (box.agreement_score or 0.0) >= self.params.min_agreement_score
         return None if agrees else "disagreement"
 
-    def _with_fullest_names(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
+    def _with_fullest_names(self, candidates: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
         """Of two mentions of one thing the one with more words names the region."""
-        lesser = are_said_more_fully([one.box for one in told], ground.phrases, self.params.same_box_iou)
-        kept = [one for one, is_lesser in zip(told, lesser, strict=True) if one.box.score is None or not is_lesser]
-        rejects["said_more_fully"] += len(told) - len(kept)
+        lesser = are_said_more_fully([candidate.box for candidate in candidates], ground.phrases, self.params.same_box_iou)
+        kept = [candidate for candidate, is_lesser in zip(candidates, lesser, strict=True) if candidate.box.score is None or not is_lesser]
+        rejects["said_more_fully"] += len(candidates) - len(kept)
         return kept
 
-    def _without_overlaps(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
+    def _without_overlaps(self, candidates: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
         """Non-maximum suppression within a head noun: across nouns it would delete parts and the wholes that they belong to."""
         by_head: dict[str, list[int]] = {}
-        for position, one in enumerate(told):
-            by_head.setdefault(ground.phrases[one.box.phrase].head, []).append(position)
-        kept = {position for position, one in enumerate(told) if one.box.score is None}
+        for position, candidate in enumerate(candidates):
+            by_head.setdefault(ground.phrases[candidate.box.phrase].head, []).append(position)
+        kept = {position for position, candidate in enumerate(candidates) if candidate.box.score is None}
         for group in by_head.values():
-            survivors = keep_by_nms([told[i].box.xyxy for i in group], [_rank(told[i].box) for i in group], self.params.max_iou)
+            survivors = keep_by_nms([candidates[i].box.xyxy for i in group], [_rank(candidates[i].box) for i in group], self.params.max_iou)
             kept |= {group[i] for i in survivors}
-        rejects["overlap"] += len(told) - len(kept)
-        return sorted((told[i] for i in sorted(kept)), key=lambda one: _order(one.box))
+        rejects["overlap"] += len(candidates) - len(kept)
+        return sorted((candidates[i] for i in sorted(kept)), key=lambda candidate: _order(candidate.box))
 
-    def _within_limits(self, told: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
+    def _within_limits(self, candidates: "list[_Evidence]", ground: GroundRow, rejects: Counter[str]) -> "list[_Evidence]":
         seen: Counter[int] = Counter()
         kept = []
         most = self.params.max_boxes_per_plural
-        for one in told:
-            limit = min(num_named(ground.phrases[one.box.phrase]) or most, most)
-            seen[one.box.phrase] += 1
-            if one.box.score is None or seen[one.box.phrase] <= limit:
-                kept.append(one)
+        for candidate in candidates:
+            limit = min(num_named(ground.phrases[candidate.box.phrase]) or most, most)
+            seen[candidate.box.phrase] += 1
+            if candidate.box.score is None or seen[candidate.box.phrase] <= limit:
+                kept.append(candidate)
             else:
                 rejects["over_phrase_limit"] += 1
         rejects += Counter()
@@ -177,8 +177,8 @@ def _order(box: Detection) -> tuple[float, int, Box]:
     return (-_rank(box), 0, (0, 0, 0, 0)) if box.score is None else (-box.score, box.phrase, box.xyxy)
 
 
-def _region(one: _Evidence, ground: GroundRow, num_boxes: int) -> Region:
-    box, phrase = one.box, ground.phrases[one.box.phrase]
+def _region(evidence: _Evidence, ground: GroundRow, num_boxes: int) -> Region:
+    box, phrase = evidence.box, ground.phrases[evidence.box.phrase]
     controls = [score for score in (box.noun_control, box.value_control) if score is not None]
     margin = box.lineup - max(controls) if controls and box.lineup is not None else None
     return Region(
@@ -189,7 +189,7 @@ def _region(one: _Evidence, ground: GroundRow, num_boxes: int) -> Region:
         end=phrase.end,
         head=phrase.head,
         num_boxes=num_boxes,
-        rival=None if box.score is None else one.rival,
+        rival=None if box.score is None else evidence.rival,
         margin=margin,
         agreement=box.agreement,
     )

@@ -77,31 +77,31 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         requests: list[Request] = []
         for i, case in enumerate(cases):
             shown: dict[int, Outlined] = {}
-            for one in case.questions:
-                orders = self._requests(unit[i], case, one, shown, retry)
+            for query in case.questions:
+                orders = self._requests(unit[i], case, query, shown, retry)
                 requests += orders
-                asked += [(i, one)] * len(orders)
+                asked += [(i, query)] * len(orders)
         outcomes = await ask(self.context.generators["judge"], requests, _parse, self.params.attempts)
-        said: list[dict[JudgeQuestion, list[Outcome[frozenset[str]]]]] = [{} for _ in cases]
-        for (i, one), outcome in zip(asked, outcomes, strict=True):
-            said[i].setdefault(one, []).append(outcome)
-        return [_row(case, answers) for case, answers in zip(cases, said, strict=True)]
+        answered: list[dict[JudgeQuestion, list[Outcome[frozenset[str]]]]] = [{} for _ in cases]
+        for (i, query), outcome in zip(asked, outcomes, strict=True):
+            answered[i].setdefault(query, []).append(outcome)
+        return [_row(case, answers) for case, answers in zip(cases, answered, strict=True)]
 
-    def _requests(self, image: Image, case: JudgeCase, one: JudgeQuestion, shown: dict[int, Outlined], retry: int) -> list[Request]:
+    def _requests(self, image: Image, case: JudgeCase, query: JudgeQuestion, shown: dict[int, Outlined], retry: int) -> list[Request]:
         """Two requests, one an order of the options, on the region's crop; none where the prompt has no question for this."""
-        prompt, key, claim = self.context.prompts["verify"], image.key, one.claims[0]
-        noun, seed = case.regions[claim.region].head, seed_of(self.context.fingerprint, f"{key}/{one.name}", retry)
-        told: dict[str, Any] = {"noun": noun, "type": claim.type, "value": "", "text": "", "values": [], "outline": ""}
-        if not one.is_choice:
-            told |= {"value": "" if claim.is_text else claim.value, "text": claim.value}
-        if not prompt.render({**told, **_orders(one, seed)[0]})[1]:
+        prompt, key, claim = self.context.prompts["verify"], image.key, query.claims[0]
+        noun, seed = case.regions[claim.region].head, seed_of(self.context.fingerprint, f"{key}/{query.name}", retry)
+        fields: dict[str, Any] = {"noun": noun, "type": claim.type, "value": "", "text": "", "values": [], "outline": ""}
+        if not query.is_choice:
+            fields |= {"value": "" if claim.is_text else claim.value, "text": claim.value}
+        if not prompt.render({**fields, **_orders(query, seed)[0]})[1]:
             return []
         if claim.region not in shown:
             shown[claim.region] = self._shown(image, case.regions[claim.region].xyxy)
-        crop, told["outline"] = shown[claim.region]
-        schema = filled_schema(prompt.answer_schema, one) if has_options(prompt.answer_schema) else None
+        crop, fields["outline"] = shown[claim.region]
+        schema = filled_schema(prompt.answer_schema, query) if has_options(prompt.answer_schema) else None
         common: dict[str, Any] = {"seed": seed, "images": (crop,), "image_ids": (f"{key}/{claim.region}@{noun}",), "answer_schema": schema}
-        return [question(prompt, {**told, **order}, **common) for order in _orders(one, seed)]
+        return [question(prompt, {**fields, **order}, **common) for order in _orders(query, seed)]
 
     def _shown(self, image: Image, xyxy: Box) -> Outlined:
         """A box's crop, and the colour of the line around it; no line, no colour."""
@@ -120,25 +120,27 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         return row
 
 
-def _row(case: JudgeCase, said: Mapping[JudgeQuestion, Sequence[Outcome[frozenset[str]]]]) -> VerifyRow:
+def _row(case: JudgeCase, answers_of: Mapping[JudgeQuestion, Sequence[Outcome[frozenset[str]]]]) -> VerifyRow:
     """An image's row. It is failed where it had questions and none of them was answered."""
-    outcomes = [outcome for of_question in said.values() for outcome in of_question]
+    outcomes = [outcome for of_question in answers_of.values() for outcome in of_question]
     spent = [*([case.before.usage] if case.before else []), *(outcome.usage for outcome in outcomes)]
     usage = total_usage(spent) if spent else Usage()
-    answers = {one: [outcome.value or outcome.error or "invalid_output" for outcome in of_question] for one, of_question in said.items()}
+    answers = {
+        query: [outcome.value or outcome.error or "invalid_output" for outcome in of_question] for query, of_question in answers_of.items()
+    }
     if outcomes and not case.known and all(outcome.error for outcome in outcomes):
         return case.row(answers, usage, status="failed", reason=outcomes[0].error, detail=outcomes[0].detail)
     return case.row(answers, usage)
 
 
-def _orders(one: JudgeQuestion, seed: int) -> list[dict[str, Any]]:
+def _orders(query: JudgeQuestion, seed: int) -> list[dict[str, Any]]:
     """What the prompt is told of the options, once for each of their two orders: those of a choice as drawn, and reversed."""
-    if not one.is_choice:
+    if not query.is_choice:
         return [{"options": f"{first}, {second} or {CANNOT_TELL}"} for first, second in ((YES, NO), (NO, YES))]
-    values = random.Random(seed).sample(one.options, len(one.options))
+    values = random.Random(seed).sample(query.options, len(query.options))
     return [{"values": order, "options": ", ".join((*order, CANNOT_TELL))} for order in (values, values[::-1])]
 
 
 def _parse(content: dict[str, Any]) -> frozenset[str]:
-    said = JudgeAnswer.model_validate(content).answer
-    return frozenset([said] if isinstance(said, str) else said)
+    ticked = JudgeAnswer.model_validate(content).answer
+    return frozenset([ticked] if isinstance(ticked, str) else ticked)

@@ -49,7 +49,7 @@ def audit_set(
     Raises: AuditInputError; with a model ConfigError, TrainError.
     """
     left_out = LeftOut(skip_bad)
-    found, every = read_set(path, format, left_out)
+    known_format, every = read_set(path, format, left_out)
     items, num_entries = sampled(every, max_items)
     if not items:
         raise AuditInputError(" ".join([f"{path}: no item with a negative in it; nothing can be audited.", *_lines_of_skipped(left_out)]))
@@ -58,38 +58,38 @@ def audit_set(
     report = audit_layout(layout, {**left_out.dropped, **dropped})
     content = {
         "path": path,
-        "format": found,
+        "format": known_format,
         "entries": num_entries,
         "is_sample": is_sample,
         "skipped": {reason: {"count": num, "places": left_out.bad[reason]} for reason, num in sorted(left_out.num_bad.items())},
         **report.model_dump(mode="json"),
     }
-    if model and found != OWN:
-        raise AuditInputError(f"--model needs images and long captions, which of these formats {OWN} alone has; {path} is {found}")
-    opening = (first_sentence_of(model, path) if model else first_sentence_retrieval(own_captions(path))) if found == OWN else None
+    if model and known_format != OWN:
+        raise AuditInputError(f"--model needs images and long captions, which of these formats {OWN} alone has; {path} is {known_format}")
+    opening = (first_sentence_of(model, path) if model else first_sentence_retrieval(own_captions(path))) if known_format == OWN else None
     content["first_sentence"] = opening.model_dump(mode="json") if opening else None
     if opening is None:
         content["first_sentence_why"] = "only a data set of ours has long captions beside other texts of the same image"
-    told = _told(path, found, num_entries, is_sample, report)
+    summary = _told(path, known_format, num_entries, is_sample, report)
     lines = [_line_of_dropped(report), *_lines_of_skipped(left_out), _line_of_opening(opening)]
-    return content, _printable("\n".join([*(line for line in lines if line), told])), EXIT_CODES[report.verdict]
+    return content, _printable("\n".join([*(line for line in lines if line), summary])), EXIT_CODES[report.verdict]
 
 
 def _line_of_dropped(report: AuditReport) -> str:
     """What was left out of the set as read, and how texts without spaces were."""
     parts = [f"{num} {_DROPPED.get(why, why)}" for why, num in report.dropped.items()]
-    said = f"Left out: {', '.join(parts)}." if parts else ""
+    left_out = f"Left out: {', '.join(parts)}." if parts else ""
     num_characters = report.texts_by_tokens.get("characters", 0)
     how = f"{num_characters} texts without spaces between words were read by characters." if num_characters else ""
-    return f"{said} {how}".strip()
+    return f"{left_out} {how}".strip()
 
 
 def _line_of_opening(opening: FirstSentence | None) -> str:
     """How far the first sentences of long captions find their images."""
     if opening is None or opening.whole is None or opening.first is None or opening.rest is None:
         return ""
-    found = {"the whole caption": opening.whole, "its first sentence alone": opening.first, "the rest": opening.rest}
-    rates = ", ".join(f"{what} {one.r1:.3f} ({one.r1_low:.3f} to {one.r1_high:.3f})" for what, one in found.items())
+    recalls = {"the whole caption": opening.whole, "its first sentence alone": opening.first, "the rest": opening.rest}
+    rates = ", ".join(f"{part} {recall.r1:.3f} ({recall.r1_low:.3f} to {recall.r1_high:.3f})" for part, recall in recalls.items())
     if opening.model:
         return f"The right one of {opening.images} images is found first, by the model {opening.model}, by {rates}."
     return f"Other texts of the right one of {opening.images} images are found first, by shared words, by {rates}."
@@ -176,7 +176,7 @@ def _lines_of_parts(report: AuditReport) -> list[str]:
     """What leaks in a part of the set, which the whole may hide; no part of the verdict."""
     parts = [(f"negatives of the type {kind}", leaks) for kind, leaks in report.leaks_by_type.items()]
     parts += [(f"items of {num} options", leaks) for num, leaks in report.leaks_by_options.items()]
-    return [f"Among {what} {', '.join(leaks)} leak{'s' if len(leaks) == 1 else ''}." for what, leaks in parts]
+    return [f"Among {part} {', '.join(leaks)} leak{'s' if len(leaks) == 1 else ''}." for part, leaks in parts]
 
 
 def _printable(text: str) -> str:

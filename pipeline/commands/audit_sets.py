@@ -84,8 +84,8 @@ def own_records(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     for shard in manifest.shards:
         with storage.open(shard.parquet) as file:
             table = pq.ParquetFile(file)
-            found = [name for name in columns if name in table.schema_arrow.names]
-            for batch in table.iter_batches(batch_size=1024, columns=found):
+            present = [name for name in columns if name in table.schema_arrow.names]
+            for batch in table.iter_batches(batch_size=1024, columns=present):
                 yield from batch.to_pylist()
 
 
@@ -108,7 +108,7 @@ def _own_items(path: str) -> Iterator[AuditItem]:
                 texts, types = zip(*((negative["text"], negative["type"]) for negative in region["negatives"]), strict=True)
                 yield AuditItem(positive=region["short"], negatives=texts, image=image, noun=region["head"], types=types)
         if record.get("long") and record.get("negatives"):
-            yield from caption_items(record["long"], [(one["text"], one["type"]) for one in record["negatives"]], image)
+            yield from caption_items(record["long"], [(negative["text"], negative["type"]) for negative in record["negatives"]], image)
 
 
 def _foreign_items(path: str, format: ForeignFormat, left_out: LeftOut) -> Iterator[AuditItem]:
@@ -136,10 +136,10 @@ def _files(path: str, suffixes: Sequence[str]) -> Iterator[tuple[str, Storage]]:
         yield name, parent
         return
     inside = Storage(path)
-    found = [entry.path for entry in inside.files() if entry.path.endswith(tuple(suffixes))]
-    if not found:
+    paths = [entry.path for entry in inside.files() if entry.path.endswith(tuple(suffixes))]
+    if not paths:
         raise AuditInputError(f"{path}: no file that ends in {' or '.join(suffixes)} in it")
-    for entry_name in sorted(found):
+    for entry_name in sorted(paths):
         yield entry_name, inside
 
 

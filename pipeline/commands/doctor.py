@@ -26,14 +26,14 @@ def examine(config: Path | None, must_ask: bool = False) -> list[Check]:
 
     Raises: ConfigError where the configuration itself is wrong.
     """
-    found = collisions()
+    foreign = collisions()
     checks = [
         Check("python", sys.version_info >= (3, 11), sys.version.split()[0], "use Python 3.11 or newer"),
         Check("versions", True, ", ".join(f"{name} {version}" for name in _WANTED if (version := _version(name)))),
         Check(
             "package names",
-            not found,
-            "; ".join(found) or f"{', '.join(PACKAGES)} are ours",
+            not foreign,
+            "; ".join(foreign) or f"{', '.join(PACKAGES)} are ours",
             "use a virtual environment of its own",
         ),
     ]

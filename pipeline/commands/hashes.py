@@ -17,9 +17,9 @@ def write_hashes(path: str, out: Path) -> tuple[dict[str, Any], str]:
     """
     check_output(out, {"PATH": path if "://" in path else str(Path(path).absolute())}, _is_list, "list of hashes")
     params = CorpusParams(path=path, benchmark_hashes=str(out))
-    found = find(params, check=lambda links: check_links("PATH", links, {"--out": str(out.absolute())}))
+    listed = find(params, check=lambda links: check_links("PATH", links, {"--out": str(out.absolute())}))
     lines, num_unreadable = [], 0
-    for shard in found.shards:
+    for shard in listed.shards:
         for row in read_members(params, shard, set()).rows:
             num_unreadable += row.phash is None
             if row.phash is not None:

@@ -39,7 +39,7 @@ def write_shares(job: Job, out: Path) -> tuple[dict[str, Any], str]:
 
 def _is_list(content: bytes) -> bool:
     try:
-        found = json.loads(content)
+        shares = json.loads(content)
     except ValueError:
         return False
-    return isinstance(found, dict) and found.keys() == Shares.model_fields.keys()
+    return isinstance(shares, dict) and shares.keys() == Shares.model_fields.keys()

@@ -32,7 +32,7 @@ def is_child() -> bool:
 def from_the_start() -> None:
     """Before anything heavy is imported: a signal meanwhile ends the program with the words that it would end with later."""
     for number in _SIGNALS:
-        _take(number, lambda told, _: os._exit(_say_end(told, sys.argv[1:])))
+        _take(number, lambda signal_number, _: os._exit(_say_end(signal_number, sys.argv[1:])))
 
 
 def resume(words: Sequence[str]) -> str:
@@ -125,8 +125,8 @@ class _Parent:
         sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
         try:
             return _called(app)
-        except Terminated as told:
-            return 128 + int(told.args[0])
+        except Terminated as terminated:
+            return 128 + int(terminated.args[0])
         except KeyboardInterrupt:
             return 130
 
@@ -172,15 +172,15 @@ def left_running(mark: str, group: int) -> list[int]:
 
     Ray's agents overwrite their environment when they name themselves, and its workers may leave the group.
     """
-    found, marked = [], f"{_MARK}={mark}".encode()
+    processes, marked = [], f"{_MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
             if state in "ZX" or int(folder.name) == os.getpid():
                 continue
             if its_group == str(group) or marked in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
+                processes.append(int(folder.name))
+    return processes
 
 
 def _kill_all(mark: str, group: int) -> None:

@@ -137,7 +137,7 @@ class ProgressLine:
     def __call__(self, report: "Report") -> None:
         terms = "  ".join(f"{name.removeprefix('loss_')} {value:.3f}" for name, value in report.values.items())
         remaining = datetime.timedelta(seconds=round(report.remaining_s))
-        counted = "".join(f"  {count} {what}" for count, what in
+        counted = "".join(f"  {count} {name}" for count, name in
                           ((report.num_unreadable, "images unreadable"), (report.num_cut, "texts cut")) if count)  # fmt: skip
         text = f"step {report.step}/{report.num_steps}  {terms}  {report.rate_img_s:.0f} img/s  {remaining} left{counted}"
         print(f"\r{text}\x1b[K" if self._is_terminal else text, end="" if self._is_terminal else "\n", file=sys.stderr, flush=True)

@@ -54,7 +54,7 @@ def check_links(name: str, links: Iterable[Link], written: Mapping[str, str]) ->
         target = _Place("", Path(link.target).parts)
         for other, places in outs.items():
             relations = (_meets(target, out) for out in places if link.is_folder or _below(target, out) is not None)
-            relation = next((found for found in relations if found is not None), None)
+            relation = next((relation for relation in relations if relation is not None), None)
             if relation is not None:
                 leads = f"{name}: the link {link.path} leads to {link.target}, {relation} {other}, {written[other]}"
                 raise ConfigError(f"{leads}: what is written needs a folder of its own; remove the link, or write elsewhere")
@@ -85,7 +85,7 @@ def check_folders(written: Mapping[str, str]) -> None:
             raise ConfigError(f"{name} is {place}, and {there} is a file: name a folder")
 
 
-def check_output(out: Path, read: Mapping[str, str], is_own: Callable[[bytes], bool], what: str) -> None:
+def check_output(out: Path, read: Mapping[str, str], is_own: Callable[[bytes], bool], kind: str) -> None:
     """What a command writes to one file beside a run: apart from what is read, and in place of nothing but an earlier one of its kind.
 
     `what` names the kind.
@@ -98,7 +98,7 @@ def check_output(out: Path, read: Mapping[str, str], is_own: Callable[[bytes], b
     except OSError as error:
         raise ConfigError(f"--out is {out}, which cannot be read: {error.strerror}; name a file") from error
     if content is not None and not is_own(content):
-        raise ConfigError(f"--out is {out}, a file that is no {what}: it is left as it is; choose another name, or remove it")
+        raise ConfigError(f"--out is {out}, a file that is no {kind}: it is left as it is; choose another name, or remove it")
 
 
 def write_output(out: Path, text: str) -> None:
@@ -125,12 +125,12 @@ def places_written(config: Config) -> dict[str, str]:
 
 def _relation(written: str, other: str) -> str | None:
     """How a place that is written stands to another one; None where they are apart."""
-    found = None
+    relation = None
     for out in _places(written, may_be_pattern=False):
         for place in _places(other, may_be_pattern=True):
-            found = found or _meets(out, place) or next((way for each in _linked(place) if (way := _meets(out, each))), None)
-            found = found or next((way for each in _linked(out) if (way := _meets(each, place))), None)
-    return found
+            relation = relation or _meets(out, place) or next((way for each in _linked(place) if (way := _meets(out, each))), None)
+            relation = relation or next((way for each in _linked(out) if (way := _meets(each, place))), None)
+    return relation
 
 
 def _meets(out: _Place, other: _Place) -> str | None:
@@ -168,10 +168,10 @@ def _below(inner: _Place, outer: _Place) -> tuple[str, ...] | None:
 
 def _identity(parts: tuple[str, ...]) -> tuple[int, int] | None:
     try:
-        found = Path(*parts).stat()
+        status = Path(*parts).stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _places(path: str, *, may_be_pattern: bool) -> list[_Place]:
@@ -179,8 +179,8 @@ def _places(path: str, *, may_be_pattern: bool) -> list[_Place]:
     if mark and protocol not in _LOCAL:
         store = _ONE_STORE.get(protocol, protocol)
         items = expand_braces(rest) if may_be_pattern else [rest]
-        found = [_split(store, tuple(part for part in item.split("/") if part)) for item in items]
-        return found if may_be_pattern else [_Place(store, place.parts + place.pattern) for place in found]
+        places = [_split(store, tuple(part for part in item.split("/") if part)) for item in items]
+        return places if may_be_pattern else [_Place(store, place.parts + place.pattern) for place in places]
     local = rest if mark else path
     if not may_be_pattern or Path(local).exists() or not re.search(r"[*?\[{]", local):
         return [_Place("", Path(local).resolve().parts)]

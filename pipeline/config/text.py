@@ -63,8 +63,8 @@ def expanded(place: str, folder: Path, where: str) -> str:
         raise ConfigError(f"{where} must be a text, not {place!r}"[:300])
     if not place.strip():
         raise ConfigError(f"{where} is empty: name a place")
-    if (found := _UNFIT.search(place)) is not None:
-        raise ConfigError(f"{where} is {place!r}: {found.group()!r} cannot stand in a path")
+    if (unfit := _UNFIT.search(place)) is not None:
+        raise ConfigError(f"{where} is {place!r}: {unfit.group()!r} cannot stand in a path")
     try:
         if not _exists(folder / place):
             place = _VARIABLE.sub(lambda match: _variable(match, where, place), place)

@@ -25,18 +25,18 @@ class Benchmarks:
 
     def nearest(self, hashes: NDArray[np.uint64]) -> list[tuple[str, int] | None]:
         """For each hash the closest of the list and its distance in bits; None where none is within `max_distance`."""
-        found: list[tuple[str, int] | None] = []
+        closest: list[tuple[str, int] | None] = []
         for start in range(0, len(hashes), _BLOCK):
             part = hashes[start : start + _BLOCK]
             best, least = np.zeros(len(part), dtype=np.int64), np.full(len(part), _DIGITS * 4 + 1)
             for known in range(0, len(self.hashes), _BLOCK):
                 distances = np.bitwise_count(part[:, None] ^ self.hashes[None, known : known + _BLOCK])
-                here = distances.argmin(axis=1)
-                bits = distances[np.arange(len(part)), here].astype(np.int64)
-                best, least = np.where(bits < least, here + known, best), np.minimum(bits, least)
+                columns = distances.argmin(axis=1)
+                bits = distances[np.arange(len(part)), columns].astype(np.int64)
+                best, least = np.where(bits < least, columns + known, best), np.minimum(bits, least)
             pairs = zip(best.tolist(), least.tolist(), strict=True)
-            found += [(f"{int(self.hashes[i]):016x}", bits) if bits <= self.max_distance else None for i, bits in pairs]
-        return found
+            closest += [(f"{int(self.hashes[i]):016x}", bits) if bits <= self.max_distance else None for i, bits in pairs]
+        return closest
 
 
 def read_benchmarks(params: CorpusParams) -> Benchmarks | None:
@@ -59,7 +59,7 @@ def read_benchmarks(params: CorpusParams) -> Benchmarks | None:
     if not hashes:
         raise CorpusError(f"corpus.benchmark_hashes: {place} holds no hash")
     known = np.unique(np.array(hashes, dtype=np.uint64))
-    return Benchmarks(known, params.benchmark_max_distance, digest([[int(one) for one in known], params.benchmark_max_distance]))
+    return Benchmarks(known, params.benchmark_max_distance, digest([[int(number) for known_hash in known], params.benchmark_max_distance]))
 
 
 def hash_bytes(data: bytes, max_pixels: int) -> str | None:
@@ -73,7 +73,7 @@ def hash_bytes(data: bytes, max_pixels: int) -> str | None:
 
 def as_bits(hashes: list[str]) -> NDArray[np.uint64]:
     """Hexadecimal hashes as numbers."""
-    return np.array([int(one, 16) for one in hashes], dtype=np.uint64)
+    return np.array([int(digits, 16) for digits in hashes], dtype=np.uint64)
 
 
 def _hash(word: str, where: str) -> int:

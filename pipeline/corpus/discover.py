@@ -110,12 +110,12 @@ def _missing(params: CorpusParams, storage: Storage) -> str:
     return f"{params.path}: {state} {where}"
 
 
-def _nothing(params: CorpusParams, what: str, listing: Listing) -> str:
+def _nothing(params: CorpusParams, missing: str, listing: Listing) -> str:
     for each in FORMATS.values():
         if any(entry.path.lower().endswith(each.compressed) for entry in listing.chosen):
             ending = " or ".join(f".{suffix}" for suffix in sorted(each.suffixes))
             return f"{params.path}: holds compressed {each.noun}, which cannot be read by range: decompress them to {ending}"
-    return f"{params.path}: {what} among {len(listing.chosen)} files: correct corpus.path or corpus.format"
+    return f"{params.path}: {missing} among {len(listing.chosen)} files: correct corpus.path or corpus.format"
 
 
 def _or(words: list[str]) -> str:

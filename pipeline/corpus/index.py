@@ -36,15 +36,15 @@ def index_shard(params: CorpusParams, shard: ShardFile, known: list[CorpusRow] |
     """
     earlier = known or []
     kept = [] if reads_all else unchanged(shard, earlier)
-    found = read_members(params, shard, {_path(row) for row in kept})
-    rows = kept + list(unique_keys(found.rows, {row.key for row in kept}))
+    read = read_members(params, shard, {_path(row) for row in kept})
+    rows = kept + list(unique_keys(read.rows, {row.key for row in kept}))
     unit_of = {_place(row): row.unit for row in earlier}
     order = {_place(row): number for number, row in enumerate(earlier)}
     old = [row.model_copy(update={"unit": unit_of[_place(row)]}) for row in rows if _place(row) in unit_of]
     new = [row for row in rows if _place(row) not in unit_of]
     first = max(unit_of.values(), default=-1) + 1
     cut = [row.model_copy(update={"unit": first + number // params.unit_size}) for number, row in enumerate(new)]
-    return Read(sorted(old, key=lambda row: order[_place(row)]) + cut, found.members)
+    return Read(sorted(old, key=lambda row: order[_place(row)]) + cut, read.members)
 
 
 def unchanged(shard: ShardFile, known: Sequence[CorpusRow]) -> list[CorpusRow]:

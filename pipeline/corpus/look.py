@@ -27,8 +27,8 @@ def looked(params: CorpusParams, rows: Sequence[CorpusRow], since: int) -> list[
     for start in range(0, len(wanted), _IMAGES_AT_ONCE):
         part = wanted[start : start + _IMAGES_AT_ONCE]
         versions.update(zip(part, _versions(params, [rows[i] for i in part]), strict=True))
-    found = [version if (version := versions.get(i)) is not None else row.pixels for i, row in enumerate(rows)]
-    return [row.model_copy(update={"pixels": each}) if each != row.pixels else row for row, each in zip(rows, found, strict=True)]
+    current = [version if (version := versions.get(i)) is not None else row.pixels for i, row in enumerate(rows)]
+    return [row.model_copy(update={"pixels": each}) if each != row.pixels else row for row, each in zip(rows, current, strict=True)]
 
 
 def _may_have_changed(image_format: str | None, since: int) -> bool:
@@ -38,11 +38,11 @@ def _may_have_changed(image_format: str | None, since: int) -> bool:
 def _versions(params: CorpusParams, rows: Sequence[CorpusRow]) -> list[int | None]:
     """None for what cannot be read, which is the stages' business."""
     storage = corpus_storage(params)
-    found = [_version(params, head) if head else None for head in _heads(storage, rows)]
-    rest = [i for i, version in enumerate(found) if version is None]
+    versions = [_version(params, head) if head else None for head in _heads(storage, rows)]
+    rest = [i for i, version in enumerate(versions) if version is None]
     for i, data in zip(rest, _whole(params, storage, [rows[i] for i in rest]), strict=True):
-        found[i] = _version(params, data) if data else None
-    return found
+        versions[i] = _version(params, data) if data else None
+    return versions
 
 
 def _version(params: CorpusParams, data: bytes) -> int | None:
@@ -77,13 +77,13 @@ def _heads(storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
     for i, row in enumerate(rows):
         if row.offset >= 0 and row.format not in _HAVE_LATE_HEADERS:
             places[row.path].append(i)
-    for path, here in places.items():
-        ranges = [(rows[i].offset, rows[i].offset + min(rows[i].size, _HEAD_BYTES)) for i in here]
+    for path, places_in_file in places.items():
+        ranges = [(rows[i].offset, rows[i].offset + min(rows[i].size, _HEAD_BYTES)) for i in places_in_file]
         try:
             parts = storage.read_ranges(path, ranges)
         except FileNotFoundError:
             continue
-        for i, part in zip(here, parts, strict=True):
+        for i, part in zip(places_in_file, parts, strict=True):
             heads[i] = part
     return heads
 

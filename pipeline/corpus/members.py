@@ -18,8 +18,8 @@ def read_members(params: CorpusParams, shard: ShardFile, skip: set[str]) -> Read
     Raises: CorpusError where a Parquet shard has no image column. A broken image or a cut tar is a row, never an error.
     """
     wanted = replace(shard, files=tuple(file for file in shard.files if file.path not in skip))
-    found = reader_of(FORMATS[shard.format]).read_members(params, corpus_storage(params), wanted)
-    return found if isinstance(found, Read) else Read(found, Members(len(found)))
+    members = reader_of(FORMATS[shard.format]).read_members(params, corpus_storage(params), wanted)
+    return members if isinstance(members, Read) else Read(members, Members(len(members)))
 
 
 def unique_keys(rows: list[CorpusRow], taken: set[str]) -> Iterator[CorpusRow]:

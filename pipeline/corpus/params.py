@@ -120,17 +120,17 @@ def digest(content: object) -> str:
 
 def expand_braces(pattern: str) -> list[str]:
     """The patterns that WebDataset's braces stand for: `{00000..00123}` and `{a,b}`."""
-    found = re.search(r"\{([^{}]*)\}", pattern)
-    if found is None:
+    braces = re.search(r"\{([^{}]*)\}", pattern)
+    if braces is None:
         return [pattern]
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", braces[1])
     if numbers:
         width = len(numbers[1]) if numbers[1].startswith("0") else 0
         choices = [str(number).zfill(width) for number in range(int(numbers[1]), int(numbers[2]) + 1)]
     else:
-        choices = found[1].split(",")
-    tails = expand_braces(pattern[found.end() :])
-    return [f"{pattern[: found.start()]}{choice}{tail}" for choice in choices for tail in tails]
+        choices = braces[1].split(",")
+    tails = expand_braces(pattern[braces.end() :])
+    return [f"{pattern[: braces.start()]}{choice}{tail}" for choice in choices for tail in tails]
 
 
 def corpus_storage(params: CorpusParams) -> Storage:

@@ -33,14 +33,14 @@ def go_on(params: CorpusParams, workdir: Storage, shards: dict[str, ShardFile], 
     One that holds something else is another shard: it is indexed here, its marks still to be made.
     """
     earlier: dict[str, list[str]] = defaultdict(list)
-    for shard_id in sorted(footers, key=lambda one: -footers[one].number):
+    for shard_id in sorted(footers, key=lambda shard_id: -footers[shard_id].number):
         earlier[footers[shard_id].location].append(shard_id)
     moved = [shard for shard_id, shard in shards.items() if shard_id not in footers and _has_version(shard) and shard.location in earlier]
     moved.sort(key=lambda shard: shard.location)
     number = max((footer.number for footer in footers.values()), default=-1) + 1
     for shard, read in zip(moved, map_shards(run_job, [ShardJob(params, shard) for shard in moved]), strict=True):
         del shards[shard.shard_id]
-        again = next((one for one in earlier[shard.location] if _renew(params, workdir, shard, footers, one, read)), None)
+        again = next((known_id for known_id in earlier[shard.location] if _renew(params, workdir, shard, footers, known_id, read)), None)
         if again is not None:
             shards[again] = replace(shard, born=footers[again].born)
             continue
@@ -80,10 +80,10 @@ def _renew(params: CorpusParams, workdir: Storage, shard: ShardFile, footers: di
 
 def _renewed(known: Sequence[CorpusRow], read: Sequence[CorpusRow], *, has_text: bool) -> list[CorpusRow] | None:
     """The known rows with the places that were read; None where one is not as it was."""
-    found = {row.key: row for row in read}
+    by_key = {row.key: row for row in read}
     rows = []
     for old in known:
-        new = found.get(old.key)
+        new = by_key.get(old.key)
         if new is None or new.sha256 != old.sha256 or (has_text and new.alt != old.alt):
             return None
         if old.sha256 is None and new.reason != old.reason:

@@ -67,8 +67,8 @@ def update_corpus(params: CorpusParams, workdir: Storage, map_shards: MapShards 
     """
     benchmarks = read_benchmarks(params)
     looked = looked or look_at(params, workdir)
-    footers, found = looked.footers, looked.found
-    shards = named(found.shards, footers)
+    footers, listed = looked.footers, looked.found
+    shards = named(listed.shards, footers)
     go_on(params, workdir, shards, footers, map_shards)
     old = sorted((shard_id for shard_id in shards if shard_id in footers), key=lambda shard_id: footers[shard_id].number)
     new = sorted((shard_id for shard_id in shards if shard_id not in footers), key=lambda shard_id: shards[shard_id].location)
@@ -78,7 +78,7 @@ def update_corpus(params: CorpusParams, workdir: Storage, map_shards: MapShards 
         _Update(params, workdir, shards, footers, map_shards, benchmarks).run(old, changed, new)
     current = sorted((footers[shard_id] for shard_id in shards), key=lambda footer: (footer.number, footer.location))
     units = [unit for footer in current for unit in footer.units]
-    account = _account(found, current, has_members=not any(FORMATS[shard.format].grows for shard in shards.values()))
+    account = _account(listed, current, has_members=not any(FORMATS[shard.format].grows for shard in shards.values()))
     if not units:
         left_out = f"; left out: {', '.join(str(each) for each in account.left_out)}" if account.left_out else ""
         raise CorpusError(
@@ -89,18 +89,18 @@ def update_corpus(params: CorpusParams, workdir: Storage, map_shards: MapShards 
 
 def _num_folder_shards(footers: dict[str, Footer]) -> int | None:
     """Into how many shards the files of the folder were grouped when it was indexed last."""
-    found = [(footer.number, number) for footer in footers.values() if (number := num_shards_of(footer.location))]
-    return max(found)[1] if found else None
+    numbers = [(footer.number, number) for footer in footers.values() if (number := num_shards_of(footer.location))]
+    return max(numbers)[1] if numbers else None
 
 
-def _account(found: Found, footers: Sequence[Footer], *, has_members: bool) -> Account:
+def _account(listed: Found, footers: Sequence[Footer], *, has_members: bool) -> Account:
     images = sum(unit.num_rows for footer in footers for unit in footer.units)
     parts = [footer for footer in footers if footer.members is not None] if has_members else []
     uncounted = [footer for footer in footers if footer.members is None] if has_members else []
     members = sum(footer.members or 0 for footer in parts) + sum(unit.num_rows for footer in uncounted for unit in footer.units)
-    left_out = added_up([*found.left_out, *(each for footer in parts for each in footer.left_out)])
-    sidecars = found.sidecars + sum(footer.sidecars for footer in parts)
-    return Account(found.files, len(footers) if has_members else 0, members, images, sidecars, left_out, len(uncounted))
+    left_out = added_up([*listed.left_out, *(each for footer in parts for each in footer.left_out)])
+    sidecars = listed.sidecars + sum(footer.sidecars for footer in parts)
+    return Account(listed.files, len(footers) if has_members else 0, members, images, sidecars, left_out, len(uncounted))
 
 
 def _look(params: CorpusParams, workdir: Storage, shards: Sequence[ShardFile], footers: dict[str, Footer], map_shards: MapShards) -> None:

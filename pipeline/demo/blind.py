@@ -55,12 +55,16 @@ def _unbalanced(images: Iterable[Told]) -> Iterator[AuditItem]:
     for image in images:
         heads = {region.region: region.head for region in image.regions.regions} if image.regions else {}
         for group in image.verified.regions if image.verified else ():
-            passed = [one for one in group.negatives if one.source == "written" and one.level == 1 and one.verdict == "false"]
+            passed = [
+                negative
+                for negative in group.negatives
+                if negative.source == "written" and negative.level == 1 and negative.verdict == "false"
+            ]
             if passed and group.region != CAPTION:
                 yield AuditItem(
                     positive=group.positive,
-                    negatives=tuple(one.text for one in passed[:_UNBALANCED]),
+                    negatives=tuple(negative.text for negative in passed[:_UNBALANCED]),
                     image=image.key,
                     noun=heads.get(group.region),
-                    types=tuple(one.type for one in passed[:_UNBALANCED]),
+                    types=tuple(negative.type for negative in passed[:_UNBALANCED]),
                 )

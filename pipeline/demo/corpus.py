@@ -45,10 +45,10 @@ def _remove(folder: Path, label: Path) -> None:
         path.unlink()
 
 
-def encode(one: Scene) -> bytes:
+def encode(scene: Scene) -> bytes:
     """The scene's picture as JPEG, quality 95 without chroma subsampling."""
     buffer = io.BytesIO()
-    draw(one).save(buffer, "JPEG", quality=95, subsampling=0)
+    draw(scene).save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
 
 

@@ -100,8 +100,8 @@ def run_demo(
     job = api.open_job(config)
     outcome = api.run(job, watch)
     state = job.state()
-    told = list(_told(state))
-    figures = score(told, _statuses(state), engine, time.monotonic() - started) | blind_figures(out / "dataset", told)
+    rows = list(_told(state))
+    figures = score(rows, _statuses(state), engine, time.monotonic() - started) | blind_figures(out / "dataset", rows)
     earlier = out / "score.json"
     if outcome.run_id is None and earlier.is_file():
         figures["seconds"] = json.loads(earlier.read_text())["seconds"]  # of the run, not of looking at it again
@@ -134,7 +134,7 @@ def score_table(figures: dict[str, Any], out: Path) -> str:
             table.add_row(label, "-" if rate is None else f"{rate:.3f}", bound + met)
     text = _render(table)
     places = {"data set": "dataset", "tables": "work", "figures": "score.json", "configuration": "config.yaml"}
-    return text + "\n".join(f"{what:<14} {out / name}" for what, name in places.items())
+    return text + "\n".join(f"{label:<14} {out / name}" for label, name in places.items())
 
 
 def _render(table: RichTable) -> str:
@@ -158,9 +158,9 @@ _TOLD: dict[str, tuple[str, type[Row]]] = {
 
 def _told(state: State) -> Iterator[Told]:
     for item in state.items("caption"):
-        said = {name: _ok_rows(state, stage, item, kind) for name, (stage, kind) in _TOLD.items() if stage in state.nodes}
+        by_name = {name: _ok_rows(state, stage, item, kind) for name, (stage, kind) in _TOLD.items() if stage in state.nodes}
         for corpus_row in read_rows(state.ledger.workdir, item.units[0]):
-            rows: dict[str, Any] = {name: of_stage.get(corpus_row.key) for name, of_stage in said.items()}
+            rows: dict[str, Any] = {name: of_stage.get(corpus_row.key) for name, of_stage in by_name.items()}
             yield Told(corpus_row.key, **rows)
 
 

@@ -171,10 +171,10 @@ def _regions(tally: _Tally, image: Told, owner: Mapping[int, Toy]) -> None:
         tally.leaked += bool(region.leaked)
         toy = owner.get(region.region)
         if toy is not None:
-            said = mentioned(region.short)
+            stated = mentioned(region.short)
             for slot in ("colour", "pattern", "material"):
                 tally.slots[slot] += 1
-                tally.slots_right[slot] += said.get(slot) == getattr(toy, slot)
+                tally.slots_right[slot] += stated.get(slot) == getattr(toy, slot)
 
 
 def _boxes(tally: _Tally, select: SelectRow, owner: Mapping[int, Toy]) -> None:

@@ -21,12 +21,12 @@ _SLOT_OF_TYPE = {"colour": "colour", "pattern": "pattern", "material": "material
 def mentioned(text: str) -> dict[str, str]:
     """Slot -> value of the world's words that a phrase uses; the first of a slot counts."""
     words = re.findall(r"[a-z]+", text.lower())
-    found = {}
+    slots = {}
     for slot, values in _VALUES.items():
         value = next((word for word in words if word in values), None)
         if value is not None:
-            found[slot] = value
-    return found
+            slots[slot] = value
+    return slots
 
 
 def caption_slots(text: str, scene: Scene) -> tuple[int, int]:
@@ -38,11 +38,11 @@ def caption_slots(text: str, scene: Scene) -> tuple[int, int]:
     at_place = {toy.position: toy for toy in scene.toys}
     for line in lines[1:]:
         place = _place(line)
-        said = mentioned(line)
+        slots = mentioned(line)
         toy = at_place.pop(place, None) if place else None
-        stated += len(said) + (place is not None)
+        stated += len(slots) + (place is not None)
         if toy is not None:
-            right += 1 + sum(getattr(toy, slot) == value for slot, value in said.items())
+            right += 1 + sum(getattr(toy, slot) == value for slot, value in slots.items())
     return right, stated
 
 
@@ -88,8 +88,8 @@ def _edited_sentence_is_false(negative: Negative, positive: str, scene: Scene) -
 
 
 def _holds(line: str, scene: Scene) -> bool:
-    place, said = _place(line), mentioned(line)
-    if place is None and "noun" not in said:
+    place, slots = _place(line), mentioned(line)
+    if place is None and "noun" not in slots:
         count, background = _whole(line)
         return count in (None, len(scene.toys)) and background in (None, scene.background)
     return any(place in (None, toy.position) and _fits(line, toy) for toy in scene.toys)

@@ -34,12 +34,12 @@ def check_size(record: Mapping[str, Any], params: GivenParams, frame: Frame) -> 
     """Raises: Refused where the row says that it is of an image of another size."""
     if record.get("width") is None or record.get("height") is None:
         return
-    said = (number_of(record["width"], "'width'"), number_of(record["height"], "'height'"))
+    stated = (number_of(record["width"], "'width'"), number_of(record["height"], "'height'"))
     size = (frame.width, frame.height) if params.orientation == "upright" else frame.stored
-    if said == size:
+    if stated == size:
         return
-    detail = f"{said[0]:g} x {said[1]:g}, the image is {size[0]} x {size[1]}"
-    if said == size[::-1] and params.orientation == "upright" and frame.orientation >= 5:
+    detail = f"{stated[0]:g} x {stated[1]:g}, the image is {size[0]} x {size[1]}"
+    if stated == size[::-1] and params.orientation == "upright" and frame.orientation >= 5:
         raise Refused("stored_orientation", f"{detail} upright: set orientation to stored")
     raise Refused("other_image_size", detail)
 

@@ -95,9 +95,9 @@ def optional_text(record: Mapping[str, Any], field: str) -> str | None:
     control = UNFIT.search(value)
     if control is not None and not "\ud800" <= control.group() <= "\udfff":
         raise Refused("control_characters", f"'{field}' holds {control.group()!r}")
-    found = _MOJIBAKE.search(value)
-    if found is not None:
-        raise Refused("wrong_encoding", f"'{field}' holds {found.group()!r}")
+    mojibake = _MOJIBAKE.search(value)
+    if mojibake is not None:
+        raise Refused("wrong_encoding", f"'{field}' holds {mojibake.group()!r}")
     return value
 
 
@@ -116,26 +116,26 @@ def list_of(record: Mapping[str, Any], field: str, limit: int) -> list[Any]:
     return value
 
 
-def object_of(value: Any, what: str) -> Mapping[str, Any]:
+def object_of(value: Any, named: str) -> Mapping[str, Any]:
     """Raises: Refused where the value is no object."""
     if not isinstance(value, dict):
-        raise Refused("wrong_type", f"{what} is {type(value).__name__}, not an object")
+        raise Refused("wrong_type", f"{named} is {type(value).__name__}, not an object")
     return value
 
 
-def number_of(value: Any, what: str) -> float:
+def number_of(value: Any, named: str) -> float:
     """A finite number.
 
     Raises: Refused.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused("wrong_type", f"{what} is {type(value).__name__}, not a number")
+        raise Refused("wrong_type", f"{named} is {type(value).__name__}, not a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise Refused("not_finite", f"{what} is {number}")
+        raise Refused("not_finite", f"{named} is {number}")
     return number
 
 

@@ -36,7 +36,9 @@ class Crowds:
     def mark(self, shard_id: str) -> str:
         """A digest of all that decides which rows the images of a shard take, where one of them has a namesake; else nothing."""
         mine = {
-            name: found for name, found in self.namesakes.items() if found is None or any(other.shard_id == shard_id for other in found)
+            name: namesakes
+            for name, namesakes in self.namesakes.items()
+            if namesakes is None or any(other.shard_id == shard_id for other in namesakes)
         }
         return digest(sorted(mine.items())) if mine else ""
 
@@ -44,22 +46,22 @@ class Crowds:
         """Whether the image of this row takes a given row of this name and folder; None: no one can say whose it is."""
         if name not in self.namesakes:
             return True
-        found = self.namesakes[name]
-        if found is None:
+        namesakes = self.namesakes[name]
+        if namesakes is None:
             return None
-        if found[0].sha256 is not None and len({other.sha256 for other in found}) == 1:
+        if namesakes[0].sha256 is not None and len({other.sha256 for other in namesakes}) == 1:
             return True  # one picture, wherever it lies
-        agreed = [common(other.folder, folder) for other in found]
-        best = [other for other, count in zip(found, agreed, strict=True) if count == max(agreed)]
+        agreed = [common(other.folder, folder) for other in namesakes]
+        best = [other for other, count in zip(namesakes, agreed, strict=True) if count == max(agreed)]
         if max(agreed) > 0 and len(best) == 1:
             return (best[0].shard_id, best[0].row) == (shard_id, row)
         return None
 
 
-def common(one: Sequence[str], other: Sequence[str]) -> int:
+def common(name: Sequence[str], other: Sequence[str]) -> int:
     """How many folders two paths have in common, counted from the file."""
     count = 0
-    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
+    while count < min(len(name), len(other)) and name[-1 - count] == other[-1 - count]:
         count += 1
     return count
 
@@ -84,25 +86,29 @@ def find_crowds(
     crowded = np.intersect1d(names[counts > 1], rows)
     if not len(crowded):
         return Crowds({})
-    found: dict[int, list[Namesake] | None] = {int(name): [] for name in crowded}
+    namesakes: dict[int, list[Namesake] | None] = {int(name): [] for name in crowded}
     for part, hashes in zip(places.values(), stored, strict=True):
-        here = np.flatnonzero(np.isin(hashes, crowded))
-        if len(here):
-            _enter(found, matched_by, part, here, workdir)
-    return Crowds(found)
+        crowded_rows = np.flatnonzero(np.isin(hashes, crowded))
+        if len(crowded_rows):
+            _enter(namesakes, matched_by, part, crowded_rows, workdir)
+    return Crowds(namesakes)
 
 
 def _enter(
-    found: dict[int, list[Namesake] | None], matched_by: str, part: Sequence[Unit], here: npt.NDArray[np.int64], workdir: Storage
+    namesakes: dict[int, list[Namesake] | None],
+    matched_by: str,
+    part: Sequence[Unit],
+    crowded_rows: npt.NDArray[np.int64],
+    workdir: Storage,
 ) -> None:
     images = images_of(matched_by, part, workdir)
-    for row in here.tolist():
+    for row in crowded_rows.tolist():
         name, image = images[row]
-        others = found[name_hash(name)]
+        others = namesakes[name_hash(name)]
         if others is not None and len(others) < _MOST:
             others.append(Namesake(part[0].shard_id, row, MATCHES[matched_by].image_folder(image), image.sha256))
         else:
-            found[name_hash(name)] = None
+            namesakes[name_hash(name)] = None
 
 
 def names_file(shard_id: str, part: Sequence[Unit]) -> str:

@@ -210,9 +210,9 @@ def _matched_shard(
     for unit in units:
         content: list[list[object]] = []
         for row in range(unit.first_row, unit.first_row + unit.num_rows):
-            for found, is_ambiguous in _taken(params, rows, crowds, unit.shard_id, row, images[row]):
-                records.append({"row": row, "file": files[found.file], "at": found.at, "is_ambiguous": is_ambiguous})
-                content.append([row - unit.first_row, found.digest, *(["ambiguous"] if is_ambiguous else [])])
+            for matched, is_ambiguous in _taken(params, rows, crowds, unit.shard_id, row, images[row]):
+                records.append({"row": row, "file": files[matched.file], "at": matched.at, "is_ambiguous": is_ambiguous})
+                content.append([row - unit.first_row, matched.digest, *(["ambiguous"] if is_ambiguous else [])])
         marks[unit.id] = hashlib.sha256(json.dumps(sorted(content)).encode()).hexdigest()[:12] if content else NOTHING
     table = pa.Table.from_pylist(records, _POINTERS).replace_schema_metadata({_FOOTER: json.dumps(marks).encode()})
     sink = io.BytesIO()
@@ -226,11 +226,11 @@ def _taken(
     """The rows that an image takes, and of each whether it is another's as well: nobody can say whose."""
     name, image = named
     hashed = name_hash(name)
-    found = rows.of(hashed)
-    if len(found) > 1:  # of rows of one name those of the image's own folder
-        agreed = [common(MATCHES[params.matched_by].image_folder(image), each.folder) for each in found]
-        found = [each for each, count in zip(found, agreed, strict=True) if count == max(agreed)]
-    taken = ((each, crowds.takes(hashed, shard_id, row, each.folder)) for each in found)
+    candidates = rows.of(hashed)
+    if len(candidates) > 1:  # of rows of one name those of the image's own folder
+        agreed = [common(MATCHES[params.matched_by].image_folder(image), each.folder) for each in candidates]
+        candidates = [each for each, count in zip(candidates, agreed, strict=True) if count == max(agreed)]
+    taken = ((each, crowds.takes(hashed, shard_id, row, each.folder)) for each in candidates)
     return [(each, is_mine is None) for each, is_mine in taken if is_mine is not False]
 
 

@@ -65,15 +65,15 @@ def source_files(stage: str, path: str, suffixes: Sequence[str]) -> list[Entry]:
 
     Raises: GivenError where there is none.
     """
-    found = _listed(stage, path).chosen
-    chosen = [entry for entry in found if PurePosixPath(entry.path).suffix.lower() in suffixes]
+    files = _listed(stage, path).chosen
+    chosen = [entry for entry in files if PurePosixPath(entry.path).suffix.lower() in suffixes]
     compressed = [
-        entry for entry in found if is_compressed(entry.path) and PurePosixPath(entry.path).with_suffix("").suffix.lower() in suffixes
+        entry for entry in files if is_compressed(entry.path) and PurePosixPath(entry.path).with_suffix("").suffix.lower() in suffixes
     ]
     if not chosen and compressed:
         raise GivenError(f"given.{stage}.path: {path}: {compressed[0].path} is compressed, which is not read: decompress it")
     if not chosen:
-        wrong = f"no file that ends in {' or '.join(suffixes)}" if found or source_storage(path).exists("") else "does not exist"
+        wrong = f"no file that ends in {' or '.join(suffixes)}" if files or source_storage(path).exists("") else "does not exist"
         raise GivenError(f"given.{stage}.path: {path}: {wrong}: correct path or format")
     return [*chosen, *compressed]
 

@@ -48,13 +48,13 @@ class GivenTable:
 
         Images that the corpus or a stage upstream has stopped are left to the stage, as if nothing were given.
         """
-        found = self._read(pointers, unit)
+        records = self._read(pointers, unit)
         rows = {}
         for position, (member, image) in enumerate(zip(members, images, strict=True)):
             if member.status != "ok" or any(row.status != "ok" for row in image.upstream.values()):
                 continue
-            if position in found:
-                rows[image.key] = self._row(image, found[position], partial(self._orientation, member))
+            if position in records:
+                rows[image.key] = self._row(image, records[position], partial(self._orientation, member))
             elif self._params.missing == "skip":
                 rows[image.key] = self._settled(image.key, "skipped", "not_given", None)
         return rows
@@ -72,44 +72,44 @@ class GivenTable:
         for file_id in dict.fromkeys(pointer["file"] for pointer in wanted):
             places = sorted({pointer["at"] for pointer in wanted if pointer["file"] == file_id})
             by_file[file_id] = self._read_rows(file_id, places)
-        found: dict[int, list[_Found]] = {}
+        records: dict[int, list[_Found]] = {}
         for pointer in wanted:
             row = by_file[pointer["file"]][pointer["at"]]
             if pointer["is_ambiguous"]:
                 row = replace(row, reason="ambiguous_name", detail=_AMBIGUOUS)
-            found.setdefault(pointer["row"] - unit.first_row, []).append(row)
-        return found
+            records.setdefault(pointer["row"] - unit.first_row, []).append(row)
+        return records
 
     def _read_rows(self, file_id: str, places: Sequence[int]) -> dict[int, _Found]:
         """Rows of one source file by their place in it; only the row groups that hold one are read."""
-        found = {}
+        records = {}
         with self._workdir.open(rows_path(self._stage, self._params, file_id)) as file:
             table = pq.ParquetFile(file)
             first = 0
             for group in range(table.num_row_groups):
                 size = table.metadata.row_group(group).num_rows
-                here = [place for place in places if first <= place < first + size]
-                if here:
+                places_in_group = [place for place in places if first <= place < first + size]
+                if places_in_group:
                     columns = table.read_row_group(group, columns=["place", "content", "reason", "detail"])
-                    taken = columns.take([place - first for place in here]).to_pylist()
-                    found.update({place: _Found(**record) for place, record in zip(here, taken, strict=True)})
+                    taken = columns.take([place - first for place in places_in_group]).to_pylist()
+                    records.update({place: _Found(**record) for place, record in zip(places_in_group, taken, strict=True)})
                 first += size
-        return found
+        return records
 
-    def _row(self, image: Image, found: Sequence[_Found], orientation: Callable[[], int]) -> GivableRow:
+    def _row(self, image: Image, records: Sequence[_Found], orientation: Callable[[], int]) -> GivableRow:
         try:
-            ambiguous = next((record for record in found if record.reason == "ambiguous_name"), None)
+            ambiguous = next((record for record in records if record.reason == "ambiguous_name"), None)
             if ambiguous is not None:
                 raise Refused("ambiguous_name", ambiguous.detail or "")
-            if len(found) > 1:
-                raise Refused("duplicate_row", ", ".join(record.place for record in found))
-            (record,) = found
+            if len(records) > 1:
+                raise Refused("duplicate_row", ", ".join(record.place for record in records))
+            (record,) = records
             if record.reason is not None:
                 raise Refused(record.reason, record.detail or "")
             content = decoded(record.content)
             return TABLES[self._stage].build(image, content, self._params, _frame(image, content, orientation))
         except Refused as refused:
-            return self._settled(image.key, "failed", refused.reason, f"{found[0].place}: {refused.detail}"[:300])
+            return self._settled(image.key, "failed", refused.reason, f"{records[0].place}: {refused.detail}"[:300])
 
     def _settled(self, key: str, status: Any, reason: str, detail: str | None) -> GivableRow:
         return TABLES[self._stage].row_type(key=key, status=status, reason=reason, detail=detail, origin="given")

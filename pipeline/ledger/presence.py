@@ -76,6 +76,6 @@ def _read(workdir: Storage) -> Iterator[tuple[Driver, float]]:
     markers = [entry.path for entry in workdir.files("runs") if entry.path.endswith(_SUFFIX)]
     for marker, content in zip(markers, workdir.read_many(markers), strict=True):
         if content is not None:
-            said = json.loads(content)
-            driver = Driver(marker, said["host"], said["process"], frozenset(said["fingerprints"].values()))
-            yield driver, abs(time.time() - said["renewed"])
+            marked = json.loads(content)
+            driver = Driver(marker, marked["host"], marked["process"], frozenset(marked["fingerprints"].values()))
+            yield driver, abs(time.time() - marked["renewed"])

@@ -120,12 +120,12 @@ class State:
             return remembered[item.id]
         contents: dict[str, list[str]] = {}
         for upstream in node.reads:
-            current, found = self._listed[upstream].current, contents.setdefault(upstream, [])
+            current, of_upstream = self._listed[upstream].current, contents.setdefault(upstream, [])
             for unit in item.units:
                 table = current.get(unit.id) or self.table(upstream, self._items.unit(unit))
                 if table is None:
                     return None
-                found.append(table.content)
+                of_upstream.append(table.content)
         rows_digest = None if node.reads else "/".join(unit.rows_digest for unit in item.units)
         inputs = inputs_digest(contents, rows_digest, self.retry(stage, item) if retry is None else retry)
         if stage in self.given:

@@ -71,21 +71,21 @@ class Ledger:
 
     def descriptions(self, stage: str) -> dict[str, StageJson]:
         """Fingerprint -> stage.json of all versions of a stage."""
-        found = {}
+        descriptions = {}
         for fingerprint in self.workdir.folders(stage):
             path = f"{stage}/{fingerprint}/stage.json"
             if self.workdir.exists(path):
-                found[fingerprint] = StageJson.model_validate_json(self.workdir.read(path))
-        return found
+                descriptions[fingerprint] = StageJson.model_validate_json(self.workdir.read(path))
+        return descriptions
 
     def tables(self, stage: str, fingerprint: str) -> dict[str, dict[str, Table]]:
         """Item -> inputs -> table. Of two tables with the same inputs the one with the smallest content digest counts."""
-        found: dict[str, dict[str, Table]] = {}
+        tables: dict[str, dict[str, Table]] = {}
         for table in self.all_tables(stage, fingerprint):
-            by_inputs = found.setdefault(table.item, {})
+            by_inputs = tables.setdefault(table.item, {})
             if table.inputs not in by_inputs or table.content < by_inputs[table.inputs].content:
                 by_inputs[table.inputs] = table
-        return found
+        return tables
 
     def all_tables(self, stage: str, fingerprint: str) -> list[Table]:
         """Every committed table, superseded ones too, read off the names alone."""
@@ -125,10 +125,10 @@ class Ledger:
 
     def deaths(self, stage: str, fingerprint: str) -> dict[tuple[str, int], Counter[str]]:
         """(item, retry) -> how often a worker died with it in flight, by what of it was asked alone; "": other items were in flight too."""
-        found: dict[tuple[str, int], Counter[str]] = {}
+        deaths: dict[tuple[str, int], Counter[str]] = {}
         for (item, retry, *asked), number in self._marks("deaths", stage, fingerprint, (2, 3)).items():
-            found.setdefault((item, int(retry)), Counter())[asked[0] if asked else ""] = number
-        return found
+            deaths.setdefault((item, int(retry)), Counter())[asked[0] if asked else ""] = number
+        return deaths
 
     def note_death(self, stage: str, fingerprint: str, item: str, retry: int, asked: str, number: int) -> None:
         """Remember that a worker died with this item in flight."""

@@ -83,8 +83,8 @@ class _Earlier:
 
     def why(self, item: Item) -> str:
         """The difference to the nearest version that has committed the item; `new` where none has."""
-        found = [difference for tables, difference in self._versions if item.id in tables]
-        return max(found, key=REASONS.index) if found else "new"
+        differences = [difference for tables, difference in self._versions if item.id in tables]
+        return max(differences, key=REASONS.index) if differences else "new"
 
 
 def _difference(old: StageJson, new: StageJson) -> str:

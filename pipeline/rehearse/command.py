@@ -47,9 +47,9 @@ def _rehearsed(
     say(f"taking a sample of {config.corpus.path}")
     scratch = sampled(config, folder, num_images)
     say(f"an undisturbed run of {len(scratch.keys)} images with rehearsed engines")
-    code, said = Driver(rehearsed(config, scratch, "undisturbed", {})).ended()
+    code, last_line = Driver(rehearsed(config, scratch, "undisturbed", {})).ended()
     if code:
-        reason = f"the undisturbed run ended with {code}: {said}"
+        reason = f"the undisturbed run ended with {code}: {last_line}"
         return {"verdict": "fail", "why": reason, "faults": [], "images": len(scratch.keys)}, [f"FAIL {reason}", "verdict: fail"]
     room = Room(config, scratch, stand(folder / "undisturbed"))
     asks = any(isinstance(spec, GeneratorSpec) for name in config.stages for spec in config.specs(name).values())

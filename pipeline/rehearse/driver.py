@@ -49,11 +49,11 @@ class Driver:
 
     def kill(self, line: str | None = None) -> bool:
         """Kill the run's own process, or one that it has started whose command line holds this; False where there is none."""
-        found = [self._process.pid] if line is None else [number for number, said in self._started() if line in said]
-        for number in found[:1]:
+        numbers = [self._process.pid] if line is None else [number for number, command_line in self._started() if line in command_line]
+        for number in numbers[:1]:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
-        return bool(found)
+        return bool(numbers)
 
     def ended(self) -> tuple[int, str]:
         """Waits; the exit code and the last line that was said. Nothing of it is left running."""

@@ -61,36 +61,36 @@ class Room:
 
 def stand(folder: Path) -> Stand:
     """What lies in a run's folder."""
-    said = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     paths = [*folder.glob("work/*/*/*.parquet"), *(path for path in folder.glob("dataset/*") if path.is_file())]
-    return Stand(said["statuses"], {str(path.relative_to(folder)): path.read_bytes() for path in paths if not path.name.startswith(".")})
+    return Stand(outcome["statuses"], {str(path.relative_to(folder)): path.read_bytes() for path in paths if not path.name.startswith(".")})
 
 
 def _run_again(tally: Tally, config: Path) -> None:
-    code, said = Driver(config).ended()
+    code, last_line = Driver(config).ended()
     if code:
-        tally.wrong = f"the run that should resume ended with {code}: {said}"
+        tally.wrong = f"the run that should resume ended with {code}: {last_line}"
 
 
 def _compare(tally: Tally, folder: Path, room: Room, *, same_bytes: bool = True) -> Stand | None:
     """Enter what differs from the undisturbed run."""
     if tally.wrong:
         return None
-    found = stand(folder)
-    tally.torn += sum(name.endswith(".parquet") and not _is_whole(content) for name, content in found.files.items())
+    stands = stand(folder)
+    tally.torn += sum(name.endswith(".parquet") and not _is_whole(content) for name, content in stands.files.items())
     for stage, statuses in room.calm.statuses.items():
-        mine = found.statuses.get(stage, {})
+        mine = stands.statuses.get(stage, {})
         tally.lost = max(tally.lost, sum(statuses.values()) - sum(mine.values()), mine.get("pending", 0))
-    for name, content in found.files.items():
+    for name, content in stands.files.items():
         if name.startswith("dataset/") and name.endswith(".parquet") and _is_whole(content):
             keys = Counter(
                 pq.read_table(pa.BufferReader(content), columns=["source_key"], use_threads=False).column("source_key").to_pylist()
             )
             tally.duplicated += sum(count - 1 for count in keys.values())
     if same_bytes:
-        names = {*room.calm.files, *found.files}
-        tally.differing += sum(room.calm.files.get(name) != found.files.get(name) for name in names)
-    return found
+        names = {*room.calm.files, *stands.files}
+        tally.differing += sum(room.calm.files.get(name) != stands.files.get(name) for name in names)
+    return stands
 
 
 def _is_whole(content: bytes) -> bool:
@@ -133,9 +133,9 @@ def _engine_hangs(tally: Tally, room: Room) -> None:
 
 def _image_ends_engine(tally: Tally, room: Room) -> None:
     config = rehearsed(room.config, room.scratch, "poison", {"crash_on": room.scratch.odd_key})
-    found = _finish(tally, Driver(config), room, same_bytes=False)
+    stands = _finish(tally, Driver(config), room, same_bytes=False)
     tally.injected = 1
-    if found is not None and sum(statuses.get("quarantined", 0) for statuses in found.statuses.values()) != 1:
+    if stands is not None and sum(statuses.get("quarantined", 0) for statuses in stands.statuses.values()) != 1:
         tally.wrong = "not exactly the one image is quarantined"
 
 
@@ -164,9 +164,9 @@ def _storage_away(tally: Tally, room: Room) -> None:
 
 
 def _finish(tally: Tally, driver: Driver, room: Room, *, same_bytes: bool = True) -> Stand | None:
-    code, said = driver.ended()
+    code, last_line = driver.ended()
     if code:
-        tally.wrong = f"it ended with {code}: {said}"
+        tally.wrong = f"it ended with {code}: {last_line}"
     return _compare(tally, driver.config.parent, room, same_bytes=same_bytes)
 
 

@@ -22,14 +22,14 @@ class Difference:
 
 def differences(left: RunTables, right: RunTables) -> list[Difference]:
     """Settings that differ, in run order; what differs only because something upstream does is left out."""
-    found = []
+    rows = []
     for stage in dict.fromkeys([*left.stages, *right.stages]):
         sides = [dict(_settings(run, stage)) for run in (left, right)]
         for setting in sorted({*sides[0], *sides[1]}):
             values = [side.get(setting) for side in sides]
             if values[0] != values[1]:
-                found.append(Difference(stage, setting, *(_short(value) for value in values)))
-    return found
+                rows.append(Difference(stage, setting, *(_short(value) for value in values)))
+    return rows
 
 
 def _settings(run: RunTables, stage: str) -> Iterator[tuple[str, str]]:

@@ -51,9 +51,9 @@ class Funnel:
     @property
     def losses(self) -> list[tuple[Stratum, int]]:
         """Where images were lost, most first."""
-        found = [(Stratum(stage.name, *key), count) for stage in self.stages for key, count in stage.lost.items()]
+        losses = [(Stratum(stage.name, *key), count) for stage in self.stages for key, count in stage.lost.items()]
         order = {stage.name: place for place, stage in enumerate(self.stages)}
-        return sorted(found, key=lambda pair: (-pair[1], order[pair[0].stage], pair[0].reason))
+        return sorted(losses, key=lambda pair: (-pair[1], order[pair[0].stage], pair[0].reason))
 
     @property
     def num_ok(self) -> int:
@@ -119,9 +119,9 @@ def _is_waiting(run: RunTables, stage: str, item: Item) -> bool:
 
 
 def _remember(items: dict[Stratum, list[str]], stratum: Stratum, item: str) -> None:
-    found = items.setdefault(stratum, [])
-    if len(found) < MAX_ITEMS_A_STRATUM:
-        found.append(item)
+    kept = items.setdefault(stratum, [])
+    if len(kept) < MAX_ITEMS_A_STRATUM:
+        kept.append(item)
 
 
 def _footer(run: RunTables, table: Table | None) -> tuple[Summary, Mapping[tuple[str, str], int]] | None:

@@ -27,14 +27,14 @@ _GRAM, _MAX_GRAM_REPEATS, _MIN_SENTENCE_WORDS = 5, 3, 4
 
 def flags(text: str) -> list[str]:
     """The flags that a long caption earns, in the order of FLAGS."""
-    found = {
+    flagged = {
         "hedge": bool(_HEDGE.search(text)),
         "meta": bool(_META.search(text)),
         "refusal": bool(_REFUSAL.search(text)),
         "repetition": repeats(text),
         "unfinished": bool(text.strip()) and not _END.search(text),
     }
-    return [name for name in FLAGS if found[name]]
+    return [name for name in FLAGS if flagged[name]]
 
 
 def repeats(text: str) -> bool:

@@ -59,13 +59,13 @@ class PairedPanel:
 
 def paired(panels: Sequence[Sequence[Panel]]) -> list[PairedPanel]:
     """The panels of one run or two as one list; blocks of the same kind and title stand together. Empty panels are left out."""
-    found = []
+    pairs = []
     for group in zip(*panels, strict=True):
         by_name = [{(type(block), block.title): block for block in panel.blocks} for panel in group]
         names = dict.fromkeys(name for blocks in by_name for name in blocks)
         blocks = [_paired(kind, title, [each.get((kind, title)) for each in by_name]) for kind, title in names]
-        found.append(PairedPanel(group[0].id, group[0].title, group[0].lead, [block for block in blocks if block is not None]))
-    return [panel for panel in found if panel.blocks]
+        pairs.append(PairedPanel(group[0].id, group[0].title, group[0].lead, [block for block in blocks if block is not None]))
+    return [panel for panel in pairs if panel.blocks]
 
 
 def _paired(block_type: type[Block], title: str, blocks: Sequence[Block | None]) -> PairedBlock | None:

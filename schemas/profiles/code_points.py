@@ -58,10 +58,10 @@ def png_code_points(data: bytes) -> tuple[int, int] | None:
 def film_code_points(data: bytes) -> tuple[int, int] | None:
     """Primaries and transfer of the first `nclx` of an AVIF or HEIF; None where there is none."""
     place, end = _box(data, b"meta")
-    found = data.find(b"colrnclx", place, end)
-    if found < 0 or found + 12 > len(data):
+    start = data.find(b"colrnclx", place, end)
+    if start < 0 or start + 12 > len(data):
         return None
-    primaries, transfer = struct.unpack(">HH", data[found + 8 : found + 12])
+    primaries, transfer = struct.unpack(">HH", data[start + 8 : start + 12])
     return primaries, transfer
 
 

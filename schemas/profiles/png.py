@@ -25,5 +25,5 @@ def png_profile(gamma: float | None, chromaticity: tuple[float, ...] | None) -> 
 def is_near_srgb(gamma: float | None, chromaticity: tuple[float, ...] | None) -> bool:
     """Whether they are what the PNG specification has writers of sRGB put there."""
     xy = chromaticity if chromaticity is not None and len(chromaticity) == 8 else SRGB_CHROMATICITY
-    near = all(abs(one - other) < 0.002 for one, other in zip(xy, SRGB_CHROMATICITY, strict=True))
+    near = all(abs(coordinate - other) < 0.002 for coordinate, other in zip(xy, SRGB_CHROMATICITY, strict=True))
     return near and gamma is not None and abs(gamma - _SRGB_GAMMA) < 0.01

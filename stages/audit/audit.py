@@ -52,7 +52,7 @@ def audit_layout(layout: Layout, dropped: Mapping[str, int], *, seed: int = 0) -
         consensus=bootstrap.figures(*outcomes(consensus_scores(words, layout), layout), np.arange(layout.num_items)),
         by_type=by_type,
         leaks=leaks,
-        leaks_by_type={kind: found for kind, figures_of in by_type.items() if (found := _leaks_of_part(figures_of))},
+        leaks_by_type={kind: leaks_of_type for kind, figures_of in by_type.items() if (leaks_of_type := _leaks_of_part(figures_of))},
         leaks_by_options=_leaks_by_options(scored, layout, bootstrap),
         verdict=_verdict(figures, leaks, chance),
         folds=by_image.how if isinstance(by_image, Folds) else "none",
@@ -83,18 +83,18 @@ def _scores(words: Words, layout: Layout, by_image: Folds | str, order: Ints, se
 def _figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: Bools) -> dict[str, ProbeFigures]:
     """Figures of each probe over the wanted options. The control's labels are random: it is asked of whole items only."""
     every = _part(layout, wanted)
-    found = {}
+    figures = {}
     for name, scores in scored.items():
         if isinstance(scores, str):
-            found[str(name)] = ProbeFigures.unmeasured(scores)
+            figures[str(name)] = ProbeFigures.unmeasured(scores)
         elif name == "ngram_shuffled" and not wanted.all():
-            found[str(name)] = ProbeFigures.unmeasured("the control is asked of all types together")
+            figures[str(name)] = ProbeFigures.unmeasured("the control is asked of all types together")
         else:
             is_asked = ~np.isnan(scores)
             chosen, kept, items = every if is_asked.all() else _part(layout, wanted & is_asked)
             measured = bootstrap.figures(*outcomes(scores[chosen], kept), items) if len(items) else None
-            found[str(name)] = measured or ProbeFigures.unmeasured("none of the items that are asked has such options")
-    return found
+            figures[str(name)] = measured or ProbeFigures.unmeasured("none of the items that are asked has such options")
+    return figures
 
 
 def _part(layout: Layout, wanted: Bools) -> tuple[Bools, Layout, Ints]:
@@ -121,21 +121,25 @@ def _part_figures(scored: Scored, layout: Layout, bootstrap: Bootstrap, wanted: 
 
 def _leaks_by_options(scored: Scored, layout: Layout, bootstrap: Bootstrap) -> dict[str, list[ProbeName]]:
     """What leaks among items of one number of options, and of numbers between two powers of two."""
-    found = {}
+    leaks_of = {}
     sizes = layout.sizes
     groups = np.ceil(np.log2(sizes)).astype(np.int64)
     for group in np.unique(groups) if len(np.unique(groups)) > 1 else ():
-        here = groups == group
-        name = str(sizes[here].min()) if sizes[here].min() == sizes[here].max() else f"{sizes[here].min()} to {sizes[here].max()}"
-        found[name] = _leaks_of_part(_part_figures(scored, layout, bootstrap, here[layout.item_of]))
-    return {name: leaks for name, leaks in found.items() if leaks}
+        is_of_group = groups == group
+        name = (
+            str(sizes[is_of_group].min())
+            if sizes[is_of_group].min() == sizes[is_of_group].max()
+            else f"{sizes[is_of_group].min()} to {sizes[is_of_group].max()}"
+        )
+        leaks_of[name] = _leaks_of_part(_part_figures(scored, layout, bootstrap, is_of_group[layout.item_of]))
+    return {name: leaks for name, leaks in leaks_of.items() if leaks}
 
 
 def _leaks_of_part(figures: TypeFigures) -> list[ProbeName]:
     """Beyond the bounds of the whole set's probes, those of four standard errors: parts are many, and one of them would seem to leak."""
     limit = figures.chance + MARGIN
-    told = [(name, probe) for name in PROBES if (probe := getattr(figures, name)).top1 is not None]
-    return [name for name, probe in told if min(probe.top1_low, wilson(probe.top1, figures.items, z=_Z_OF_PARTS)[0]) > limit]
+    measured = [(name, probe) for name in PROBES if (probe := getattr(figures, name)).top1 is not None]
+    return [name for name, probe in measured if min(probe.top1_low, wilson(probe.top1, figures.items, z=_Z_OF_PARTS)[0]) > limit]
 
 
 def _over_positives(words: Words, layout: Layout, seed: int) -> ProbeFigures:

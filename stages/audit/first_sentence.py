@@ -24,7 +24,7 @@ def first_sentence_retrieval(images: Iterable[Captioned]) -> FirstSentence:
 
     Of more than 2,000 images those with the smallest digests of their names. A tie with another image is not right.
     """
-    chosen = heapq.nsmallest(FIRST_SENTENCE_MOST, (one for one in images if one[1].strip() and one[2].strip()), key=_rank)
+    chosen = heapq.nsmallest(FIRST_SENTENCE_MOST, (image for image in images if image[1].strip() and image[2].strip()), key=_rank)
     queries = [(caption, sentences(caption)[0]) for _, caption, _ in chosen]
     several = [place for place, (caption, first) in enumerate(queries) if len(first) < len(caption.strip())]
     if len(several) < FIRST_SENTENCE_LEAST:
@@ -34,9 +34,9 @@ def first_sentence_retrieval(images: Iterable[Captioned]) -> FirstSentence:
     first = [queries[place][1] for place in several]
     rest = [text[len(start) :] for text, start in zip(whole, first, strict=True)]
     gallery = [chosen[place][2] for place in several]
-    found = {"whole": _recall(whole, gallery), "first": _recall(first, gallery), "rest": _recall(rest, gallery)}
+    recalls = {"whole": _recall(whole, gallery), "first": _recall(first, gallery), "rest": _recall(rest, gallery)}
     share = sum(len(start) / len(text) for start, text in zip(first, whole, strict=True)) / len(several)
-    return FirstSentence(images=len(several), chance=round(1 / len(several), 6), share_of_letters=round(share, 4), **found)
+    return FirstSentence(images=len(several), chance=round(1 / len(several), 6), share_of_letters=round(share, 4), **recalls)
 
 
 def _rank(image: Captioned) -> bytes:

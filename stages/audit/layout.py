@@ -81,8 +81,8 @@ def lay_out(items: Iterable[AuditItem]) -> tuple[Layout, dict[str, int]]:
     which no negative is left are left out.
     """
     dropped: Counter[str] = Counter()
-    flat, said = _merged(items, dropped)
-    images, nouns = marshal.loads(said)  # noqa: S302  # packed right here
+    flat, packed = _merged(items, dropped)
+    images, nouns = marshal.loads(packed)  # noqa: S302  # packed right here
     return replace(flat, images=images, nouns=nouns), {why: num for why, num in sorted(dropped.items()) if num}
 
 
@@ -96,13 +96,13 @@ def _merged(items: Iterable[AuditItem], dropped: Counter[str]) -> tuple[Layout, 
         if item is None:
             continue
         texts = (item.positive, item.negatives)
-        said: _Said = (
+        about: _Said = (
             same.setdefault(item.image, item.image),
             same.setdefault(item.noun, item.noun),
             same.setdefault(item.types, item.types),
         )
-        first = merged.setdefault(texts, said)
-        if first is not said:
+        first = merged.setdefault(texts, about)
+        if first is not about:
             images[texts].update(image for image in (first[0], item.image) if image is not None)
     order = sorted(merged)
     of_item = [tuple(sorted(images[texts])) if texts in images else _images(merged[texts][0]) for texts in order]
@@ -146,10 +146,10 @@ def _mixed(numbers: Any) -> Any:
 
     Source: G. Steele, D. Lea, C. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
     """
-    found = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return found ^ (found >> np.uint64(31))
+    mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def lay_out_as_given(items: Sequence[AuditItem]) -> Layout:
@@ -216,8 +216,8 @@ def components(num_items: int, labels: Sequence[tuple[Any, Any]]) -> Int64[np.nd
             num_nodes += int(inverse.max()) + 1
     row, column = np.concatenate(rows), np.concatenate(columns)
     graph = coo_array((np.ones(len(row), dtype=np.int8), (row, column)), shape=(num_nodes, num_nodes))
-    _, found = connected_components(graph, directed=False)
-    return np.unique(found[:num_items], return_inverse=True)[1].astype(np.int64)
+    _, component = connected_components(graph, directed=False)
+    return np.unique(component[:num_items], return_inverse=True)[1].astype(np.int64)
 
 
 def image_labels(layout: Layout) -> tuple[list[int], list[str]]:

@@ -29,8 +29,8 @@ def vocabulary_scores(words: Words, layout: Layout, folds: Folds) -> Float64[np.
     for teaching, asked in folds.splits:
         news = np.zeros(len(words.is_single))
         news[columns] = own[teaching].sum(axis=0) == 0
-        here = asked[layout.item_of]
-        unknown[here] = text_scores(words.counts, news)[layout.options[here]]
+        is_asked = asked[layout.item_of]
+        unknown[is_asked] = text_scores(words.counts, news)[layout.options[is_asked]]
     return best_of([unknown], layout, folds)
 
 
@@ -46,9 +46,9 @@ def marginal_scores(words: Words, layout: Layout, folds: Folds) -> Float64[np.nd
     scores = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
         ratios, is_known = _log_ratios(own[teaching].sum(axis=0), other[teaching].sum(axis=0))
-        here = asked[layout.item_of]
-        total, count = values[here] @ ratios, values[here] @ is_known.astype(np.float64)
-        scores[here] = np.divide(total, count, out=np.zeros(len(total)), where=count > 0)
+        is_asked = asked[layout.item_of]
+        total, count = values[is_asked] @ ratios, values[is_asked] @ is_known.astype(np.float64)
+        scores[is_asked] = np.divide(total, count, out=np.zeros(len(total)), where=count > 0)
     return scores
 
 
@@ -85,8 +85,8 @@ def _values(words: Words, layout: Layout) -> tuple[Any, Any, Any]:
     """(items x words) how much of each word is the positive's alone, the negatives' alone; (options x words) which are values."""
     from scipy.sparse import vstack
 
-    found = [_values_of_run(words, layout, first, last) for first, last in _runs(layout)]
-    own, other, values = (vstack(parts).tocsr() for parts in zip(*found, strict=True))
+    runs = [_values_of_run(words, layout, first, last) for first, last in _runs(layout)]
+    own, other, values = (vstack(parts).tocsr() for parts in zip(*runs, strict=True))
     return own, other, values
 
 
@@ -105,8 +105,8 @@ def _values_of_run(words: Words, layout: Layout, first: int, last: int) -> tuple
     positive = rows[firsts]
     negatives = ((gathered @ rows).tocsr() - positive).tocsr()
     negatives.data /= np.repeat(sizes - 1, np.diff(negatives.indptr))
-    told = values[firsts]
-    return (told - told.multiply(negatives)).tocsr(), (negatives - negatives.multiply(positive)).tocsr(), values
+    own_values = values[firsts]
+    return (own_values - own_values.multiply(negatives)).tocsr(), (negatives - negatives.multiply(positive)).tocsr(), values
 
 
 def _log_ratios(own: Floats, other: Floats) -> tuple[Floats, Bools]:

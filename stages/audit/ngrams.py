@@ -47,9 +47,9 @@ def read_words(texts: Iterable[str]) -> Words:
     number: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     stream, lengths = array("i"), array("i")
     for text in texts:
-        found = tokens_of(text)
-        stream.extend([number[token] for token in found])
-        lengths.append(len(found))
+        tokens_of_text = tokens_of(text)
+        stream.extend([number[token] for token in tokens_of_text])
+        lengths.append(len(tokens_of_text))
     singles, tokens = [*number], np.frombuffer(stream, dtype=np.int32) if stream else np.zeros(0, dtype=np.int32)
     ends = np.cumsum(np.frombuffer(lengths, dtype=np.int32), dtype=np.int64) if lengths else np.zeros(0, dtype=np.int64)
     parts = [(tokens[first:last], sizes) for first, last, sizes in _blocks(ends)]
@@ -204,11 +204,11 @@ def cross_fit(
     pairs = pairs_of(layout, order)
     scores = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
-        told = _tells_of(asked, words, layout, folds, pairs, order)
-        told |= False if teaches is None else ~teaches[pairs.negative]
-        weights = fit(words, layout, pairs, teaching[pairs.item] & ~told) + _GUESS * words.guess
-        here = asked[layout.item_of]
-        scores[here] = text_scores(words.counts, weights)[layout.options[order[here]]]
+        tells = _tells_of(asked, words, layout, folds, pairs, order)
+        tells |= False if teaches is None else ~teaches[pairs.negative]
+        weights = fit(words, layout, pairs, teaching[pairs.item] & ~tells) + _GUESS * words.guess
+        is_asked = asked[layout.item_of]
+        scores[is_asked] = text_scores(words.counts, weights)[layout.options[order[is_asked]]]
     return scores
 
 
@@ -217,13 +217,13 @@ def _tells_of(asked: Bools, words: Words, layout: Layout, folds: Folds, pairs: P
     claims = layout.says[layout.options]
     of_pair = layout.options[pairs.positive], layout.options[pairs.negative]
     asked_claims = np.unique(claims[order][layout.starts[:-1][asked]])
-    told = np.isin(claims[pairs.positive], asked_claims) | np.isin(claims[pairs.negative], asked_claims)
+    tells = np.isin(claims[pairs.positive], asked_claims) | np.isin(claims[pairs.negative], asked_claims)
     if folds.unseen_nouns:
         nouns = {_name(layout.nouns[item]) for item in np.flatnonzero(asked) if layout.nouns[item]}
         columns = [words.names[noun] for noun in sorted(nouns) if noun in words.names and not types_of(noun)]
         counts = words.counts[:, columns].tocsr()
-        told |= abs(counts[of_pair[0]] - counts[of_pair[1]]).sum(axis=1) > 0
-    return np.asarray(told)
+        tells |= abs(counts[of_pair[0]] - counts[of_pair[1]]).sum(axis=1) > 0
+    return np.asarray(tells)
 
 
 def _name(noun: str) -> str:

@@ -23,8 +23,8 @@ def head_noun(text: str) -> str | None:
     """
     if not text.isascii() and is_unspaced(text):
         return unspaced_head(text)
-    for said in (text, f"the {text[:1].lower()}{text[1:]}") if _LATIN.search(text) else ():
-        named = next((one for left, right in sentences(said) for one in chunks(said, left, right)), None)
+    for phrase in (text, f"the {text[:1].lower()}{text[1:]}") if _LATIN.search(text) else ():
+        named = next((chunk for left, right in sentences(phrase) for chunk in chunks(phrase, left, right)), None)
         if named is not None:
             return named.head
     words = re.findall(r"[^\W\d_]+", text.lower()) if text.isascii() else [word for word in tokens_of(text) if not word.isdecimal()]
@@ -36,7 +36,7 @@ def caption_items(caption: str, negatives: Sequence[tuple[str, str | None]], ima
 
     The noun of an edit is that of the phrase that it begins in, else of the next one: what the head is in a region's item.
     """
-    phrases = [one for left, right in sentences(caption) for one in chunks(caption, left, right)]
+    phrases = [chunk for left, right in sentences(caption) for chunk in chunks(caption, left, right)]
     of_noun: dict[str | None, list[tuple[str, str | None]]] = {}
     for text, kind in negatives:
         start = next((i for i, (own, other) in enumerate(zip(caption, text, strict=False)) if own != other), min(len(caption), len(text)))
@@ -45,12 +45,12 @@ def caption_items(caption: str, negatives: Sequence[tuple[str, str | None]], ima
     return [
         AuditItem(
             positive=caption,
-            negatives=tuple(text for text, _ in found),
+            negatives=tuple(text for text, _ in phrases_of_noun),
             image=image,
             noun=head,
-            types=tuple(kind for _, kind in found),
+            types=tuple(kind for _, kind in phrases_of_noun),
         )
-        for head, found in of_noun.items()
+        for head, phrases_of_noun in of_noun.items()
     ]
 
 

@@ -106,11 +106,11 @@ def _margins(words: Words, layout: Layout, folds: Folds, pairs: Pairs, twin: Int
     """By how much each pair's positive scores above its negative, by the model of the other folds' live pairs."""
     margins = np.zeros(len(pairs.item))
     for teaching, asked in folds.splits:
-        told = (twin >= 0) & asked[pairs.item[twin]]
-        weights = fit(words, layout, pairs, alive & teaching[pairs.item] & ~told, weight)
+        tells = (twin >= 0) & asked[pairs.item[twin]]
+        weights = fit(words, layout, pairs, alive & teaching[pairs.item] & ~tells, weight)
         scores = text_scores(words.counts, weights)[layout.options]
-        here = asked[pairs.item]
-        margins[here] = scores[pairs.positive[here]] - scores[pairs.negative[here]]
+        is_asked = asked[pairs.item]
+        margins[is_asked] = scores[pairs.positive[is_asked]] - scores[pairs.negative[is_asked]]
     return margins
 
 
@@ -131,10 +131,10 @@ def _is_at_chance(top1: float, chance: float, pairwise: float) -> bool:
 
 def _excess(margins: Floats, weight: Floats, own: Bools, rng: np.random.Generator) -> Ints:
     """The pairs to drop: at each strength of opinion a random part of the heavier side, as much as it is heavier."""
-    told = np.flatnonzero(own & (margins != 0))
-    told = told[np.argsort(np.abs(margins[told]), kind="stable")]
+    opinions = np.flatnonzero(own & (margins != 0))
+    opinions = opinions[np.argsort(np.abs(margins[opinions]), kind="stable")]
     dropped = [np.zeros(0, dtype=np.int64)]
-    for level in np.array_split(told, min(_STRENGTHS, max(1, len(told) // 20))):
+    for level in np.array_split(opinions, min(_STRENGTHS, max(1, len(opinions) // 20))):
         right, wrong = level[margins[level] > 0], level[margins[level] < 0]
         more = float(weight[right].sum() - weight[wrong].sum())
         heavier = rng.permutation(right if more > 0 else wrong)
@@ -160,13 +160,13 @@ def _held_mask(layout: Layout, pairs: Pairs, held: Sequence[Collection[int]] | N
 
 def _twin_pairs(layout: Layout, pairs: Pairs, twins: Sequence[tuple[Candidate, Candidate]]) -> Ints:
     """Each pair's twin; -1: it has none."""
-    found = np.full(len(pairs.item), -1, dtype=np.int64)
+    twin_of = np.full(len(pairs.item), -1, dtype=np.int64)
     first = layout.starts[:-1] - np.arange(layout.num_items)  # of each item's pairs
     if twins:
         item, index = np.array(twins, dtype=np.int64).transpose(2, 1, 0)
-        one, other = first[item] + index
-        found[one], found[other] = other, one
-    return found
+        first_pair, second_pair = first[item] + index
+        twin_of[first_pair], twin_of[second_pair] = second_pair, first_pair
+    return twin_of
 
 
 def _told(items: Sequence[AuditItem], pairs: Pairs, reason: np.ndarray, rounds: tuple[tuple[float, float, float], ...]) -> Rejection:

@@ -74,8 +74,8 @@ def _case(text: str) -> tuple[float, ...]:
 
 
 def _match_end(text: str) -> int:
-    found = _FIRST.match(text)
-    return found.end() if found else 0
+    match = _FIRST.match(text)
+    return match.end() if match else 0
 
 
 _SIX_ZEROS, _THREE_ZEROS = (0.0,) * 6, (0.0,) * 3
@@ -89,22 +89,22 @@ RULES: dict[ProbeName, tuple[Callable[[str], tuple[float, ...]], int]] = {
 
 def rule_scores(layout: Layout, folds: Folds) -> dict[ProbeName, Floats]:
     """Per probe the score of each option, higher where it speaks for the positive."""
-    found: dict[ProbeName, Floats] = {}
+    scores: dict[ProbeName, Floats] = {}
     for name, (rule, num) in RULES.items():
         numbers = chain.from_iterable(map(rule, layout.texts))
         measures = np.fromiter(numbers, dtype=np.float32, count=num * len(layout.texts)).reshape(-1, num)
-        found[name] = best_of([measures[layout.options, column] for column in range(num)], layout, folds)
-    return found
+        scores[name] = best_of([measures[layout.options, column] for column in range(num)], layout, folds)
+    return scores
 
 
 def best_of(measures: Sequence[Any], layout: Layout, folds: Folds) -> Float64[np.ndarray, " {len(layout.options)}"]:
     """For each fold the measure and the direction that tell most on the others: the largest sum of top-1 and pairwise."""
     candidates = [(measure, sign) for measure in measures for sign in (1, -1)]
-    told = np.stack([sum(outcomes(measure * np.float32(sign), layout)) for measure, sign in candidates])
+    rightness = np.stack([sum(outcomes(measure * np.float32(sign), layout)) for measure, sign in candidates])
     chosen = np.zeros(len(layout.options))
     for teaching, asked in folds.splits:
         if teaching.any():
-            best, sign = candidates[int(told[:, teaching].mean(axis=1).argmax())]
-            here = asked[layout.item_of]
-            chosen[here] = best[here] * sign
+            best, sign = candidates[int(rightness[:, teaching].mean(axis=1).argmax())]
+            is_asked = asked[layout.item_of]
+            chosen[is_asked] = best[is_asked] * sign
     return chosen

@@ -29,8 +29,8 @@ def negatives_part(shards: Sequence[ShardStats]) -> list[str]:
 
 def audit_part(shards: Sequence[ShardStats]) -> list[str]:
     """The blind audit's figures over the set; or that there are none."""
-    found = summarise(shards)
-    if not found:
+    summaries = summarise(shards)
+    if not summaries:
         return [NO_AUDIT] if any(shard.negatives for shard in shards) else []
     head = [
         "texts of",
@@ -46,17 +46,23 @@ def audit_part(shards: Sequence[ShardStats]) -> list[str]:
     rows = [
         [
             of,
-            f"{one.items:,}",
+            f"{summary.items:,}",
             *(
                 "-" if value is None else f"{value:.3f}"
-                for value in (one.chance, one.image_disjoint, one.image_disjoint_high, one.noun_disjoint, one.noun_disjoint_high)
+                for value in (
+                    summary.chance,
+                    summary.image_disjoint,
+                    summary.image_disjoint_high,
+                    summary.noun_disjoint,
+                    summary.noun_disjoint_high,
+                )
             ),
-            ", ".join(one.leaks) or "none",
-            ", ".join(f"{verdict} {number}" for verdict, number in one.verdicts.items()),
+            ", ".join(summary.leaks) or "none",
+            ", ".join(f"{verdict} {number}" for verdict, number in summary.verdicts.items()),
         ]
-        for of, one in found.items()
+        for of, summary in summaries.items()
     ]
-    verdicts = {verdict for one in found.values() for verdict in one.verdicts}
+    verdicts = {verdict for summary in summaries.values() for verdict in summary.verdicts}
     warnings = [text for verdict, text in (("fail", AUDIT_FAILED), ("insufficient", AUDIT_INSUFFICIENT)) if verdict in verdicts]
     return [AUDIT, table(head, rows), *warnings]
 
@@ -64,11 +70,11 @@ def audit_part(shards: Sequence[ShardStats]) -> list[str]:
 def summarise(shards: Sequence[ShardStats]) -> dict[str, AuditSummary]:
     """What the audits of all blocks say together: means over items, the largest upper bounds, blocks by verdict."""
     distinct = dict.fromkeys(figures for shard in shards for figures in shard.audits)
-    found = {}
+    summaries = {}
     for of in ("regions", "captions"):
         blocks = [figures for figures in distinct if figures.of == of]
         if blocks:
-            found[of] = AuditSummary(
+            summaries[of] = AuditSummary(
                 items=sum(block.items for block in blocks),
                 chance=_mean(blocks, "chance"),
                 image_disjoint=_mean(blocks, "image_disjoint"),
@@ -78,7 +84,7 @@ def summarise(shards: Sequence[ShardStats]) -> dict[str, AuditSummary]:
                 leaks=sorted({leak for block in blocks for leak in block.leaks}),
                 verdicts=dict(sorted(Counter(block.verdict for block in blocks).items())),
             )
-    return found
+    return summaries
 
 
 def _mean(blocks: Sequence[BlindFigures], name: str) -> float | None:
@@ -90,9 +96,9 @@ def _largest(blocks: Sequence[BlindFigures], name: str) -> float | None:
     return max((value for block in blocks if (value := getattr(block, name)) is not None), default=None)
 
 
-def counted(what: str, counts: Counter[str]) -> str:
+def counted(noun: str, counts: Counter[str]) -> str:
     """A table of names and numbers."""
-    return table([what, "number"], [[name, f"{number:,}"] for name, number in sorted(counts.items())])
+    return table([noun, "number"], [[name, f"{number:,}"] for name, number in sorted(counts.items())])
 
 
 def summed(shards: Sequence[ShardStats], counts: str) -> Counter[str]:

@@ -114,10 +114,10 @@ class ShardFiles:
 
     def add(self, record: TableRecord, content: bytes | None, suffix: str, text: str | None = None) -> None:
         """One image: its bytes as they are, if there are any, its json and its text into the tar, its row into the Parquet file."""
-        said = json.dumps(record.model_dump(mode="json", include=_IN_TAR), sort_keys=True, ensure_ascii=False)
+        line = json.dumps(record.model_dump(mode="json", include=_IN_TAR), sort_keys=True, ensure_ascii=False)
         if content is not None:
             self._add_member(f"{record.key}.{suffix}", content)
-        self._add_member(f"{record.key}.json", said.encode())
+        self._add_member(f"{record.key}.json", line.encode())
         if text is not None:
             self._add_member(f"{record.key}.txt", text.encode(errors="replace"))
         row = record.model_dump()

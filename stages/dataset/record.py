@@ -42,9 +42,9 @@ def text_of(record: ExportRecord, wanted: str) -> str:
 
 def _regions(image: Image, denied: Released) -> list[ExportRegion]:
     corpus, selected, captioned = image.corpus, image.optional(SelectRow), image.optional(RegionCaptionRow)
-    captions = {said.region: said for said in captioned.regions} if captioned else {}
+    captions = {caption.region: caption for caption in captioned.regions} if captioned else {}
     if selected is None:
-        return [_given_region(corpus, said, i, denied) for i, said in captions.items()]
+        return [_given_region(corpus, caption, i, denied) for i, caption in captions.items()]
     return [_region(corpus, region, captions.get(i), i, denied) for i, region in enumerate(selected.regions)]
 
 

@@ -56,7 +56,7 @@ class Tally:
 
     def add_negatives(self, denied: Released) -> None:
         """What became of an exported image's candidates."""
-        negatives = [negative for found in denied.negatives.values() for negative in found]
+        negatives = [negative for negatives_of_region in denied.negatives.values() for negative in negatives_of_region]
         self.types.update(negative.type for negative in negatives)
         self.verdicts.update(negative.verdict for negative in negatives)
         self.sources.update(negative.source for negative in negatives)

@@ -26,28 +26,28 @@ def best_boxes(detections: Sequence[Detection]) -> dict[int, Box]:
     return {phrase: box.xyxy for phrase, box in sorted(best.items())}
 
 
-def with_lineup(detections: Sequence[Detection], lineup: Lineup, found: Sequence[Detection]) -> list[Detection]:
+def with_lineup(detections: Sequence[Detection], lineup: Lineup, answers: Sequence[Detection]) -> list[Detection]:
     """The detections with what a lineup says of each box. `found`: `phrase` is an index into the lineup's texts."""
-    told = []
+    boxes = []
     for box in detections:
-        scores: dict[str, float | None] = {"lineup": _best_here(box, lineup.texts_of(box.phrase, "own"), found)}
+        scores: dict[str, float | None] = {"lineup": _best_here(box, lineup.texts_of(box.phrase, "own"), answers)}
         for kind in ("noun", "value"):
-            scores[f"{kind}_control"] = _best_here(box, lineup.texts_of(box.phrase, kind), found)
-        told.append(box.model_copy(update=scores))
-    return told
+            scores[f"{kind}_control"] = _best_here(box, lineup.texts_of(box.phrase, kind), answers)
+        boxes.append(box.model_copy(update=scores))
+    return boxes
 
 
 def with_agreement(detections: Sequence[Detection], second: Sequence[Detection]) -> list[Detection]:
     """The detections with the second detector's box for the same phrase: its overlap and its score."""
-    told = []
+    boxes = []
     for box in detections:
-        others = [one for one in second if one.phrase == box.phrase]
-        overlaps = iou_matrix([box.xyxy], [one.xyxy for one in others])[0] if others else []
-        pairs = [(float(iou), one.score or 0.0) for iou, one in zip(overlaps, others, strict=True)]
+        others = [other for other in second if other.phrase == box.phrase]
+        overlaps = iou_matrix([box.xyxy], [other.xyxy for other in others])[0] if others else []
+        pairs = [(float(iou), other.score or 0.0) for iou, other in zip(overlaps, others, strict=True)]
         near = [pair for pair in pairs if pair[0] >= SAME_THING_IOU]
         iou, score = max(near, key=lambda pair: (pair[1], pair[0])) if near else max(pairs, default=(0.0, 0.0))
-        told.append(box.model_copy(update={"agreement": iou, "agreement_score": score}))
-    return told
+        boxes.append(box.model_copy(update={"agreement": iou, "agreement_score": score}))
+    return boxes
 
 
 def rival_scores(detections: Sequence[Detection], phrases: Sequence[Phrase], same_box_iou: float) -> list[float]:
@@ -56,9 +56,9 @@ def rival_scores(detections: Sequence[Detection], phrases: Sequence[Phrase], sam
     A phrase that only repeats some of a phrase's words ("the car" of "the red car") is another mention, no rival.
     """
     words = [_words(phrase) for phrase in phrases]
-    here = _Boxes(detections)
+    boxes = _Boxes(detections)
     rivals = [np.array([not other <= own for other in words], bool) for own in words] if detections else []
-    return [0.0 if box.score is None else here.best(box, rivals[box.phrase], same_box_iou) or 0.0 for box in detections]
+    return [0.0 if box.score is None else boxes.best(box, rivals[box.phrase], same_box_iou) or 0.0 for box in detections]
 
 
 def are_said_more_fully(detections: Sequence[Detection], phrases: Sequence[Phrase], same_box_iou: float) -> list[bool]:
@@ -67,12 +67,12 @@ def are_said_more_fully(detections: Sequence[Detection], phrases: Sequence[Phras
     "The car" of a later sentence often scores higher than "the small red car" of an earlier one: the fuller name is the better.
     """
     words = [_words(phrase) for phrase in phrases]
-    here = _Boxes(detections)
+    boxes = _Boxes(detections)
     fuller = [
         np.array([own < more and other.head == phrase.head for more, other in zip(words, phrases, strict=True)], bool)
         for own, phrase in zip(words, phrases, strict=True)
     ]
-    return [box.score is not None and here.best(box, fuller[box.phrase], same_box_iou) not in (None, 0.0) for box in detections]
+    return [box.score is not None and boxes.best(box, fuller[box.phrase], same_box_iou) not in (None, 0.0) for box in detections]
 
 
 class _Boxes:
@@ -102,8 +102,8 @@ def _words(phrase: Phrase) -> frozenset[str]:
     return frozenset(re.findall(r"[\w'-]+", phrase.text.lower())) - _LITTLE
 
 
-def _best_here(box: Detection, names: Collection[int], found: Sequence[Detection], min_iou: float = SAME_THING_IOU) -> float | None:
+def _best_here(box: Detection, names: Collection[int], answers: Sequence[Detection], min_iou: float = SAME_THING_IOU) -> float | None:
     """The best score on this box of what goes by these names: 0 where nothing has, None where there are no names."""
-    others = [one for one in found if one.phrase in names]
-    overlaps = iou_matrix([box.xyxy], [one.xyxy for one in others])[0] if others else []
-    return max((one.score or 0.0 for one, iou in zip(others, overlaps, strict=True) if iou >= min_iou), default=0.0) if names else None
+    others = [other for other in answers if other.phrase in names]
+    overlaps = iou_matrix([box.xyxy], [other.xyxy for other in others])[0] if others else []
+    return max((other.score or 0.0 for other, iou in zip(others, overlaps, strict=True) if iou >= min_iou), default=0.0) if names else None

@@ -45,12 +45,12 @@ def swaps(captioned: Sequence[Captioned], share: float) -> Iterator[tuple[Captio
     partner's own text must say another look, else the same answer would be right; one of the same noun comes first, then
     one of another image, then the smallest digest. A region without such a partner in the unit is not probed.
     """
-    for one in captioned:
-        if _share(f"leakage/{one.key}/{one.region.region}") >= share:
+    for own in captioned:
+        if _share(f"leakage/{own.key}/{own.region.region}") >= share:
             continue
-        others = [other for other in captioned if other.look != one.look]
+        others = [other for other in captioned if other.look != own.look]
         if others:
-            yield one, min(others, key=lambda other: _preference(one, other))
+            yield own, min(others, key=lambda other: _preference(own, other))
 
 
 def leakage_of(rows: Sequence[RegionCaptionRow]) -> Leakage:
@@ -59,9 +59,9 @@ def leakage_of(rows: Sequence[RegionCaptionRow]) -> Leakage:
     return Leakage(len(outcomes), sum(outcomes))
 
 
-def _preference(one: Captioned, other: Captioned) -> tuple[bool, bool, str]:
-    pair = f"{one.key}/{one.region.region}/{other.key}/{other.region.region}"
-    return other.region.head != one.region.head, other.key == one.key, hashlib.sha256(pair.encode()).hexdigest()
+def _preference(own: Captioned, other: Captioned) -> tuple[bool, bool, str]:
+    pair = f"{own.key}/{own.region.region}/{other.key}/{other.region.region}"
+    return other.region.head != own.region.head, other.key == own.key, hashlib.sha256(pair.encode()).hexdigest()
 
 
 def _share(text: str) -> float:

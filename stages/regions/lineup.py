@@ -61,8 +61,8 @@ def lineup_of(phrases: Sequence[Phrase], best: Mapping[int, Box], domain: Domain
     true beside the word that it replaces. The same phrases and boxes give the same lineup.
     """
     queues = [_near_misses(phrases, index, slot, best, domain) for slot in ("noun", *ATTRIBUTE_TYPES) for index in sorted(best)]
-    told = {phrases[index].text for index in best}
-    in_turn = [control for one_round in zip_longest(*queues) for control in one_round if control is not None and control.text not in told]
+    texts = {phrases[index].text for index in best}
+    in_turn = [control for one_round in zip_longest(*queues) for control in one_round if control is not None and control.text not in texts]
     controls = in_turn[:limit]
     return Lineup({index: phrases[index].text for index in sorted({control.phrase for control in controls})}, controls)
 
@@ -95,16 +95,16 @@ def _other_values(phrases: Sequence[Phrase], index: int, kind: str, value: str, 
     elsewhere = [word for text in others for _, _, word in _values(text, kind, domain)]
     candidates = dict.fromkeys([*elsewhere, *_shuffled(domain.values_of(kind), f"{phrases[index].text}/{kind}")])
     stated = [value, *(word for _, _, word in _values(phrases[index].text, kind, domain))]
-    return [word for word in candidates if not any(may_be_both_true(kind, word, one) for one in stated)]
+    return [word for word in candidates if not any(may_be_both_true(kind, word, own) for own in stated)]
 
 
 def _values(text: str, kind: str, domain: Domain) -> list[tuple[int, int, str]]:
     """The values of a type that a phrase states, by the lists or the domain, each where it stands first; none inside another."""
     own = [value.lower() for name, values in domain.values.items() if name == kind for value in values]
-    said = dict.fromkeys([*(one.value for one in values_in(text) if one.type == kind), *own])
-    found = [(match, value) for value in said if (match := re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", text.lower()))]
-    spans = sorted((match.start(), match.end(), value) for match, value in found)
-    return [one for one in spans if not any(one is not other and other[0] <= one[0] and one[1] <= other[1] for other in spans)]
+    values_stated = dict.fromkeys([*(value_read.value for value_read in values_in(text) if value_read.type == kind), *own])
+    matches = [(match, value) for value in values_stated if (match := re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", text.lower()))]
+    spans = sorted((match.start(), match.end(), value) for match, value in matches)
+    return [span for span in spans if not any(span is not other and other[0] <= span[0] and span[1] <= other[1] for other in spans)]
 
 
 def _shuffled(words: Sequence[str], salt: str) -> list[str]:

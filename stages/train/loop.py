@@ -207,14 +207,14 @@ class Trainer:
     def _resume(self) -> int:
         if self.is_first_process:
             remove_unfinished(self.job.out, self.job.out / CHECKPOINTS)
-        found = read_newest(self.job.out / CHECKPOINTS, self.model, self.is_first_process)
-        if found is None:
+        checkpoint = read_newest(self.job.out / CHECKPOINTS, self.model, self.is_first_process)
+        if checkpoint is None:
             return 0
-        step, said = resumed_step(found.path, found.progress, self._shape(), self.params.model_dump(mode="json"))
-        for line in said if self.is_first_process else ():
+        step, notes = resumed_step(checkpoint.path, checkpoint.progress, self._shape(), self.params.model_dump(mode="json"))
+        for line in notes if self.is_first_process else ():
             logger.warning(line)
-        put_back(found, self.model, self.optimiser, self.gather.rank, self.params.seed)
-        self.step.margin = found.progress.margin
+        put_back(checkpoint, self.model, self.optimiser, self.gather.rank, self.params.seed)
+        self.step.margin = checkpoint.progress.margin
         return step
 
     def _shape(self) -> dict[str, Any]:
@@ -246,12 +246,12 @@ class _Counts:
             counts["cut"] += batch.num_cut
 
     def since_report(self) -> dict[str, int]:
-        found, self._report = self._report, dict.fromkeys(self._report, 0)
-        return {name: found[name] for name in ("unreadable", "cut")}
+        counts, self._report = self._report, dict.fromkeys(self._report, 0)
+        return {name: counts[name] for name in ("unreadable", "cut")}
 
     def since_check(self) -> dict[str, int]:
-        found, self._check = self._check, dict.fromkeys(self._check, 0)
-        return found
+        counts, self._check = self._check, dict.fromkeys(self._check, 0)
+        return counts
 
 
 class _Clock:

@@ -155,7 +155,7 @@ class TypeFigures:
 @torch.no_grad()
 def by_type(logits_HM: Float[Tensor, "H M"], type_HM: Int[Tensor, "H M"], names: Mapping[int, str]) -> dict[str, TypeFigures]:
     """The hard loss and its top-1 with the negatives of one type alone, for each type that the batch has. Ties are not right."""
-    found = {}
+    losses = {}
     for number, name in names.items():
         is_kept_HM = (type_HM == number) & torch.isfinite(logits_HM)
         has_any_H = is_kept_HM.any(1)
@@ -164,8 +164,8 @@ def by_type(logits_HM: Float[Tensor, "H M"], type_HM: Int[Tensor, "H M"], names:
             is_kept_HM[:, 0] = True
             kept_HM = logits_HM.masked_fill(~is_kept_HM, float("-inf"))[has_any_H]
             wins_H = kept_HM[:, 0] > kept_HM[:, 1:].max(1).values
-            found[name] = TypeFigures(float(_first_of(kept_HM).mean()), float(wins_H.float().mean()), num_boxes)
-    return found
+            losses[name] = TypeFigures(float(_first_of(kept_HM).mean()), float(wins_H.float().mean()), num_boxes)
+    return losses
 
 
 def _first_of(logits_HM: Float[Tensor, "H M"]) -> Float[Tensor, " H"]:

@@ -32,12 +32,12 @@ def resumed_step(path: Path, saved: Progress, shape: Mapping[str, Any], settings
                 f"{path}: was trained with {name} {before}, now it is {settings[name]}: what is trained would differ; "
                 "set it back, or choose another `out`"
             )
-    step, said = saved.step, []
+    step, notes = saved.step, []
     if reordered:
         step = round(step * shape["steps"] / saved.shape["steps"])
         changes = ", ".join(f"{name} {saved.shape.get(name, 1)} before, {shape[name]} now" for name in reordered)
-        said.append(f"goes on at step {step} in another order of the images ({changes}): in this epoch some come twice, some not")
-    return step, [f"{path}: {line}" for line in (*said, *_changes(step, shape["steps"], saved.settings, settings))]
+        notes.append(f"goes on at step {step} in another order of the images ({changes}): in this epoch some come twice, some not")
+    return step, [f"{path}: {line}" for line in (*notes, *_changes(step, shape["steps"], saved.settings, settings))]
 
 
 def _changes(step: int, num_steps: int, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -62,15 +62,15 @@ def alt_of(value: object) -> tuple[str | None, str | None]:
 def source_of(record: Mapping[str, object]) -> dict[str, str | None]:
     """`url`, `licence` and `source_status` of an image, as a sidecar, a row or a line names them; null where it does not."""
     by_lower = {str(name).lower(): value for name, value in reversed([*record.items()])}
-    found = {}
+    fields = {}
     for field_name, names in SOURCE_NAMES.items():
         texts = (
             cleaned(str(value))[0].strip()
             for name in names
             if isinstance(value := by_lower.get(name), str | int) and not isinstance(value, bool)
         )
-        found[field_name] = next((text for text in texts if text), None)
-    return found
+        fields[field_name] = next((text for text in texts if text), None)
+    return fields
 
 
 def described(params: CorpusParams, place: CorpusRow, data: bytes) -> CorpusRow:

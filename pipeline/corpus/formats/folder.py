@@ -47,8 +47,8 @@ def list_shards(corpus_format: Format, params: CorpusParams, listing: Listing) -
 
 def num_shards_of(location: str) -> int | None:
     """Of how many shards a location that `list_shards` made is one; None: it made it not."""
-    found = re.fullmatch(r"folder-\d{4}-of-(\d{4})", location)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"folder-\d{4}-of-(\d{4})", location)
+    return int(match[1]) if match else None
 
 
 def _key(entry: Entry) -> str:

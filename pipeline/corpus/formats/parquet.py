@@ -77,11 +77,11 @@ def read_members(params: CorpusParams, storage: Storage, shard: ShardFile) -> li
 def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch; a text that is no UTF-8, which Arrow does not check, holds its bytes as Python's file names do."""
     try:
-        found: list[dict[str, Any]] = batch.to_pylist()
+        records: list[dict[str, Any]] = batch.to_pylist()
     except UnicodeDecodeError:
         columns = {name: _lenient(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-        found = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return found
+        records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return records
 
 
 def _lenient(column: pa.Array) -> list[Any]:
@@ -122,22 +122,22 @@ def _row(params: CorpusParams, shard: ShardFile, columns: _Columns, record: dict
 def read_bytes(params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow]) -> list[bytes | None]:
     """The cells' bytes: row group by row group, in small batches, up to the last row that is wanted."""
     wanted = {row.row for row in rows}
-    found: dict[int, bytes | None] = {}
+    data_by_row: dict[int, bytes | None] = {}
     with storage.open(rows[0].path) as file:
         table = pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
         column = _image_column(table.schema_arrow, params.image_column)
         first = 0
         for group in range(table.num_row_groups):
-            here = [number for number in wanted if first <= number < first + table.metadata.row_group(group).num_rows]
+            numbers = [number for number in wanted if first <= number < first + table.metadata.row_group(group).num_rows]
             position = first
-            for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group], columns=[column]) if here else ():
-                for number in (number for number in here if position <= number < position + batch.num_rows):
-                    found[number] = _image_bytes(batch.column(0)[number - position].as_py())
+            for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group], columns=[column]) if numbers else ():
+                for number in (number for number in numbers if position <= number < position + batch.num_rows):
+                    data_by_row[number] = _image_bytes(batch.column(0)[number - position].as_py())
                 position += batch.num_rows
-                if position > max(here):
+                if position > max(numbers):
                     break
             first += table.metadata.row_group(group).num_rows
-    return [found.get(row.row) for row in rows]
+    return [data_by_row.get(row.row) for row in rows]
 
 
 def _columns(params: CorpusParams, shard: ShardFile, schema: pa.Schema) -> _Columns:
@@ -146,8 +146,8 @@ def _columns(params: CorpusParams, shard: ShardFile, schema: pa.Schema) -> _Colu
         if wanted is not None and wanted not in schema.names:
             raise CorpusError(f"{shard.location}: no column {wanted!r}; it has {', '.join(schema.names)}")
     if image is None:
-        what = "column of bytes" if params.image_column is None else f"column of bytes named {params.image_column!r}"
-        raise CorpusError(f"{shard.location}: no {what} among {', '.join(schema.names)}: set corpus.image_column")
+        missing = "column of bytes" if params.image_column is None else f"column of bytes named {params.image_column!r}"
+        raise CorpusError(f"{shard.location}: no {missing} among {', '.join(schema.names)}: set corpus.image_column")
     return _Columns(image, params.key_column or _named(schema, _KEY_COLUMNS), params.alt_column or _named(schema, _ALT_COLUMNS))
 
 
@@ -170,8 +170,8 @@ def _named(schema: pa.Schema, candidates: tuple[str, ...]) -> str | None:
 
 def _image_bytes(value: Any) -> bytes | None:
     """The bytes of a cell: binary, or a struct with a field `bytes`."""
-    found = value.get("bytes") if isinstance(value, dict) else value
-    return found if isinstance(found, bytes) else None
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return data if isinstance(data, bytes) else None
 
 
 READER = Reader(read_members, read_bytes, holds_images=holds_images)

@@ -119,9 +119,9 @@ class _Tar:
         onward = {_plain(link.name): link.target or "" for link in links}
         ends = {_plain(link.name): _followed(link.target or "", onward) for link in links}
         wanted = set(ends.values())
-        found = {_plain(place.name): place for place in self._places() if place.target is None and _plain(place.name) in wanted}
+        targets = {_plain(place.name): place for place in self._places() if place.target is None and _plain(place.name) in wanted}
         for link in links:
-            target = found.get(ends[_plain(link.name)])
+            target = targets.get(ends[_plain(link.name)])
             if target is None:
                 yield replace(link, problem=f"a link to {link.target}, which is not in this tar")
             else:
@@ -210,13 +210,13 @@ def read_bytes(_params: CorpusParams, storage: Storage, rows: Sequence[CorpusRow
     """The members' bytes, by ranges of the tar."""
     spans = _coalesced([(row.offset, row.offset + row.size) for row in rows])
     parts = storage.read_ranges(rows[0].path, spans)
-    found: list[bytes | None] = []
+    contents: list[bytes | None] = []
     for row in rows:
         start, part = next(
             (start, part) for (start, end), part in zip(spans, parts, strict=True) if start <= row.offset < max(end, start + 1)
         )
-        found.append(part[row.offset - start : row.offset - start + row.size])
-    return found
+        contents.append(part[row.offset - start : row.offset - start + row.size])
+    return contents
 
 
 def _coalesced(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

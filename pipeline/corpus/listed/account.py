@@ -46,15 +46,15 @@ def left_out(places: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
 
 def added_up(parts: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
     """The same, each reason and ending once; beyond 40 the endings of a reason are counted as one."""
-    found: dict[tuple[str, str], LeftOut] = {}
+    sums: dict[tuple[str, str], LeftOut] = {}
     for part in parts:
         place = part.reason, part.ending
-        if place not in found and len(found) >= _MAX_LINES:
+        if place not in sums and len(sums) >= _MAX_LINES:
             place = part.reason, "others" if part.reason in _WITH_ENDING else ""
-        before = found.get(place)
+        before = sums.get(place)
         count = part.count + (before.count if before else 0)
-        found[place] = LeftOut(*place, count, before.example if before else part.example)
-    return tuple(sorted(found.values(), key=lambda each: (-each.count, each.reason, each.ending)))
+        sums[place] = LeftOut(*place, count, before.example if before else part.example)
+    return tuple(sorted(sums.values(), key=lambda each: (-each.count, each.reason, each.ending)))
 
 
 def _ending(path: str, reason: str) -> str:
@@ -93,10 +93,10 @@ class Account:
 
     def counts(self) -> dict[str, int]:
         """Reason -> count of what is left out."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for each in self.left_out:
-            found[each.reason] = found.get(each.reason, 0) + each.count
-        return found
+            counts[each.reason] = counts.get(each.reason, 0) + each.count
+        return counts
 
     def as_json(self) -> dict[str, Any]:
         """What machines read of it."""

@@ -13,8 +13,8 @@ _log = logging.getLogger(__name__)
 
 def finished_shards(listing: Listing) -> set[str]:
     """What has its `NNNNN_stats.json`: the paths before it. Empty where img2dataset has finished nothing, or did not write this."""
-    found = (re.fullmatch(r"((?:.*/)?\d+)_stats\.json", entry.path) for entry in listing.files)
-    return {match[1] for match in found if match}
+    matches = (re.fullmatch(r"((?:.*/)?\d+)_stats\.json", entry.path) for entry in listing.files)
+    return {match[1] for match in matches if match}
 
 
 def is_own(path: str, finished: set[str]) -> bool:

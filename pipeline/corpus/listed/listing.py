@@ -64,4 +64,4 @@ def _matching(files: Sequence[Entry], pattern: str) -> tuple[Entry, ...]:
     patterns = expand_braces(pattern)
     names = {item for item in patterns if not re.search(r"[*?\[]", item)}
     expressions = [re.compile(glob_translate(item)) for item in patterns if item not in names]
-    return tuple(entry for entry in files if entry.path in names or any(found.match(entry.path) for found in expressions))
+    return tuple(entry for entry in files if entry.path in names or any(expression.match(entry.path) for expression in expressions))

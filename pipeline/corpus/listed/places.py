@@ -49,8 +49,8 @@ def _located_remote(path: str) -> Place:
     root, _, below = path.partition("://")
     parts = below.split("/")
     for number in range(1, len(parts)):
-        here = f"{root}://{'/'.join(parts[: number + 1])}"
-        if is_pattern(parts[number]) and not Storage(here).exists(""):
+        part = f"{root}://{'/'.join(parts[: number + 1])}"
+        if is_pattern(parts[number]) and not Storage(part).exists(""):
             return Place(f"{root}://{'/'.join(parts[:number])}", pattern="/".join(parts[number:]))
     is_one_file = len(parts) > 1 and "." in name and Storage(path).is_file("")
     return Place(folder, storable(name)) if is_one_file else Place(path)

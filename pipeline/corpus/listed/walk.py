@@ -85,8 +85,8 @@ class _LocalWalk:
                 else:
                     self.seen.unread.append((storable(inner), "link_again"))
 
-    def _is_new(self, found: os.stat_result) -> bool:
-        identity = _identity(found)
+    def _is_new(self, status: os.stat_result) -> bool:
+        identity = _identity(status)
         is_new = identity not in self.listed
         self.listed.add(identity)
         return is_new
@@ -105,8 +105,8 @@ class _LocalWalk:
 
     def _entries(self, folder: str, inner: str) -> Iterator[os.DirEntry[str]]:
         try:
-            with os.scandir(folder) as found:
-                yield from found
+            with os.scandir(folder) as entries:
+                yield from entries
         except PermissionError as error:
             if not is_scratch(inner):
                 where = storable(folder)
@@ -120,7 +120,7 @@ class _LocalWalk:
     def _is_folder(self, entry: os.DirEntry[str], name: str) -> bool:
         """Whether it is one; files are entered here, and what is neither is named."""
         try:
-            found = entry.stat()
+            status = entry.stat()
         except OSError as error:
             if not entry.is_symlink() and error.errno not in _ABSENT:
                 # A disk that cannot say what is there does not make the corpus smaller.
@@ -128,12 +128,12 @@ class _LocalWalk:
             self.seen.unread.append((storable(name), "dangling_link" if entry.is_symlink() else "gone"))
             self._follow(entry, name)
             return False
-        if stat.S_ISREG(found.st_mode):
-            self.seen.files.append(Entry(storable(name), found.st_size, timed_version(found.st_size, found.st_mtime)))
+        if stat.S_ISREG(status.st_mode):
+            self.seen.files.append(Entry(storable(name), status.st_size, timed_version(status.st_size, status.st_mtime)))
             self._follow(entry, name)
-        elif not stat.S_ISDIR(found.st_mode):
+        elif not stat.S_ISDIR(status.st_mode):
             self.seen.unread.append((storable(name), "no_file"))
-        return stat.S_ISDIR(found.st_mode)
+        return stat.S_ISDIR(status.st_mode)
 
     def _follow(self, entry: os.DirEntry[str], name: str) -> None:
         """Remember where a link to a file, or to nothing, leads: once for each folder, so that a million links cost a glance each."""
@@ -150,5 +150,5 @@ class _LocalWalk:
         self.seen.links.append(Link(storable(name), os.path.realpath(there), False))
 
 
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino

@@ -61,8 +61,8 @@ class Marker:
     def mark(self, shard_id: str, rows: Sequence[CorpusRow]) -> list[CorpusRow]:
         """The rows of a shard with the marks that hold now."""
         fresh = (_unmarked(row) for row in rows)
-        found = [sized(self.params, self._exact(f"{shard_id}/{row.key}", row)) for row in fresh]
-        return self._near(shard_id, self._keep_out(found), self._settled.pop(shard_id, ()))
+        sized_rows = [sized(self.params, self._exact(f"{shard_id}/{row.key}", row)) for row in fresh]
+        return self._near(shard_id, self._keep_out(sized_rows), self._settled.pop(shard_id, ()))
 
     def _exact(self, reference: str, row: CorpusRow) -> CorpusRow:
         if not row.sha256 or row.status != "ok":
@@ -79,9 +79,9 @@ class Marker:
             return rows
         places = [place for place, row in enumerate(rows) if row.status == "ok" and row.phash is not None]
         near = self.benchmarks.nearest(as_bits([rows[place].phash or "" for place in places]))
-        for place, found in zip(places, near, strict=True):
-            if found is not None:
-                rows[place] = filtered(rows[place], reason=RESEMBLES, detail=f"{found[1]} of 64 bits from {found[0]}")
+        for place, closest in zip(places, near, strict=True):
+            if closest is not None:
+                rows[place] = filtered(rows[place], reason=RESEMBLES, detail=f"{closest[1]} of 64 bits from {closest[0]}")
         return rows
 
     def _near(self, shard_id: str, rows: list[CorpusRow], settled: Collection[str]) -> list[CorpusRow]:
@@ -92,10 +92,10 @@ class Marker:
         near = self._kept.take(
             as_bits([rows[place].phash or "" for place in places]), [f"{shard_id}/{rows[place].key}" for place in places]
         )
-        for place, found in zip(places, near, strict=True):
-            if found is not None:
-                row = rows[place].model_copy(update={"near_duplicate_of": found.name})
-                rows[place] = filtered(row, reason="near_duplicate", detail=f"{found.bits} of 64 bits from {found.name}")
+        for place, earlier in zip(places, near, strict=True):
+            if earlier is not None:
+                row = rows[place].model_copy(update={"near_duplicate_of": earlier.name})
+                rows[place] = filtered(row, reason="near_duplicate", detail=f"{earlier.bits} of 64 bits from {earlier.name}")
         return rows
 
 

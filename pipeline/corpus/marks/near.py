@@ -36,10 +36,10 @@ class KeptHashes:
 
     def take(self, hashes: NDArray[np.uint64], names: Sequence[str]) -> list[Near | None]:
         """For each image, in order, the first of those before it that stays and is near enough; None: there is none, and it stays."""
-        found: list[Near | None] = []
+        nearest: list[Near | None] = []
         for start in range(0, len(hashes), _BATCH):
-            found += self._take(hashes[start : start + _BATCH], names[start : start + _BATCH])
-        return found
+            nearest += self._take(hashes[start : start + _BATCH], names[start : start + _BATCH])
+        return nearest
 
     def _take(self, hashes: NDArray[np.uint64], names: Sequence[str]) -> list[Near | None]:
         unique, first, place = np.unique(hashes, return_index=True, return_inverse=True)
@@ -49,26 +49,26 @@ class KeptHashes:
         earlier = self._nearest_kept(came)
         leader = _leaders(came, earlier >= 0, self._distance)
         first_place, kept = first[order].tolist(), earlier.tolist()
-        said: list[Near | None] = []
+        nearest: list[Near | None] = []
         for number, each in enumerate(rank[place].tolist()):
             if kept[each] >= 0:
-                said.append(Near(self._name(kept[each]), int(np.bitwise_count(came[each] ^ self._hash(kept[each])))))
+                nearest.append(Near(self._name(kept[each]), int(np.bitwise_count(came[each] ^ self._hash(kept[each])))))
             elif leader[each] != each or first_place[each] != number:
                 other = leader[each]
-                said.append(Near(names[first_place[other]], int(np.bitwise_count(came[each] ^ came[other]))))
+                nearest.append(Near(names[first_place[other]], int(np.bitwise_count(came[each] ^ came[other]))))
             else:
-                said.append(None)
-        stays = np.array([each is None for each in said], dtype=bool)
+                nearest.append(None)
+        stays = np.array([each is None for each in nearest], dtype=bool)
         if stays.any():
             self._add(hashes[stays], [name for name, stay in zip(names, stays.tolist(), strict=True) if stay])
-        return said
+        return nearest
 
     def _nearest_kept(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """For each hash the number of the first kept image within the distance; -1 without one."""
         best = np.full(len(hashes), np.iinfo(np.int64).max)
         for segment in self._segments:
-            for here, there in segment.near(hashes, self._distance):
-                np.minimum.at(best, here, there + segment.start)
+            for given, kept in segment.near(hashes, self._distance):
+                np.minimum.at(best, given, kept + segment.start)
         return np.where(best == np.iinfo(np.int64).max, -1, best)
 
     def _add(self, hashes: NDArray[np.uint64], names: Sequence[str]) -> None:
@@ -105,24 +105,26 @@ class _Segment:
             asked = _band(hashes, number)
             low = self.starts[number][asked]
             counts = self.starts[number][asked.astype(np.int64) + 1] - low
-            for here, offset in _expanded(low, counts):
-                there = self.orders[number][offset].astype(np.int64)
-                is_near = np.bitwise_count(hashes[here] ^ self.hashes[there]) <= distance
+            for given, offset in _expanded(low, counts):
+                kept = self.orders[number][offset].astype(np.int64)
+                is_near = np.bitwise_count(hashes[given] ^ self.hashes[kept]) <= distance
                 if is_near.any():
-                    yield here[is_near], there[is_near]
+                    yield given[is_near], kept[is_near]
 
 
 def _leaders(hashes: NDArray[np.uint64], is_gone: NDArray[np.bool_], distance: int) -> list[int]:
     """For each of distinct hashes in order the first that stays and is near; itself where it stays or resembles an earlier image."""
     pairs: dict[int, list[int]] = {}
-    for here, there in _Segment(0, hashes).near(hashes, distance):
-        is_before = there < here
-        for later, before in zip(here[is_before].tolist(), there[is_before].tolist(), strict=True):
+    for given, other in _Segment(0, hashes).near(hashes, distance):
+        is_before = other < given
+        for later, before in zip(given[is_before].tolist(), other[is_before].tolist(), strict=True):
             pairs.setdefault(later, []).append(before)
     leader = list(range(len(hashes)))
     for later in sorted(pairs):
         if not is_gone[later]:
-            leader[later] = next((one for one in sorted(pairs[later]) if leader[one] == one and not is_gone[one]), later)
+            leader[later] = next(
+                (candidate for candidate in sorted(pairs[later]) if leader[candidate] == candidate and not is_gone[candidate]), later
+            )
     return leader
 
 
@@ -133,9 +135,9 @@ def _expanded(low: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tup
     while start < len(counts):
         done = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, "right")))
-        here = np.repeat(np.arange(start, stop), counts[start:stop])
-        inner = np.arange(len(here)) - np.repeat(ends[start:stop] - counts[start:stop] - done, counts[start:stop])
-        yield here, low[here] + inner
+        range_of = np.repeat(np.arange(start, stop), counts[start:stop])
+        inner = np.arange(len(range_of)) - np.repeat(ends[start:stop] - counts[start:stop] - done, counts[start:stop])
+        yield range_of, low[range_of] + inner
         start = stop
 
 

@@ -89,16 +89,16 @@ class Picture(BaseModel):
 def pictures(package: str | None = None) -> tuple[Picture, ...]:
     """All photographs, or those of one package."""
     read = [Picture.model_validate_json(line) for line in ANSWERS.read_text(encoding="utf-8").splitlines()]
-    return tuple(one for one in read if package in (None, one.package))
+    return tuple(picture for picture in read if package in (None, picture.package))
 
 
 def write_photographs(folder: Path, chosen: tuple[Picture, ...]) -> None:
     """A corpus of these photographs in `folder`/corpus, and beside it boxes.jsonl with the boxes, for `given`."""
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     lines = []
-    for one in chosen:
-        shutil.copyfile(one.path, folder / "corpus" / f"{one.key}{one.path.suffix}")
-        lines.append(json.dumps({"key": one.key, "boxes": [_box(region) for region in one.regions]}))
+    for picture in chosen:
+        shutil.copyfile(picture.path, folder / "corpus" / f"{picture.key}{picture.path.suffix}")
+        lines.append(json.dumps({"key": picture.key, "boxes": [_box(region) for region in picture.regions]}))
     (folder / "boxes.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

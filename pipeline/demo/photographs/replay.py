@@ -45,11 +45,11 @@ class Replay:
         self._pictures = pictures
         self._wholes: list[_Place] = []
         self._crops: list[_Place] = []
-        for one in pictures:
-            with Image.open(one.path) as file:
+        for picture in pictures:
+            with Image.open(picture.path) as file:
                 image = file.convert("RGB")
-            self._wholes.append(_Place(one, None, _look(image)))
-            self._crops += [_Place(one, region, _look(focal_crop(image, region.box))) for region in one.regions]
+            self._wholes.append(_Place(picture, None, _look(image)))
+            self._crops += [_Place(picture, region, _look(focal_crop(image, region.box))) for region in picture.regions]
 
     def answer(self, text: str, image: Image.Image | None, schema: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one prompt; which task it is, is read off the answer's fields."""
@@ -61,8 +61,8 @@ class Replay:
 
     def _region_caption(self, text: str, image: Image.Image | None, _: Mapping[str, Any]) -> dict[str, Any]:
         region = self._shown(image, _after(text, "by the noun"))
-        said = {name: getattr(region, name) for name in ("there", "short", "long")}
-        return {**said, "attributes": [one.model_dump() for one in region.attributes]}
+        texts = {name: getattr(region, name) for name in ("there", "short", "long")}
+        return {**texts, "attributes": [attribute.model_dump() for attribute in region.attributes]}
 
     def _caption(self, _: str, image: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
         picture = _nearest(self._wholes, image).picture
@@ -70,30 +70,30 @@ class Replay:
 
     def _hard_negative(self, text: str, _: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
         short = _after(text, "Phrase:")
-        regions = [region for one in self._pictures for region in one.regions]
+        regions = [region for picture in self._pictures for region in picture.regions]
         return {"edits": list(next((region for region in regions if region.short == short), regions[0]).edits)}
 
     def _verify(self, text: str, image: Image.Image | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         region = self._shown(image, _after(text, "by the noun") if "by the noun" in text else None)
         if "items" in fields["answer"]:
-            options = [one for one in fields["answer"]["items"]["enum"] if one != _CANNOT_TELL]
-            kind = found[1] if (found := _TYPES.search(text)) else "object"
-            told = self._told(region, kind, options)
-            ticked = [one for one in options if one in told.true]
-            doubted = [one for one in options if one in told.unsure]
+            options = [option for option in fields["answer"]["items"]["enum"] if option != _CANNOT_TELL]
+            kind = named[1] if (named := _TYPES.search(text)) else "object"
+            known = self._told(region, kind, options)
+            ticked = [option for option in options if option in known.true]
+            doubted = [option for option in options if option in known.unsure]
             return {"answer": [*ticked, _CANNOT_TELL] if doubted or not ticked else ticked}
         kind, value = _statement(text)
-        told = self._told(region, kind, [value])
-        return {"answer": "yes" if value in told.true else "no" if value in told.false else _CANNOT_TELL}
+        known = self._told(region, kind, [value])
+        return {"answer": "yes" if value in known.true else "no" if value in known.false else _CANNOT_TELL}
 
     def _told(self, region: ReadRegion, kind: str, values: Sequence[str]) -> Told:
-        told = region.told.get(kind, Told())
-        known = {*told.true, *told.false, *told.unsure}
+        told_of_kind = region.told.get(kind, Told())
+        known = {*told_of_kind.true, *told_of_kind.false, *told_of_kind.unsure}
         self.unknown += [f"{region.short}: {kind} {value}" for value in values if value not in known]
-        return told
+        return told_of_kind
 
     def _shown(self, image: Image.Image | None, noun: str | None) -> ReadRegion:
-        places = [one for one in self._crops if one.region is not None and noun in (None, one.region.noun)]
+        places = [crop for crop in self._crops if crop.region is not None and noun in (None, crop.region.noun)]
         region = _nearest(places or self._crops, image).region  # a trial asks about what no picture shows: any answer will do
         assert region is not None
         return region
@@ -116,9 +116,9 @@ def serving(replay: Replay) -> Iterator[str]:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             text, image = _read(asked["messages"][-1]["content"])
             schema = asked["response_format"]["json_schema"]["schema"]
-            said = json.dumps(replay.answer(text, image, schema))
-            message = {"role": "assistant", "content": said}
-            usage = {"prompt_tokens": len(text) // 4, "completion_tokens": len(said) // 4}
+            body = json.dumps(replay.answer(text, image, schema))
+            message = {"role": "assistant", "content": body}
+            usage = {"prompt_tokens": len(text) // 4, "completion_tokens": len(body) // 4}
             self._send({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
 
         def _send(self, content: Mapping[str, Any]) -> None:
@@ -160,21 +160,21 @@ def _look(image: Image.Image) -> np.ndarray:
 def _nearest(places: Sequence[_Place], image: Image.Image | None) -> _Place:
     assert image is not None, "the question came without its image"
     look = _look(image)
-    return min(places, key=lambda one: float(np.abs(one.look - look).mean()))
+    return min(places, key=lambda place: float(np.abs(place.look - look).mean()))
 
 
 def _after(text: str, mark: str) -> str:
     """The first quoted words after a mark."""
-    found = re.compile(rf'{re.escape(mark)} "([^"]*)"').search(text)
-    assert found is not None, f"the prompt has no {mark} in it"
-    return found[1]
+    match = re.compile(rf'{re.escape(mark)} "([^"]*)"').search(text)
+    assert match is not None, f"the prompt has no {mark} in it"
+    return match[1]
 
 
 def _statement(text: str) -> tuple[str, str]:
-    if found := re.search(r'Statement: "(.*)" - is every word', text):
-        return "text", found[1]
-    if found := re.search(r"Statement: this thing is an? (.*)\.", text):
-        return "object", found[1]
-    found = re.search(r"as its (\w+), that it is (.*)\.", text)
-    assert found is not None, "the prompt states nothing"
-    return found[1], found[2]
+    if match := re.search(r'Statement: "(.*)" - is every word', text):
+        return "text", match[1]
+    if match := re.search(r"Statement: this thing is an? (.*)\.", text):
+        return "object", match[1]
+    match = re.search(r"as its (\w+), that it is (.*)\.", text)
+    assert match is not None, "the prompt states nothing"
+    return match[1], match[2]

@@ -53,18 +53,18 @@ def run_photographs(out: Path, watch: Callable[[Sequence[str]], Watcher] | None)
     """
     chosen = pictures(PACKAGE)
     corpus = out / "corpus"
-    wanted = {f"{one.key}{one.path.suffix}" for one in chosen}
+    wanted = {f"{picture.key}{picture.path.suffix}" for picture in chosen}
     if corpus.exists() and {path.name for path in corpus.iterdir()} - wanted:
         raise ConfigError(f"{corpus} holds files that are not the photographs; choose another --out")
     with serving(Replay(chosen)) as url:
         job = api.open_job(write_job(out, chosen, url))
         outcome = api.run(job, watch)
     record, _ = report(out / "config.yaml", None, out / "report", len(chosen), len(chosen))
-    return outcome, {"run": record["runs"][0], "licences": {one.key: LICENCES[one.key] for one in chosen}}
+    return outcome, {"run": record["runs"][0], "licences": {picture.key: LICENCES[picture.key] for picture in chosen}}
 
 
 def photographs_text(out: Path) -> str:
     """Where to look, and whose the pictures are."""
     where = f"the report is {out / 'report' / 'index.html'}, the configuration {out / 'config.yaml'}"
-    whose = [f"  {one.key:<16} {LICENCES[one.key]}" for one in pictures(PACKAGE)]
+    whose = [f"  {picture.key:<16} {LICENCES[picture.key]}" for picture in pictures(PACKAGE)]
     return "\n".join([where, "The photographs, all of them in scikit-image:", *whose])

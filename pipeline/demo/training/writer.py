@@ -86,8 +86,8 @@ def exact_share(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, cho
         inputs = tokenizer([prompt_text(edit_prompt(phrase), False) for phrase in part], padding=True, return_tensors="pt")
         with torch.no_grad():
             out = model.generate(**inputs, do_sample=False, max_new_tokens=480)
-        told = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        right += sum(answer == edit_answer(phrase) for phrase, answer in zip(part, told, strict=True))
+        texts = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        right += sum(answer == edit_answer(phrase) for phrase, answer in zip(part, texts, strict=True))
     model.train()
     return right / len(chosen)
 

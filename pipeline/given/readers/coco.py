@@ -67,11 +67,11 @@ def _id(value: Any) -> Any:
 
 
 def _check_shape(source: SourceFile) -> None:
-    found, arrays = shape(source)
+    outline, arrays = shape(source)
     if not arrays.issuperset(_ARRAYS):
         wanted = "an object with the arrays images, annotations and categories"
         where = f"given.{source.stage}.path: {source.storage.url(source.path)}"
-        raise GivenError(f"{where}: no COCO annotations: {wanted} was looked for, and {found} is there")
+        raise GivenError(f"{where}: no COCO annotations: {wanted} was looked for, and {outline} is there")
 
 
 def _box(annotation: dict[str, Any], names: dict[Any, Any]) -> dict[str, Any]:

@@ -34,10 +34,10 @@ def read_finehard(source: SourceFile) -> Iterator[Raw]:
 
 
 def _check_shape(source: SourceFile, num_records: int) -> None:
-    found, _ = shape(source)
-    if num_records or found != "an array":
+    outline, _ = shape(source)
+    if num_records or outline != "an array":
         where = f"given.{source.stage}.path: {source.storage.url(source.path)}"
-        raise GivenError(f"{where}: no FineHARD file: an array of objects with f_path was looked for, and {found} is there")
+        raise GivenError(f"{where}: no FineHARD file: an array of objects with f_path was looked for, and {outline} is there")
 
 
 def _caption(record: dict[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def read_parquet(source: SourceFile) -> Iterator[Raw]:
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
                 raise  # of the disk or the store, not of what the file holds
-            what = f"cannot be read from row {number} on" if number else "no Parquet file"
-            raise GivenError(f"{where}: {what}: {' '.join(str(error).split())[:200]}; write it again") from error
+            problem = f"cannot be read from row {number} on" if number else "no Parquet file"
+            raise GivenError(f"{where}: {problem}: {' '.join(str(error).split())[:200]}; write it again") from error
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:

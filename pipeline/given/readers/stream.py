@@ -86,13 +86,13 @@ class _Tolerant:
             cut = self._complete(read) if chunk else len(read)
             self._rest = read[cut:]
             if cut or not chunk:
-                return _NUMBER.sub(lambda found: found[0] if found[0][:1] == b'"' else _TOO_LARGE, read[:cut])
+                return _NUMBER.sub(lambda match: match[0] if match[0][:1] == b'"' else _TOO_LARGE, read[:cut])
 
     def _complete(self, read: bytes) -> int:
         """Up to where no string and no word goes on."""
         end = 0
-        for found in _STRING.finditer(read):
-            end = found.end()
+        for string in _STRING.finditer(read):
+            end = string.end()
         opened = read.find(b'"', end)
         if opened >= 0:
             return opened

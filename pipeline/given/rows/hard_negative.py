@@ -27,22 +27,22 @@ def hard_negative_row(image: Image, content: Mapping[str, Any], params: GivenPar
     if frame is not None:
         check_size(content, params, frame)
     captions = image.row(RegionCaptionRow).regions
-    said: dict[int, RegionNegatives] = {}
+    by_region: dict[int, RegionNegatives] = {}
     rejects: Counter[str] = Counter()
     first: Refused | None = None
     for position, child in enumerate(list_of(content, "regions", params.max_regions)):
         try:
             given = object_of(child, "a region")
-            place = locate(given, [caption.xyxy for caption in captions], said, position, params, frame)
-            said[place] = _negatives(given, captions[place], rejects)
+            place = locate(given, [caption.xyxy for caption in captions], by_region, position, params, frame)
+            by_region[place] = _negatives(given, captions[place], rejects)
         except Refused as refused:
             if refused.reason in MISREAD:
                 raise
             rejects[refused.reason] += 1
             first = first or refused
-    if first is not None and not said:
+    if first is not None and not by_region:
         raise first
-    regions = [said[place] for place in sorted(said)]
+    regions = [by_region[place] for place in sorted(by_region)]
     return HardNegativeRow(key=image.key, origin="given", given_rejects=dict(sorted(rejects.items())), regions=regions)
 
 
@@ -50,9 +50,9 @@ def _negatives(given: Mapping[str, Any], caption: RegionCaption, rejects: Counte
     positive = caption.short
     if positive is None:
         raise Refused("no_positive", f"region {caption.region}: {caption.reason}")
-    said = optional_text(given, "positive")
-    if said is not None and said != positive:
-        raise Refused("positive_mismatch", f"{said!r}, the region says {positive!r}")
+    stated = optional_text(given, "positive")
+    if stated is not None and stated != positive:
+        raise Refused("positive_mismatch", f"{stated!r}, the region says {positive!r}")
     texts = given.get("negatives")
     if not isinstance(texts, list):
         raise Refused("wrong_type", f"'negatives' is {type(texts).__name__}, not a list")
@@ -137,8 +137,8 @@ def _windows(positive: str, text: str, words: Sequence[tuple[int, int]], others:
     tail = next((i for i in range(shorter - head) if old[-1 - i] != new[-1 - i]), shorter - head - 1)
     # "an orange cup" to "a blue cup" differs from the article on, which replay sets right by itself
     starts = [head + 1] if old[head].lower() in ("a", "an") and new[head].lower() in ("a", "an") else []
-    found = [(start, len(old) - 1 - tail, len(new) - 1 - tail) for start in (*starts, head, max(0, head - 1))]
-    return [(start, last, other) for start, last, other in found if start <= last and start <= other]
+    windows = [(start, len(old) - 1 - tail, len(new) - 1 - tail) for start in (*starts, head, max(0, head - 1))]
+    return [(start, last, other) for start, last, other in windows if start <= last and start <= other]
 
 
 def _type(old: str, new: str, head: str) -> EditType:

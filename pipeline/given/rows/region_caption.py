@@ -26,23 +26,25 @@ def region_caption_row(image: Image, content: Mapping[str, Any], params: GivenPa
     select = image.upstream.get(SelectRow)
     regions = select.regions if isinstance(select, SelectRow) else None
     boxes = None if regions is None else [region.xyxy for region in regions]
-    said: dict[int, RegionCaption] = {}
+    by_region: dict[int, RegionCaption] = {}
     rejects: Counter[str] = Counter()
     first: Refused | None = None
     for position, child in enumerate(list_of(content, "regions", params.max_regions)):
         try:
             given = object_of(child, "a region")
-            place = locate(given, boxes, said, position, params, frame)
-            said[place] = _caption(given, place, regions[place] if regions else None, params, frame, rejects)
+            place = locate(given, boxes, by_region, position, params, frame)
+            by_region[place] = _caption(given, place, regions[place] if regions else None, params, frame, rejects)
         except Refused as refused:
             if refused.reason in MISREAD:
                 raise
             rejects[refused.reason] += 1
             first = first or refused
-    if first is not None and not said:
+    if first is not None and not by_region:
         raise first
-    found = [said.get(i) or _nothing(i, region) for i, region in enumerate(regions)] if regions is not None else list(said.values())
-    return RegionCaptionRow(key=image.key, origin="given", given_rejects=dict(sorted(rejects.items())), regions=found)
+    captions = (
+        [by_region.get(i) or _nothing(i, region) for i, region in enumerate(regions)] if regions is not None else list(by_region.values())
+    )
+    return RegionCaptionRow(key=image.key, origin="given", given_rejects=dict(sorted(rejects.items())), regions=captions)
 
 
 def locate(
@@ -105,16 +107,16 @@ def _attributes(value: Any, rejects: Counter[str]) -> list[Attribute]:
         return []
     if not isinstance(value, list):
         raise Refused("wrong_type", f"'attributes' is {type(value).__name__}, not a list")
-    found = []
+    attributes = []
     for child in value:
         try:
             attribute = object_of(child, "an attribute")
             if attribute.get("type") not in ATTRIBUTE_TYPES:
                 raise Refused("unknown_attribute_type", f"{attribute.get('type')!r}")
-            found.append(Attribute(type=attribute["type"], value=text_of(attribute, "value")))
+            attributes.append(Attribute(type=attribute["type"], value=text_of(attribute, "value")))
         except Refused as refused:
             rejects[refused.reason] += 1
-    return found
+    return attributes
 
 
 def _nothing(index: int, region: Region) -> RegionCaption:

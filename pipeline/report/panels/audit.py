@@ -41,16 +41,16 @@ class AuditPanel:
         )
         blocks: list[Block] = []
         for of in ("regions", "captions"):
-            found = [each for figures in self._blocks.values() for each in figures if each.of == of]
-            if found:
-                blocks += _blocks(of, sorted(found, key=lambda each: -each.items))
+            audits = [each for figures in self._blocks.values() for each in figures if each.of == of]
+            if audits:
+                blocks += _blocks(of, sorted(audits, key=lambda each: -each.items))
         return Panel("audit", "Blind audit", lead, [*blocks, *self._openings.blocks()])
 
 
-def _blocks(of: str, found: Sequence[BlindFigures]) -> list[Block]:
+def _blocks(of: str, audits: Sequence[BlindFigures]) -> list[Block]:
     """Of the texts of regions, or of the long captions: the verdict, the largest block's figures, and all blocks in a table."""
-    largest = found[0]
-    shown: list[Block] = [Facts(of, _facts(of, found))]
+    largest = audits[0]
+    shown: list[Block] = [Facts(of, _facts(of, audits))]
     if largest.chance is not None:
         rows = {
             "words, images unseen": Interval(
@@ -58,22 +58,22 @@ def _blocks(of: str, found: Sequence[BlindFigures]) -> list[Block]:
             ),
             "words, nouns unseen": Interval(largest.noun_disjoint, largest.noun_disjoint_low, largest.noun_disjoint_high, "too few nouns"),
         }
-        note = "" if len(found) == 1 else f"the largest of {len(found)} blocks"
+        note = "" if len(audits) == 1 else f"the largest of {len(audits)} blocks"
         shown.append(Intervals(f"Guessed right, {of}", rows, largest.chance, largest.chance + MARGIN, note))
-    if len(found) > 1:
-        rows_of = {str(number): _row(each) for number, each in enumerate(found[:SHOWN_BLOCKS], 1)}
-        shown.append(Grid(f"By block, {of}", COLUMNS, rows_of, f"largest first, {len(found)} in all", corner="block"))
+    if len(audits) > 1:
+        rows_of = {str(number): _row(each) for number, each in enumerate(audits[:SHOWN_BLOCKS], 1)}
+        shown.append(Grid(f"By block, {of}", COLUMNS, rows_of, f"largest first, {len(audits)} in all", corner="block"))
     return shown
 
 
-def _facts(of: str, found: Sequence[BlindFigures]) -> list[Fact]:
-    worst = next(verdict for verdict in WORST if any(each.verdict == verdict for each in found))
-    leaks = sorted({leak for each in found for leak in each.leaks})
+def _facts(of: str, audits: Sequence[BlindFigures]) -> list[Fact]:
+    worst = next(verdict for verdict in WORST if any(each.verdict == verdict for each in audits))
+    leaks = sorted({leak for each in audits for leak in each.leaks})
     why = "too few items to say" if worst == "insufficient" else ", ".join(leaks).replace("_", " ")
     return [
         Fact(f"verdict, {of}", worst, why, "text"),
-        Fact("items", sum(each.items for each in found), "distinct positives with their negatives"),
-        Fact("chance", found[0].chance, "mean of 1/options", "share"),
+        Fact("items", sum(each.items for each in audits), "distinct positives with their negatives"),
+        Fact("chance", audits[0].chance, "mean of 1/options", "share"),
     ]
 
 

@@ -69,8 +69,8 @@ class GroundingPanel:
         self._add_areas(table)
 
     def _add_areas(self, table: pa.Table) -> None:
-        found: Any = children(pa.StructArray.from_arrays([table.column("regions").combine_chunks()], ["regions"]), "regions")
-        boxes, owners = child(found[0], "xyxy"), found[1].to_numpy()
+        regions: Any = children(pa.StructArray.from_arrays([table.column("regions").combine_chunks()], ["regions"]), "regions")
+        boxes, owners = child(regions[0], "xyxy"), regions[1].to_numpy()
         if boxes is None or not len(boxes):
             return
         corners = pc.list_flatten(boxes).to_numpy().reshape(-1, 4)

@@ -36,10 +36,10 @@ class _Counted:
 
     def by(self, part: int) -> Counter[str]:
         """Counts by one part of the key: 0 type, 1 source, 2 level, 3 verdict."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for key, count in self.kinds.items():
-            found[key[part]] += count
-        return found
+            counts[key[part]] += count
+        return counts
 
 
 _ALSO_WANTED: Mapping[str, Sequence[str]] = {
@@ -90,19 +90,19 @@ class NegativesPanel:
         self._add_negatives(counted, texts)
         self._add_facts(table)
         audits = explode(table, "audits")
-        said = child(audits, "verdict")
-        self._verdicts |= set(said.to_pylist() if said is not None else ())
+        verdict_column = child(audits, "verdict")
+        self._verdicts |= set(verdict_column.to_pylist() if verdict_column is not None else ())
         for rejects in column_values(table, "rejects"):
             self._ungrouped.setdefault(stage, Counter()).update(dict(rejects or ()))
 
     def _add_negatives(self, counted: _Counted, texts: pa.StructArray) -> None:
         lists = child(texts, "negatives")
-        found = children(texts, "negatives")
-        if found is None or lists is None:
+        negatives = children(texts, "negatives")
+        if negatives is None or lists is None:
             return
         counted.per_text.update(pc.list_value_length(lists).to_pylist())
-        parts = [child(found[0], name) for name in ("type", "source", "level", "verdict")]
-        columns = [[str(value) for value in part.to_pylist()] if part is not None else ["unknown"] * len(found[0]) for part in parts]
+        parts = [child(negatives[0], name) for name in ("type", "source", "level", "verdict")]
+        columns = [[str(value) for value in part.to_pylist()] if part is not None else ["unknown"] * len(negatives[0]) for part in parts]
         counted.kinds.update(zip(*columns, strict=True))
 
     def _add_facts(self, table: pa.Table) -> None:
@@ -140,14 +140,14 @@ class NegativesPanel:
             return [Fact("negatives", None, "no stage has committed any")]
         final = self._stages[last]
         proposed = sum(self._stages[stage].num_proposed for stage in PROPOSING if stage in self._stages)
-        found = [
+        lines = [
             Fact("proposed", proposed, f"by {', '.join(stage for stage in PROPOSING if stage in self._stages)}"),
             Fact(STAGES[last], final.num),
             Fact("released of proposed", share(final.num, proposed), form="share") if last == "balance" else None,
             Fact("negatives a text", mean(final.per_text), form="mean"),
             Fact("texts with negatives", final.num_texts - final.per_text[0], f"{final.num_caption_texts} of the texts are long captions"),
         ]
-        facts = [fact for fact in found if fact is not None]
+        facts = [fact for fact in lines if fact is not None]
         if last == "balance" and (small := too_small(final.num, final.rejects, self._verdicts)):
             facts.append(Fact("too small to balance", None, small))
         if "verify" in self._stages:
@@ -158,10 +158,10 @@ class NegativesPanel:
 
     def _rejects_above(self, stage: str) -> Counter[str]:
         """What the stages that it reads had refused already; its rows count that once more, so that each row adds up."""
-        found: Counter[str] = Counter()
+        rejects: Counter[str] = Counter()
         for above in holders(self._stages, before=stage):
-            found += self._stages[above].rejects
-        return found
+            rejects += self._stages[above].rejects
+        return rejects
 
     def _line(self) -> Grid:
         rows = {

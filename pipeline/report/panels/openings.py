@@ -45,18 +45,22 @@ class Openings:
     def blocks(self) -> list[Block]:
         """One chart, where there are images enough."""
         described = ((key, long, self._regions.get(key) or other) for key, (long, other) in self._captions.items())
-        found = self._by_model or first_sentence_retrieval(described)
-        if found.whole is None or found.first is None or found.rest is None or found.chance is None:
+        retrieval = self._by_model or first_sentence_retrieval(described)
+        if retrieval.whole is None or retrieval.first is None or retrieval.rest is None or retrieval.chance is None:
             return []
-        shown = {"the whole long caption": found.whole, "its first sentence alone": found.first, "all but the first": found.rest}
-        rows = {name: Interval(one.r1, one.r1_low, one.r1_high, "") for name, one in shown.items()}
+        shown = {
+            "the whole long caption": retrieval.whole,
+            "its first sentence alone": retrieval.first,
+            "all but the first": retrieval.rest,
+        }
+        rows = {name: Interval(recall.r1, recall.r1_low, recall.r1_high, "") for name, recall in shown.items()}
         how = "found by shared words among their regions' expressions, else alt texts or short captions; no model"
         note = (
-            f"{found.images} images, {f'seen by {found.model}' if found.model else how}. "
+            f"{retrieval.images} images, {f'seen by {retrieval.model}' if retrieval.model else how}. "
             "Where the first sentence finds as many as the whole, a model of long texts need not read on."
         )
-        title = "Right image first, by a model" if found.model else "Right image first, by texts alone"
-        return [Intervals(title, rows, found.chance, _NO_LIMIT, note)]
+        title = "Right image first, by a model" if retrieval.model else "Right image first, by texts alone"
+        return [Intervals(title, rows, retrieval.chance, _NO_LIMIT, note)]
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:

@@ -61,8 +61,8 @@ class RegionsPanel:
         for checks in refused.to_pylist() if refused is not None else ():
             self._refused.update(f"{text}: {check}" for text, check in dict(checks or ()).items())
         for name, counts in self._checks.items():
-            found = child(regions, name)
-            counts.update(value for value in (found.to_pylist() if found is not None else ()) if value is not None)
+            column = child(regions, name)
+            counts.update(value for value in (column.to_pylist() if column is not None else ()) if value is not None)
 
     def _add_heads(self, regions: pa.StructArray) -> None:
         heads = child(regions, "head")

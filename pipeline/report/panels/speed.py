@@ -111,5 +111,5 @@ def _records(run: RunTables) -> list[dict[str, Any]]:
     """The records of runs that share a fingerprint with this configuration, oldest first."""
     current = {(node.name, node.fingerprint) for node in run.state.graph}
     paths = [entry.path for entry in run.workdir.files("runs") if entry.path.endswith(".json")]
-    found = [json.loads(content) for content in run.workdir.read_many(paths) if content]
-    return [record for record in found if current & set(record.get("fingerprints", {}).items()) and record.get("stages")]
+    records = [json.loads(content) for content in run.workdir.read_many(paths) if content]
+    return [record for record in records if current & set(record.get("fingerprints", {}).items()) and record.get("stages")]

@@ -47,11 +47,11 @@ def draw_samples(counted: Sequence[tuple[RunTables, Funnel]], num: int) -> tuple
     return samples, {_picture_path(identity): look for identity, look in looks.items() if isinstance(look, bytes)}
 
 
-def _views(run: RunTables, found: dict[Identity, Chosen]) -> dict[Identity, View]:
+def _views(run: RunTables, chosen: dict[Identity, Chosen]) -> dict[Identity, View]:
     """Of each image found in the run what is to be shown of it; one unit's rows in memory at a time."""
     views: dict[Identity, View] = {}
     by_unit: dict[str, list[tuple[Identity, Chosen]]] = {}
-    for identity, image in found.items():
+    for identity, image in chosen.items():
         by_unit.setdefault(image.unit.id, []).append((identity, image))
     for members in by_unit.values():
         unit = members[0][1].unit

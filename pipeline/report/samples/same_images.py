@@ -16,11 +16,11 @@ def find_images(chooser: Chooser, images: Sequence[Chosen]) -> dict[Identity, Ch
     """The run's own view of each image, for those that it has."""
     wanted = {image.identity: image for image in images}
     units = _units(chooser.run)
-    found = _found_in(chooser, [units[name] for name in dict.fromkeys(image.unit.id for image in images) if name in units], wanted)
-    missing = wanted.keys() - found.keys()
+    chosen = _found_in(chooser, [units[name] for name in dict.fromkeys(image.unit.id for image in images) if name in units], wanted)
+    missing = wanted.keys() - chosen.keys()
     if missing:
-        found |= _found_in(chooser, _units_with(chooser.run, missing), {identity: wanted[identity] for identity in missing})
-    return found
+        chosen |= _found_in(chooser, _units_with(chooser.run, missing), {identity: wanted[identity] for identity in missing})
+    return chosen
 
 
 def _found_in(chooser: Chooser, units: Sequence[Unit], wanted: dict[Identity, Chosen]) -> dict[Identity, Chosen]:
@@ -36,11 +36,11 @@ def _units_with(run: RunTables, wanted: set[Identity]) -> list[Unit]:
     by_shard: dict[str, list[Unit]] = {}
     for unit in _units(run).values():
         by_shard.setdefault(unit.shard_id, []).append(unit)
-    found = []
+    holders = []
     for shard_id, units in by_shard.items():
         with run.workdir.open(index_path(shard_id)) as file:
             index = pq.ParquetFile(file).read(columns=["key", "sha256"])
         pairs = zip(index.column("key").to_pylist(), index.column("sha256").to_pylist(), strict=True)
         places = [place for place, (key, digest) in enumerate(pairs) if (key, digest or "") in wanted]
-        found += [unit for unit in units if any(unit.first_row <= place < unit.first_row + unit.num_rows for place in places)]
-    return found
+        holders += [unit for unit in units if any(unit.first_row <= place < unit.first_row + unit.num_rows for place in places)]
+    return holders

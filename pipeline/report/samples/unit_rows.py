@@ -23,17 +23,17 @@ class Step:
 
 def trails(run: RunTables, unit: Unit) -> list[list[Step]]:
     """For each image of the unit its steps, in run order."""
-    found: list[list[Step]] = [[] for _ in range(unit.num_rows)]
+    trails: list[list[Step]] = [[] for _ in range(unit.num_rows)]
     for stage in run.stages:
         table, first = run.placed(stage, unit)
         if table is None:
-            for steps in found:
+            for steps in trails:
                 steps.append(Step(stage, "pending"))
             continue
         rows = read_columns(run.workdir, table, ("status", "reason", "detail")).slice(first, unit.num_rows)
-        for steps, step in zip(found, _steps(stage, rows), strict=True):
+        for steps, step in zip(trails, _steps(stage, rows), strict=True):
             steps.append(step)
-    return found
+    return trails
 
 
 def _steps(stage: str, rows: pa.Table) -> list[Step]:

@@ -133,26 +133,26 @@ def _phrases(ground: GroundRow) -> list[PhraseView]:
 
 def _regions(rows: Rows) -> list[RegionView]:
     select, captions = rows.get("select"), rows.get("region_caption")
-    said = {caption.region: caption for caption in captions.regions} if isinstance(captions, RegionCaptionRow) else {}
+    by_region = {caption.region: caption for caption in captions.regions} if isinstance(captions, RegionCaptionRow) else {}
     boxes = dict(enumerate(select.regions)) if isinstance(select, SelectRow) else {}
     texts, facts = _texts(rows), _facts(rows)
-    return [_region(boxes.get(i), said.get(i), texts.get(i, []), facts.get(i, [])) for i in sorted({*boxes, *said})]
+    return [_region(boxes.get(i), by_region.get(i), texts.get(i, []), facts.get(i, [])) for i in sorted({*boxes, *by_region})]
 
 
-def _region(region: Region | None, said: RegionCaption | None, texts: list[TextView], facts: list[Fact]) -> RegionView:
+def _region(region: Region | None, caption: RegionCaption | None, texts: list[TextView], facts: list[Fact]) -> RegionView:
     return RegionView(
-        xyxy=region.xyxy if region else said.xyxy if said else None,
-        phrase=region.phrase if region else said.short or said.head if said else "",
+        xyxy=region.xyxy if region else caption.xyxy if caption else None,
+        phrase=region.phrase if region else caption.short or caption.head if caption else "",
         start=region.start if region else None,
         end=region.end if region else None,
-        head=region.head if region else said.head if said else "",
+        head=region.head if region else caption.head if caption else "",
         score=region.score if region else None,
         about=_about(region) if region else {},
-        short=said.short if said else None,
-        long=said.long if said else None,
-        reason=said.reason if said else None,
-        notes=_notes(said) if said else [],
-        attributes=[(attribute.type, attribute.value) for attribute in said.attributes] if said else [],
+        short=caption.short if caption else None,
+        long=caption.long if caption else None,
+        reason=caption.reason if caption else None,
+        notes=_notes(caption) if caption else [],
+        attributes=[(attribute.type, attribute.value) for attribute in caption.attributes] if caption else [],
         facts=[(fact.type, fact.value, fact.verdict) for fact in facts if fact.is_positive],
         texts=texts,
     )
@@ -164,12 +164,12 @@ def _about(region: Region) -> dict[str, str]:
     return {name: _word(value) for name, value in values.items()}
 
 
-def _notes(said: RegionCaption) -> list[str]:
-    notes = [_refusal(name, check, said.refused_texts.get(name)) for name, check in said.refused.items()]
-    if said.is_unique is False:
+def _notes(caption: RegionCaption) -> list[str]:
+    notes = [_refusal(name, check, caption.refused_texts.get(name)) for name, check in caption.refused.items()]
+    if caption.is_unique is False:
         notes.append("another region has the same short expression")
-    if said.leaked is not None:
-        notes.append(f"leakage probe, another crop: {said.swapped}{' (LEAKED)' if said.leaked else ''}")
+    if caption.leaked is not None:
+        notes.append(f"leakage probe, another crop: {caption.swapped}{' (LEAKED)' if caption.leaked else ''}")
     return notes
 
 
@@ -184,10 +184,10 @@ def _word(value: Any) -> str:
 
 def _facts(rows: Rows) -> dict[int, list[Fact]]:
     verify = rows.get("verify")
-    found: dict[int, list[Fact]] = {}
+    by_region: dict[int, list[Fact]] = {}
     for fact in verify.facts if isinstance(verify, VerifyRow) else ():
-        found.setdefault(fact.region, []).append(fact)
-    return found
+        by_region.setdefault(fact.region, []).append(fact)
+    return by_region
 
 
 def _texts(rows: Rows) -> dict[int, list[TextView]]:
@@ -197,10 +197,10 @@ def _texts(rows: Rows) -> dict[int, list[TextView]]:
     kept: list[RegionNegatives | None] = [None] * len(candidates)
     if isinstance(balance, BalanceRow) and balance.status == "ok" and len(balance.regions) == len(candidates):
         kept = [*balance.regions]  # one for each of what it read, in the same order
-    found: dict[int, list[TextView]] = {}
+    by_region: dict[int, list[TextView]] = {}
     for text, left in zip(candidates, kept, strict=True):
-        found.setdefault(text.region, []).append(_text(text, left))
-    return found
+        by_region.setdefault(text.region, []).append(_text(text, left))
+    return by_region
 
 
 def _text(text: RegionNegatives, left: RegionNegatives | None) -> TextView:

@@ -47,7 +47,7 @@ def _steps(kind: str, number: int) -> tuple[str, ...]:
         while step * _GROWTH <= number:
             step *= _GROWTH
         own = int(step)
-    return (f"{kind}={own}", *(f"{kind}>{one}" for one in bounds))
+    return (f"{kind}={own}", *(f"{kind}>{bound}" for bound in bounds))
 
 
 def _digits(text: str) -> Iterator[str]:

@@ -155,9 +155,9 @@ def stacked(samples: Sequence[Sample], patch_size: int | None) -> tuple[UInt8[Te
         # Stacked as Pillow lays pixels out, channels last: nothing is turned around in the reader.
         return torch.stack([sample.pixels_CHW.permute(1, 2, 0) for sample in samples]).permute(0, 3, 1, 2), None
     cut = [_patches(sample.pixels_CHW, patch_size) for sample in samples]
-    pixels_BTP = torch.zeros((len(cut), max(len(one) for one in cut), cut[0].shape[1]), dtype=torch.uint8)
-    for number, one in enumerate(cut):
-        pixels_BTP[number, : len(one)] = one
+    pixels_BTP = torch.zeros((len(cut), max(len(patches) for patches in cut), cut[0].shape[1]), dtype=torch.uint8)
+    for number, patches in enumerate(cut):
+        pixels_BTP[number, : len(patches)] = patches
     sides = [[side // patch_size for side in sample.pixels_CHW.shape[1:]] for sample in samples]
     return pixels_BTP, torch.tensor(sides, dtype=torch.long)
 

@@ -111,11 +111,11 @@ class SampleMaker:
             if text and weight > 0 and text.lower() != positive.lower():
                 usable.setdefault(text, (text, negative.type, weight))
                 is_mined |= {text} if negative.source == "reciprocal" else set()
-        found = list(usable.values())
-        if len(found) > self.params.max_negatives and not self.hardest_first:
-            rank = rng.permutation(len(found)) + np.array([0 if text in is_mined else len(found) for text, _, _ in found])
-            found = [found[number] for number in sorted(np.argsort(rank)[: self.params.max_negatives].tolist())]
-        return tuple(found)
+        texts = list(usable.values())
+        if len(texts) > self.params.max_negatives and not self.hardest_first:
+            rank = rng.permutation(len(texts)) + np.array([0 if text in is_mined else len(texts) for text, _, _ in texts])
+            texts = [texts[number] for number in sorted(np.argsort(rank)[: self.params.max_negatives].tolist())]
+        return tuple(texts)
 
 
 def patch_grid(width: int, height: int, budget: int) -> tuple[int, int]:

@@ -46,22 +46,22 @@ class ExportedDataset:
 
         Raises: BrokenShard.
         """
-        for found in self._read(places, seam):
-            if isinstance(found, BrokenShard):
-                raise found
-            yield found
+        for sample in self._read(places, seam):
+            if isinstance(sample, BrokenShard):
+                raise sample
+            yield sample
 
     def read_what_is_left(self, places: Sequence[Place], seam: Place | None = None) -> Iterator[tuple[bytes, ExportRecord] | None]:
         """As `read`, but None for what a broken or missing shard does not hold; each such shard is logged once."""
-        told: set[str] = set()
-        for found in self._read(places, seam):
-            if isinstance(found, BrokenShard):
-                if str(found) not in told:
-                    logger.warning("%s; its images are left out", found)
-                    told.add(str(found))
+        logged: set[str] = set()
+        for sample in self._read(places, seam):
+            if isinstance(sample, BrokenShard):
+                if str(sample) not in logged:
+                    logger.warning("%s; its images are left out", sample)
+                    logged.add(str(sample))
                 yield None
             else:
-                yield found
+                yield sample
 
     def _read(self, places: Sequence[Place], seam: Place | None) -> Iterator[tuple[bytes, ExportRecord] | BrokenShard]:
         def part_of(place: Place) -> tuple[int, bool]:
@@ -100,12 +100,12 @@ class ExportedDataset:
 
     def groups(self, shards: Sequence[int]) -> dict[Place, tuple[str, ...]]:
         """The reciprocal groups of the images of these shards, from the Parquet files; empty where the data set has none."""
-        found: dict[Place, tuple[str, ...]] = {}
+        groups_at: dict[Place, tuple[str, ...]] = {}
         for shard in shards:
             for index, groups in enumerate(_group_column(f"{self.root}/{self.shards[shard].parquet}")):
                 if groups:
-                    found[shard, index] = groups
-        return found
+                    groups_at[shard, index] = groups
+        return groups_at
 
 
 class _ShardStream:
@@ -127,8 +127,8 @@ class _ShardStream:
                     self._waiting[number] = (image, record)
                     continue
                 except StopIteration:
-                    what = f"has no image {index}; its manifest says {self._entry.images} images"
-                    self._broken = BrokenShard(f"{self._path}: {what}")
+                    problem = f"has no image {index}; its manifest says {self._entry.images} images"
+                    self._broken = BrokenShard(f"{self._path}: {problem}")
                 except FileNotFoundError:
                     self._broken = BrokenShard(f"{self._path}: is missing")
                 except (tarfile.TarError, EOFError) as error:
@@ -200,7 +200,7 @@ def _group_column(path: str) -> list[tuple[str, ...]]:
     with filesystem.open(inner, "rb") as file:
         parquet = pq.ParquetFile(file)
         paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
-        wanted = [one for one in paths if one.startswith("regions.") and one.endswith(".group") and one.count(".") == 3]
+        wanted = [path for path in paths if path.startswith("regions.") and path.endswith(".group") and path.count(".") == 3]
         if not wanted:
             return []
         rows = parquet.read(columns=wanted).column("regions").to_pylist()

@@ -121,9 +121,9 @@ class _Stream(IterableDataset[Batch]):
 
     def _calls(self, read: Iterable[_Found], epoch: int, reader: Reader, num_done: int) -> Iterator[_Call]:
         """What is to be made of each image, from this reader's batch `num_done` on."""
-        for turn, found in enumerate(read):
+        for turn, sample in enumerate(read):
             batch = num_done + turn // self.source.params.batch_size
-            yield found, epoch, self._budget(batch * reader.num_workers + reader.worker)
+            yield sample, epoch, self._budget(batch * reader.num_workers + reader.worker)
 
     def _made(self, calls: Iterator[_Call]) -> Iterator[Sample]:
         """A sample for each call, in order. Without workers, threads decode up to a batch ahead: Pillow leaves them the interpreter."""
@@ -144,8 +144,8 @@ class _Stream(IterableDataset[Batch]):
                     future.cancel()
 
     def _sample(self, call: _Call) -> Sample:
-        found, epoch, budget = call
-        return self.source.maker.sample(*found, epoch, budget) if found else self.source.maker.unreadable("")
+        read, epoch, budget = call
+        return self.source.maker.sample(*read, epoch, budget) if read else self.source.maker.unreadable("")
 
     def _budget(self, step: int) -> int | None:
         """Patches of a step's images, the same on all processes."""

@@ -86,7 +86,7 @@ class TextPacker:
         places = [0] * len(texts)
         for place, number in enumerate(order):
             places[number] = place
-        ids_PL, positions_PL, segments_PL = (torch.from_numpy(one.reshape(len(rows), length)) for one in (ids_F, positions_F, segments_F))
+        ids_PL, positions_PL, segments_PL = (torch.from_numpy(flat.reshape(len(rows), length)) for flat in (ids_F, positions_F, segments_F))
         kind_N = torch.tensor([int(texts[number][0]) for number in order], dtype=torch.long)
         is_cut_N = torch.tensor([is_cut[number] for number in order], dtype=torch.bool)
         return PackedTexts(ids_PL, positions_PL, segments_PL, torch.from_numpy(begins + counts - 1), kind_N, is_cut_N), places
@@ -95,9 +95,9 @@ class TextPacker:
         """Token ids of each text, and whether it was cut."""
         if not texts:
             return [], []
-        found = self._ids([self.normal(text) for _, text in texts])
+        token_ids = self._ids([self.normal(text) for _, text in texts])
         encoded, is_cut = [], []
-        for (kind, text), ids in zip(texts, found, strict=True):
+        for (kind, text), ids in zip(texts, token_ids, strict=True):
             limit = self._limits[kind]
             is_over = len(ids) > limit
             encoded.append(self._fitted(self._cut(text, limit) if is_over else ids, limit))
@@ -156,7 +156,7 @@ def _rows(lengths: Sequence[int]) -> tuple[list[list[int]], int]:
     length = -(-max(lengths) // _ROW_MULTIPLE) * _ROW_MULTIPLE
     rows: list[list[int]] = []
     room: list[tuple[int, int]] = []  # (tokens free, row), ascending
-    for number in sorted(range(len(lengths)), key=lambda one: (-lengths[one], one)):
+    for number in sorted(range(len(lengths)), key=lambda number: (-lengths[number], number)):
         at = bisect_left(room, (lengths[number], -1))
         if at == len(room):
             rows.append([])

@@ -63,12 +63,12 @@ class Encoder:
         boxes_NR4 = torch.zeros((len(pixels), width, 4))
         for number, some in enumerate(boxes):
             boxes_NR4[number, : len(some)] = torch.tensor(some, dtype=torch.float32).reshape(-1, 4)
-        stack, grid_N2 = stacked([Sample("", one) for one in pixels], self.model.patch_size)
+        stack, grid_N2 = stacked([Sample("", image) for image in pixels], self.model.patch_size)
         image_ND, region_NRD = self.model.encode_images(
             stack.to(self.device), boxes_NR4.to(self.device), None if grid_N2 is None else grid_N2.to(self.device)
         )
-        found: Floats = image_ND.cpu().numpy()
-        return found, [region_NRD[number, : len(some)].cpu().numpy() for number, some in enumerate(boxes)]
+        features: Floats = image_ND.cpu().numpy()
+        return features, [region_NRD[number, : len(some)].cpu().numpy() for number, some in enumerate(boxes)]
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str], is_long: bool = False, of_box: bool = False) -> Float32[np.ndarray, "N D"]:
@@ -93,22 +93,24 @@ class Encoder:
 
         samples = samples_of()
         for some in _portions((sample for sample in samples if sample.long or sample.short or sample.regions), self.batch_size):
-            image_ND, region_ND = self.images([one.pixels_CHW for one in some], [[box.xyxy for box in one.regions] for one in some])
-            for one, feature_D, of_regions in zip(some, image_ND, region_ND, strict=True):
-                for box in one.regions:
+            image_ND, region_ND = self.images(
+                [sample.pixels_CHW for sample in some], [[box.xyxy for box in sample.regions] for sample in some]
+            )
+            for shown, feature_D, of_regions in zip(some, image_ND, region_ND, strict=True):
+                for box in shown.regions:
                     negatives = tuple((text, kind) for text, kind, _ in box.negatives)
                     seen.regions.append(SeenRegion(len(seen.image_ND), box.positive or "", negatives))
                 seen.image_ND.append(feature_D)
-                seen.long.append(one.long)
-                seen.short.append(one.short)
+                seen.long.append(shown.long)
+                seen.short.append(shown.short)
                 seen.region_ND.extend(of_regions)
         return seen
 
 
-def _portions(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
+def _portions(items: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
     portion: list[Thing] = []
-    for thing in things:
-        portion.append(thing)
+    for item in items:
+        portion.append(item)
         if len(portion) == size:
             yield portion
             portion = []

@@ -33,19 +33,21 @@ def first_sentence_by_model(encoder: Encoder, dataset: ExportedDataset, name: st
         return _unmeasured(len(captions), name)
     image_ID = np.stack([feature_D for feature_D, text in zip(seen.image_ND, seen.long, strict=True) if text])
     parts = [sentences(text) for text in captions]
-    found: dict[str, Any] = {
+    recalls: dict[str, Any] = {
         "whole": _recall(encoder, image_ID, captions),
         "first": _recall(encoder, image_ID, [of_image[0] for of_image in parts]),
         "rest": _recall(encoder, image_ID, [" ".join(of_image[1:]) for of_image in parts]),
     }
     letters = sum(len(of_image[0]) / len(text.strip()) for of_image, text in zip(parts, captions, strict=True)) / len(captions)
-    return FirstSentence(images=len(captions), model=name, chance=round(1 / len(captions), 6), share_of_letters=round(letters, 4), **found)
+    return FirstSentence(
+        images=len(captions), model=name, chance=round(1 / len(captions), 6), share_of_letters=round(letters, 4), **recalls
+    )
 
 
 def _recall(encoder: Encoder, image_ID: Float32[np.ndarray, "I D"], texts: list[str]) -> Retrieval:
     own_I = np.arange(len(texts))
-    found = share(wins(encoder.texts(texts, is_long=True), image_ID, own_I), own_I.tolist())
-    return Retrieval(r1=round(found.value, 6), r1_low=round(found.low, 6), r1_high=round(found.high, 6))
+    recall = share(wins(encoder.texts(texts, is_long=True), image_ID, own_I), own_I.tolist())
+    return Retrieval(r1=round(recall.value, 6), r1_low=round(recall.low, 6), r1_high=round(recall.high, 6))
 
 
 def _unmeasured(num: int, name: str) -> FirstSentence:

@@ -54,15 +54,15 @@ def pairs(seen: _Texts) -> Iterator[Pair]:
 def half_truths(encoder: Encoder, seen: Seen) -> dict[str, Any]:
     """`half_truth`: how often the image is nearer to the true text than to the half-true one. `half_truth_added`: how often it is
     nearer to the shorter, wholly true text than to that with a false unit added. Blind: the mean of all images."""
-    found = list(pairs(seen))
-    if not found:
+    found_pairs = list(pairs(seen))
+    if not found_pairs:
         nothing = unmeasured("no short caption with a box that has negatives")
         return {"half_truth": nothing, "half_truth_added": nothing}
     image_ID = np.stack(seen.image_ND)
     mean_D = image_ID.mean(0)
     figures = {}
     for name, left in (("half_truth", "true"), ("half_truth_added", "without")):
-        kept = [pair for pair in found if getattr(pair, left)]
+        kept = [pair for pair in found_pairs if getattr(pair, left)]
         if not kept:
             figures[name] = unmeasured("each short caption names its boxes")
             continue

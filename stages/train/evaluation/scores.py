@@ -33,15 +33,15 @@ def wins(
 ) -> Bool[np.ndarray, " Q"]:
     """Whether each query is more similar to its own candidate than to every other, by more than a tie."""
     own = np.asarray(own_Q, np.int64)
-    found = np.zeros(len(own), bool)
+    is_won = np.zeros(len(own), bool)
     for first in range(0, len(own), _ROWS):
         rows = slice(first, first + _ROWS)
         score_QK = query_QD[rows] @ candidate_KD.T
         index_Q = np.arange(len(score_QK))
         mine_Q = score_QK[index_Q, own[rows]].copy()
         score_QK[index_Q, own[rows]] = -np.inf
-        found[rows] = mine_Q > score_QK.max(1, initial=-np.inf) + TIE
-    return found
+        is_won[rows] = mine_Q > score_QK.max(1, initial=-np.inf) + TIE
+    return is_won
 
 
 def first_wins(query_D: Float32[np.ndarray, " D"], candidate_KD: Float32[np.ndarray, "K D"]) -> bool:
@@ -67,13 +67,13 @@ def share(hits_I: Bool[np.ndarray, " I"], clusters_I: Sequence[int], seed: int =
 
 def choice_figures(hits_I: Bool[np.ndarray, " I"], blind_I: Bool[np.ndarray, " I"], clusters_I: Sequence[int]) -> dict[str, Any]:
     """`value` with its interval, beside what the same texts reach when the image says nothing."""
-    found, blind = share(hits_I, clusters_I), float(blind_I.mean())
+    right, blind = share(hits_I, clusters_I), float(blind_I.mean())
     return {
-        "value": found.value,
-        "value_low": found.low,
-        "value_high": found.high,
+        "value": right.value,
+        "value_low": right.low,
+        "value_high": right.high,
         "blind": blind,
-        "gain_over_blind": found.value - blind,
+        "gain_over_blind": right.value - blind,
         "items": len(hits_I),
     }
 
@@ -98,8 +98,8 @@ def retrieval_figures(
         ("i2t_r1", wins(image_ID, candidate_KD, own_I), wins(mean_ID, candidate_KD, own_I), ~_is_doubled(candidate_KD)[own_I]),
         ("t2i_r1", finds(text_ID, image_ID, own_I), finds(text_ID, mean_ID, own_I), _has_an_image_alone(image_ID, own_I)),
     ):
-        found = share(hits, range(len(hits)))
-        figures |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_blind": float(blind.mean())}
+        recall = share(hits, range(len(hits)))
+        figures |= {name: recall.value, f"{name}_low": recall.low, f"{name}_high": recall.high, f"{name}_blind": float(blind.mean())}
         figures[f"{name}_can_be_right"] = int(possible.sum())
     return figures
 
@@ -108,14 +108,14 @@ def finds(
     query_ID: Float32[np.ndarray, "I D"], image_ID: Float32[np.ndarray, "I D"], label_I: Int[np.ndarray, " I"]
 ) -> Bool[np.ndarray, " I"]:
     """Whether each item's query is more similar to some image of its label than to every image of another, by more than a tie."""
-    found = np.zeros(len(query_ID), bool)
+    is_found = np.zeros(len(query_ID), bool)
     for first in range(0, len(query_ID), _ROWS):
         rows = slice(first, first + _ROWS)
         score_QI = query_ID[rows] @ image_ID.T
         is_own_QI = label_I[rows, None] == label_I[None, :]
         best_Q = np.where(is_own_QI, score_QI, -np.inf).max(1)
-        found[rows] = best_Q > np.where(is_own_QI, -np.inf, score_QI).max(1, initial=-np.inf) + TIE
-    return found
+        is_found[rows] = best_Q > np.where(is_own_QI, -np.inf, score_QI).max(1, initial=-np.inf) + TIE
+    return is_found
 
 
 def _is_doubled(feature_ND: Float32[np.ndarray, "N D"]) -> Bool[np.ndarray, " N"]:

@@ -187,8 +187,8 @@ class FgModel(nn.Module):
 def _recomputed(forward: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor) -> torch.Tensor:
     if not torch.is_grad_enabled():
         return forward(hidden)
-    found: torch.Tensor = checkpoint(forward, hidden, use_reentrant=False, preserve_rng_state=False)  # an MLP draws nothing
-    return found
+    output: torch.Tensor = checkpoint(forward, hidden, use_reentrant=False, preserve_rng_state=False)  # an MLP draws nothing
+    return output
 
 
 def stretched(short_LE: Float[Tensor, "L E"]) -> Float[Tensor, "S E"]:

@@ -113,8 +113,8 @@ def save_checkpoint(
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint; None where there is none."""
-    found = _checkpoints(folder)
-    return found[-1] if found else None
+    checkpoints = _checkpoints(folder)
+    return checkpoints[-1] if checkpoints else None
 
 
 def read_newest(folder: Path, model: FgModel, is_told: bool = True) -> Checkpoint | None:
@@ -123,14 +123,14 @@ def read_newest(folder: Path, model: FgModel, is_told: bool = True) -> Checkpoin
 
     Raises: TrainError where there are some and none is whole: to begin anew is for the user to decide.
     """
-    found = _checkpoints(folder)
-    for path in reversed(found):
+    checkpoints = _checkpoints(folder)
+    for path in reversed(checkpoints):
         try:
             return _read(path, model)
         except _TORN as error:
             level = logging.WARNING if is_told else logging.DEBUG
             logger.log(level, "%s: cannot be read (%s); the checkpoint before it is tried", path, " ".join(str(error).split())[:120])
-    if found:
+    if checkpoints:
         raise TrainError(f"{folder}: no checkpoint can be read; remove them to train from the start")
     return None
 
@@ -151,27 +151,27 @@ def _read(path: Path, model: FgModel) -> Checkpoint:
     return Checkpoint(path, progress, weights, state["optimiser"], state["random"])
 
 
-def put_back(found: Checkpoint, model: FgModel, optimiser: torch.optim.Optimizer, rank: int, seed: int) -> None:
+def put_back(checkpoint: Checkpoint, model: FgModel, optimiser: torch.optim.Optimizer, rank: int, seed: int) -> None:
     """Weights, the optimiser's moments and this process's random numbers. The optimiser's settings stay as they are now.
 
     Raises: TrainError where the checkpoint is of another model.
     """
-    if "bias" in found.weights:
+    if "bias" in checkpoint.weights:
         model.add_bias()
-    missing, unexpected = model.load_state_dict(found.weights, strict=False)
+    missing, unexpected = model.load_state_dict(checkpoint.weights, strict=False)
     if missing or unexpected:
-        raise TrainError(f"{found.path}: does not fit the model: {[*missing, *unexpected][:3]}; choose another `out`")
+        raise TrainError(f"{checkpoint.path}: does not fit the model: {[*missing, *unexpected][:3]}; choose another `out`")
     now = [{key: value for key, value in group.items() if key != "params"} for group in optimiser.param_groups]
     try:
-        optimiser.load_state_dict(found.optimiser)
+        optimiser.load_state_dict(checkpoint.optimiser)
     except ValueError as error:
-        raise TrainError(f"{found.path}: its optimiser does not fit the model: {error}; choose another `out`") from error
+        raise TrainError(f"{checkpoint.path}: its optimiser does not fit the model: {error}; choose another `out`") from error
     for group, settings in zip(optimiser.param_groups, now, strict=True):
         group.update(settings)
-    if rank < len(found.random_states):
-        torch.set_rng_state(found.random_states[rank])
+    if rank < len(checkpoint.random_states):
+        torch.set_rng_state(checkpoint.random_states[rank])
     else:
-        torch.manual_seed(seed + 7919 * rank + found.progress.step)  # a process that the checkpoint does not know
+        torch.manual_seed(seed + 7919 * rank + checkpoint.progress.step)  # a process that the checkpoint does not know
 
 
 def remove_unfinished(*folders: Path) -> None:

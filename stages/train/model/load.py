@@ -121,25 +121,27 @@ def _check_end_token(place: str, config: Mapping[str, Any], tokenizer: Any, fami
     if family.towers != "CLIPModel":
         return
     text = config.get("text_config") or {}
-    said, end = text.get("eos_token_id", 49407), tokenizer.eos_token_id
-    if said == 2 and end != 2:
-        said = max(tokenizer.get_vocab().values())
-    if said != end:
+    configured, end = text.get("eos_token_id", 49407), tokenizer.eos_token_id
+    if configured == 2 and end != 2:
+        configured = max(tokenizer.get_vocab().values())
+    if configured != end:
         raise TrainError(
-            f"model {place}: its configuration ends texts at token {said}, its tokenizer at {end}: they do not belong together"
+            f"model {place}: its configuration ends texts at token {configured}, its tokenizer at {end}: they do not belong together"
         )
 
 
-def _put(place: str, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], source: str, said: Callable[[str], str] = str) -> None:
+def _put(
+    place: str, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], source: str, name_of: Callable[[str], str] = str
+) -> None:
     """Load all of a module's state; every tensor has to be there, and to be known. `said` names one as the file does."""
     wanted = module.state_dict()
     missing = sorted(set(wanted) - set(weights))
     unknown = sorted(name for name in set(weights) - set(wanted) if not name.endswith(_NO_WEIGHTS))
-    for what, names in (("has no", missing), ("holds the unknown tensor", unknown)):
+    for problem, names in (("has no", missing), ("holds the unknown tensor", unknown)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise TrainError(
-                f"model {place}: {source} {what} {said(names[0])}{more}: it is of another kind of model, or its names were changed"
+                f"model {place}: {source} {problem} {name_of(names[0])}{more}: it is of another kind of model, or its names were changed"
             )
     known = {name: value.reshape(wanted[name].shape) if value.numel() == 1 and name in wanted else value for name, value in weights.items()}
     try:
@@ -158,11 +160,11 @@ def _weights(place: str, revision: str | None) -> dict[str, torch.Tensor]:
         path = _found(place, name, revision)
         if path is not None:
             parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-            found = [_found(place, part, revision) for part in parts]
-            missing = [part for part, where in zip(parts, found, strict=True) if where is None]
+            paths = [_found(place, part, revision) for part in parts]
+            missing = [part for part, where in zip(parts, paths, strict=True) if where is None]
             if missing:
                 raise TrainError(f"model {place}: {name} names {missing[0]}, which is not there")
-            return {key: value for where in found if where is not None for key, value in _read(where).items()}
+            return {key: value for where in paths if where is not None for key, value in _read(where).items()}
     raise TrainError(f"model {place}: no weights there ({', '.join(_WEIGHT_FILES)}); from_scratch: true draws them")
 
 
@@ -171,10 +173,10 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise TrainError(f"{path}: cannot be read: {_line(error)}") from error
-    return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 def _json_file(place: str, name: str, revision: str | None, must_exist: bool = True) -> dict[str, Any]:

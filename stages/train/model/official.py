@@ -45,18 +45,18 @@ def from_official(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.
 def to_official(state: Mapping[str, torch.Tensor], tower_name: str) -> dict[str, torch.Tensor]:
     """Our state under the official names."""
     back = {ours: official for official, ours in _PARTS.items()}
-    found: dict[str, torch.Tensor] = {}
+    renamed: dict[str, torch.Tensor] = {}
     for name, value in state.items():
         official = _mapped(name, back)
         if name.startswith(f"{tower_name}."):
-            found[name.removeprefix(f"{tower_name}.")] = value.contiguous()
+            renamed[name.removeprefix(f"{tower_name}.")] = value.contiguous()
         elif name == "long_positions.weight":
-            found[_HEAD_TABLE], found[_TAIL_TABLE] = value.contiguous(), value.clone()
+            renamed[_HEAD_TABLE], renamed[_TAIL_TABLE] = value.contiguous(), value.clone()
         elif official is not None:
-            found[official] = value.contiguous()
+            renamed[official] = value.contiguous()
         elif name != "bias":
             raise AssertionError(f"{name} has no official name")
-    return found
+    return renamed
 
 
 def official_name(name: str) -> str:

@@ -156,7 +156,7 @@ def _attended(
 
 def _by_grid(grid_B2: Int[Tensor, "B 2"]) -> list[tuple[int, int, list[int]]]:
     """Rows, columns and the images that have them."""
-    found: dict[tuple[int, int], list[int]] = {}
+    by_grid: dict[tuple[int, int], list[int]] = {}
     for image, (rows, columns) in enumerate(grid_B2.tolist()):
-        found.setdefault((rows, columns), []).append(image)
-    return [(rows, columns, where) for (rows, columns), where in found.items()]
+        by_grid.setdefault((rows, columns), []).append(image)
+    return [(rows, columns, where) for (rows, columns), where in by_grid.items()]

@@ -57,22 +57,22 @@ def region_samples(seed: int, index: int, num: int) -> list[Sample]:
     rng = random.Random(f"regions/{seed}/{index}")
     truth = scene(seed, index) if rng.random() < 0.6 else packed_scene(seed, index)
     painted = draw(truth)
-    found = []
+    samples = []
     for toy in rng.sample(truth.toys, min(num, len(truth.toys))):
         crop, window = crop_of(painted, jittered(rng, toy.xyxy))
-        found.append(Sample(crop, cells_of(truth.toys, window), prompt_text(region_prompt(toy.noun), True), region_answer(toy)))
-    return found
+        samples.append(Sample(crop, cells_of(truth.toys, window), prompt_text(region_prompt(toy.noun), True), region_answer(toy)))
+    return samples
 
 
 def samples_of(step: int, num_whole: int, num_regions: int) -> list[Sample]:
     """The samples of a step; a function of the step alone. Training seeds stay under 1000."""
     seed, first = step % 900, step * 64
-    found = [whole_sample(seed, first + place) for place in range(num_whole)]
+    samples = [whole_sample(seed, first + place) for place in range(num_whole)]
     place = 0
-    while len(found) < num_whole + num_regions:
-        found += region_samples(seed, first + 32 + place, 2)
+    while len(samples) < num_whole + num_regions:
+        samples += region_samples(seed, first + 32 + place, 2)
         place += 1
-    return found[: num_whole + num_regions]
+    return samples[: num_whole + num_regions]
 
 
 def encoded(tokenizer: PreTrainedTokenizerFast, samples: list[Sample]) -> tuple[Tensor, Tensor]:

@@ -35,11 +35,11 @@ class Window:
 def packed_scene(seed: int, index: int) -> Scene:
     """A scene with all six cells filled, from the toys of successive scenes: more labels an image, for training only."""
     rng = random.Random(f"packed/{seed}/{index}")
-    found: dict[str, Toy] = {}
-    while len(found) < len(POSITIONS):
+    toys: dict[str, Toy] = {}
+    while len(toys) < len(POSITIONS):
         for toy in scene(seed, rng.randrange(1 << 30)).toys:
-            found.setdefault(toy.position, toy)
-    return Scene(seed, index, rng.choice(BACKGROUNDS), tuple(found[position] for position in POSITIONS))
+            toys.setdefault(toy.position, toy)
+    return Scene(seed, index, rng.choice(BACKGROUNDS), tuple(toys[position] for position in POSITIONS))
 
 
 def square(image: Image.Image, side_px: int = SIDE_PX) -> Image.Image:
@@ -112,12 +112,12 @@ def windows(seed: int, index: int, crop_share: float = 0.1) -> list[Window]:
     packed = packed_scene(seed, index)
     painted = draw(packed)
     pixels, cells = np.asarray(painted), cells_of(packed.toys)
-    found = [cut(rng, pixels, cells, toy.xyxy) for toy in packed.toys]
+    cuts = [cut(rng, pixels, cells, toy.xyxy) for toy in packed.toys]
     for toy in packed.toys:
         if rng.random() < crop_share:
             crop, window = crop_of(painted, jittered(rng, toy.xyxy))
-            found.append(cut(rng, crop, cells_of(packed.toys, window), to_window(toy.xyxy, window)))
-    return found
+            cuts.append(cut(rng, crop, cells_of(packed.toys, window), to_window(toy.xyxy, window)))
+    return cuts
 
 
 @lru_cache(maxsize=1)

@@ -115,25 +115,25 @@ def pixels_of(images: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def places_of(found: list[Window]) -> Tensor:
+def places_of(windows: list[Window]) -> Tensor:
     """(B, N) places of each window's patches in the whole grid."""
     per_token = TOKEN_PX // PATCH_PX
-    span = torch.arange(found[0].cells.shape[0] * per_token)
-    rows = torch.tensor([window.row for window in found])[:, None, None] * per_token + span[None, :, None]
-    columns = torch.tensor([window.column for window in found])[:, None, None] * per_token + span[None, None, :]
+    span = torch.arange(windows[0].cells.shape[0] * per_token)
+    rows = torch.tensor([window.row for window in windows])[:, None, None] * per_token + span[None, :, None]
+    columns = torch.tensor([window.column for window in windows])[:, None, None] * per_token + span[None, None, :]
     return (rows * PATCHES + columns).flatten(1)
 
 
-def look(eye: Eye, found: list[Window]) -> Dense:
+def look(eye: Eye, windows: list[Window]) -> Dense:
     """The dense answers for windows of one size."""
-    tokens = eye.tokens(pixels_of([window.pixels for window in found]), places_of(found))
-    cells = torch.from_numpy(np.stack([window.cells for window in found])).flatten(1, 2)
+    tokens = eye.tokens(pixels_of([window.pixels for window in windows]), places_of(windows))
+    cells = torch.from_numpy(np.stack([window.cells for window in windows])).flatten(1, 2)
     return eye.dense(tokens, cells)
 
 
-def by_side(found: list[Window]) -> dict[int, list[Window]]:
+def by_side(windows: list[Window]) -> dict[int, list[Window]]:
     """Windows by their side in tokens."""
     groups: dict[int, list[Window]] = {}
-    for window in found:
+    for window in windows:
         groups.setdefault(window.cells.shape[0], []).append(window)
     return groups

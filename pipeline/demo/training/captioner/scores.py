@@ -69,14 +69,14 @@ def score_whole(score: Score, answer: str, toys: tuple[Toy, ...]) -> None:
     score.scenes += 1
     score.true += len(toys)
     try:
-        said = said_of(json.loads(answer)["long"])
+        sentences = said_of(json.loads(answer)["long"])
     except (ValueError, KeyError, TypeError):
         return
     score.parsed += 1
-    score.said += len(said)
-    score.counted += len(said) == len(toys)
+    score.said += len(sentences)
+    score.counted += len(sentences) == len(toys)
     by_position = {toy.position: toy for toy in toys}
-    for words in said:
+    for words in sentences:
         toy = by_position.pop(words["position"], None)
         if toy is not None:
             score.matched += 1
@@ -89,12 +89,12 @@ def score_region(score: Score, answer: str, toy: Toy) -> None:
     score.regions += 1
     try:
         value = json.loads(answer)
-        told = {item["type"]: item["value"] for item in value["attributes"]}
+        values = {item["type"]: item["value"] for item in value["attributes"]}
         is_exact = (value["short"], value["long"]) == (toy.expression, toy.long_expression)
     except (ValueError, KeyError, TypeError):
         return
     score.parsed += 1
-    score.right.update(f"region_{slot}" for slot in REGION_SLOTS if told.get(slot) == getattr(toy, slot))
+    score.right.update(f"region_{slot}" for slot in REGION_SLOTS if values.get(slot) == getattr(toy, slot))
     score.right["region_exact"] += is_exact
 
 
@@ -102,7 +102,7 @@ def answers(
     model: Idefics3ForConditionalGeneration, processor: Idefics3Processor, images: list[Image.Image], prompts: list[str], batch: int = 32
 ) -> list[str]:
     """Greedy answers in the model's own precision, through the chat template and the shipped processor."""
-    found: list[str] = []
+    decoded: list[str] = []
     processor.tokenizer.padding_side = "left"
     for first in range(0, len(images), batch):
         texts = [
@@ -114,8 +114,8 @@ def answers(
         inputs = processor(text=texts, images=[[image] for image in images[first : first + batch]], padding=True, return_tensors="pt")
         with torch.no_grad():
             out = model.generate(**inputs, do_sample=False, max_new_tokens=200)
-        found += processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return found
+        decoded += processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    return decoded
 
 
 def evaluate(
@@ -130,8 +130,8 @@ def evaluate(
         score_whole(score, answer, truth.toys)
     regions = [(image, toy) for image, truth in zip(painted, truths, strict=True) for toy in truth.toys][:num_regions]
     crops = [Focus().crop(image, toy.xyxy) for image, toy in regions]
-    told = answers(model, processor, crops, [region_prompt(toy.noun) for _, toy in regions])
-    for (_, toy), answer in zip(regions, told, strict=True):
+    texts = answers(model, processor, crops, [region_prompt(toy.noun) for _, toy in regions])
+    for (_, toy), answer in zip(regions, texts, strict=True):
         score_region(score, answer, toy)
     model.train()
     return score.figures()

@@ -65,9 +65,9 @@ class CaptionerTraining(EyeTraining):
 
     def _eye(self) -> float:
         """Windows about some hundred toys, the small ones most often."""
-        found = [window for place in range(24) for window in windows(self.step % 900, self.step * 24 + place)]
+        cuts = [window for place in range(24) for window in windows(self.step % 900, self.step * 24 + place)]
         total = 0.0
-        for side, group in by_side(found).items():
+        for side, group in by_side(cuts).items():
             group = random.Random(self.step).sample(group, min(len(group), WINDOWS_A_STEP[side]))
             with torch.autocast("cpu", torch.bfloat16):
                 loss = look(self.eye, group).loss * (len(group) / sum(WINDOWS_A_STEP.values()))

@@ -75,7 +75,7 @@ def layer_loss(predicted: Predictions, batch: Batch) -> dict[str, torch.Tensor]:
     width = batch.token_BL.shape[1]
     logit_BQL = predicted.logit_BQL[..., :width].float()
     target_BQL = torch.zeros_like(logit_BQL)
-    found, wanted = [], []
+    predicted_boxes, true_boxes = [], []
     for row, (target_NL, toy_N4) in enumerate(zip(batch.target_NL, batch.boxes_N4, strict=True)):
         is_named_N = target_NL.sum(1) > 0
         if not is_named_N.any():
@@ -85,19 +85,23 @@ def layer_loss(predicted: Predictions, batch: Batch) -> dict[str, torch.Tensor]:
             logit_BQL[row][:, readable_L], predicted.box_BQ4[row].float(), target_NL[is_named_N][:, readable_L], toy_N4[is_named_N]
         )
         target_BQL[row, query] = target_NL[is_named_N][toy]
-        found.append(predicted.box_BQ4[row, query].float())
-        wanted.append(toy_N4[is_named_N][toy])
-    return _sum_losses(logit_BQL, target_BQL, batch.mask_BL, found, wanted)
+        predicted_boxes.append(predicted.box_BQ4[row, query].float())
+        true_boxes.append(toy_N4[is_named_N][toy])
+    return _sum_losses(logit_BQL, target_BQL, batch.mask_BL, predicted_boxes, true_boxes)
 
 
 def _sum_losses(
-    logit_BXL: torch.Tensor, target_BXL: torch.Tensor, mask_BL: torch.Tensor, found: list[torch.Tensor], wanted: list[torch.Tensor]
+    logit_BXL: torch.Tensor,
+    target_BXL: torch.Tensor,
+    mask_BL: torch.Tensor,
+    predicted_boxes: list[torch.Tensor],
+    true_boxes: list[torch.Tensor],
 ) -> dict[str, torch.Tensor]:
     readable_BXL = mask_BL[:, None].bool().expand_as(logit_BXL) & logit_BXL.isfinite()
     summed = focal(logit_BXL[readable_BXL], target_BXL[readable_BXL]).sum()
     losses = {"class": CLASS_WEIGHT * 3 * summed / target_BXL.sum().clamp(min=1)}
-    if found:
-        found_X4, wanted_X4 = torch.cat(found), torch.cat(wanted)
+    if predicted_boxes:
+        found_X4, wanted_X4 = torch.cat(predicted_boxes), torch.cat(true_boxes)
         losses["l1"] = L1_WEIGHT * (found_X4 - wanted_X4).abs().sum(-1).mean()
         losses["giou"] = GIOU_WEIGHT * (1 - giou(corners(found_X4), corners(wanted_X4))[0]).mean()
     return losses
@@ -128,14 +132,14 @@ def proposal_loss(predicted: Predictions, batch: Batch, shapes: list[tuple[int, 
     width = batch.token_BL.shape[1]
     logit_BSL = predicted.logit_BQL[..., :width].float()
     target_BSL = torch.zeros_like(logit_BSL)
-    found, wanted = [], []
+    predicted_boxes, true_boxes = [], []
     for row, (target_NL, toy_N4) in enumerate(zip(batch.target_NL, batch.boxes_N4, strict=True)):
         is_named_N = target_NL.sum(1) > 0
         location, toy = all_locations(shapes, radii, toy_N4[is_named_N])
         target_BSL[row, location] = target_NL[is_named_N][toy]
-        found.append(predicted.box_BQ4[row, location].float())
-        wanted.append(toy_N4[is_named_N][toy])
-    return _sum_losses(logit_BSL, target_BSL, batch.mask_BL, found, wanted)
+        predicted_boxes.append(predicted.box_BQ4[row, location].float())
+        true_boxes.append(toy_N4[is_named_N][toy])
+    return _sum_losses(logit_BSL, target_BSL, batch.mask_BL, predicted_boxes, true_boxes)
 
 
 class DenseHead(nn.Module):

@@ -60,10 +60,10 @@ def answers(model: GroundingDinoForObjectDetection, processor: GroundingDinoProc
     rng = random.Random(f"near misses/{shown.seed}/{shown.index}")
     missing = [near_miss(values(toy), rng) for toy in shown.toys]
     absent = [phrase_of(miss) for miss in missing if not any(fits(miss, toy) for toy in shown.toys)]
-    found = detect(model, processor, draw(shown), [*(toy.phrase for toy in shown.toys), *absent])
+    boxes = detect(model, processor, draw(shown), [*(toy.phrase for toy in shown.toys), *absent])
     toys_N4 = boxes_of(shown)
     made = []
-    for index, (score_D, box_D4) in enumerate(found):
+    for index, (score_D, box_D4) in enumerate(boxes):
         if index < len(shown.toys):
             fitting = [row for row, toy in enumerate(shown.toys) if fits(values(shown.toys[index]), toy)]
             iou_D = giou(box_D4[:, None], corners(toys_N4[fitting])[None])[1].amax(-1) if len(score_D) else score_D

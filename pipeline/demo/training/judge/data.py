@@ -63,7 +63,7 @@ class Choice:
     @property
     def text(self) -> str:
         asked = "Which is the toy?" if self.type == "object" else f"Which is the {self.type} of the {self.noun}?"
-        return f"{asked} {', '.join(json.dumps(one) for one in self.options)} or {json.dumps(CANNOT_TELL)}"
+        return f"{asked} {', '.join(json.dumps(option) for option in self.options)} or {json.dumps(CANNOT_TELL)}"
 
     @property
     def said(self) -> str:
@@ -100,12 +100,12 @@ def choice_of(toy: Toy | None, noun: str, kind: str, options: Sequence[str]) -> 
 
 def questions_of(rng: random.Random, toy: Toy | None, num: int) -> list[Asked]:
     """`num` questions, every other one a choice. Yes and no alike often; one in fifteen about a noun that is not there."""
-    found: list[Asked] = []
+    questions: list[Asked] = []
     for place in range(num):
         kind = rng.choice(tuple(VALUES))
         noun = toy.noun if toy is not None and rng.random() < 0.93 else rng.choice(NOUNS)
-        found.append(_choice(rng, toy, noun, kind) if place % 2 else _question(rng, toy, noun, kind))
-    return found
+        questions.append(_choice(rng, toy, noun, kind) if place % 2 else _question(rng, toy, noun, kind))
+    return questions
 
 
 def _question(rng: random.Random, toy: Toy | None, noun: str, kind: str) -> Question:
@@ -159,28 +159,28 @@ def _held(box: Box, other: Box) -> float:
 def crops_of(rng: random.Random, truth: Scene, outlined_share: float = OUTLINED_SHARE) -> list[Crop]:
     """A crop about each toy, its box as good as a detector's, and now and then one about nothing."""
     painted = draw(truth)
-    found = []
+    crops = []
     for toy in truth.toys:
         box = jittered(rng, toy.xyxy, rng.choice((0.0, 0.05, 0.05, 0.1)))
-        found.append(Crop(crop_about(painted, box, outline=rng.random() < outlined_share), toy))
+        crops.append(Crop(crop_about(painted, box, outline=rng.random() < outlined_share), toy))
         if rng.random() < NOTHING_SHARE / (1 - NOTHING_SHARE):
             empty = empty_box(rng, truth)
             if empty is not None:
-                found.append(Crop(crop_about(painted, empty, outline=rng.random() < outlined_share), None))
-    return found
+                crops.append(Crop(crop_about(painted, empty, outline=rng.random() < outlined_share), None))
+    return crops
 
 
 def training_crops(step: int, num: int) -> list[Crop]:
     """The crops of a step, a function of the step alone: scenes of the world, full ones, and ones with two-valued toys."""
     rng = random.Random(f"judge/{step}")
-    found: list[Crop] = []
+    crops: list[Crop] = []
     place = 0
-    while len(found) < num:
+    while len(crops) < num:
         seed, index, drawn = 900 + step % 100, step * 128 + place, rng.random()
         if drawn < TWO_VALUED_SHARE:
             truth = two_valued_scene(seed, index, TWO_VALUED_TOYS)
         else:
             truth = packed_scene(seed, index) if rng.random() < 0.5 else scene(seed, index)
-        found += crops_of(rng, truth)
+        crops += crops_of(rng, truth)
         place += 1
-    return found[:num]
+    return crops[:num]

@@ -32,7 +32,7 @@ def judge_tokenizer() -> PreTrainedTokenizerFast:
         for noun in NOUNS
         for order in range(len(ORDERS))
     ]
-    said = [f"User: {question.text}\nAssistant:{answer_text(answer)}" for question in asked for answer in ANSWERS]
+    texts = [f"User: {question.text}\nAssistant:{answer_text(answer)}" for question in asked for answer in ANSWERS]
     chosen = [
         Choice(kind, options, noun, ticked)
         for kind, words in VALUES.items()
@@ -40,7 +40,7 @@ def judge_tokenizer() -> PreTrainedTokenizerFast:
         for options in (words, words[::-1])
         for ticked in ((), *((word,) for word in words), *(pair for pair in pairwise(words)))
     ]
-    return train_tokenizer([*said, *(f"User: {choice.text}\nAssistant:{choice.said}" for choice in chosen)])
+    return train_tokenizer([*texts, *(f"User: {choice.text}\nAssistant:{choice.said}" for choice in chosen)])
 
 
 def judge_config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:

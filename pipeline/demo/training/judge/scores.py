@@ -40,15 +40,15 @@ class Verdicts:
 
     def figures(self) -> dict[str, float]:
         """For each type: what a true and a false value's verdicts are, in shares; and how often the order changed the answer."""
-        found = {}
+        shares = {}
         for kind in VALUES:
-            found[f"{kind}_false_given_true"] = self.share(kind, "yes", "false")
-            found[f"{kind}_true_given_false"] = self.share(kind, "no", "true")
-            found[f"{kind}_unsure_given_true"] = self.share(kind, "yes", "unsure")
-            found[f"{kind}_unsure_given_false"] = self.share(kind, "no", "unsure")
+            shares[f"{kind}_false_given_true"] = self.share(kind, "yes", "false")
+            shares[f"{kind}_true_given_false"] = self.share(kind, "no", "true")
+            shares[f"{kind}_unsure_given_true"] = self.share(kind, "yes", "unsure")
+            shares[f"{kind}_unsure_given_false"] = self.share(kind, "no", "unsure")
         nothing = sum(count for (_, answer, _), count in self.counts.items() if answer == "cannot_tell")
         unsure = sum(self.counts[kind, "cannot_tell", "unsure"] for kind in VALUES)
-        return found | {
+        return shares | {
             "decided_given_nothing": (nothing - unsure) / max(1, nothing),
             "choice_wrong": 1 - sum(num for (_, right), num in self.choices.items() if right) / max(1, self.choices.total()),
             "order_sensitive": 1 - self.same_in_both_orders / max(1, self.asked),
@@ -66,7 +66,7 @@ def verdict_of(answers: tuple[str, str]) -> str:
 def held_out_crops(seed: int, num_scenes: int, outlined_share: float = OUTLINED_SHARE, two_valued_share: float = 0.0) -> list[Crop]:
     """Crops of scenes that no training sees."""
     scenes = [two_valued_scene(seed, index, two_valued_share) for index in range(num_scenes)]
-    return [crop for one in scenes for crop in crops_of(random.Random(f"held/{seed}/{one.index}"), one, outlined_share)]
+    return [crop for scene in scenes for crop in crops_of(random.Random(f"held/{seed}/{scene.index}"), scene, outlined_share)]
 
 
 def every_question(crop: Crop) -> list[Question]:
@@ -88,24 +88,24 @@ def every_choice(crop: Crop) -> list[Choice]:
 
 def judge(model: Idefics3ForConditionalGeneration, eye: Eye, speller: Speller, crops: list[Crop]) -> Verdicts:
     """The verdicts of greedy answers, read where the answer forks."""
-    found = Verdicts()
+    verdicts = Verdicts()
     for first in range(0, len(crops), 24):
         batch = crops[first : first + 24]
         questions, choices = [every_question(crop) for crop in batch], [every_choice(crop) for crop in batch]
         with torch.no_grad():
             seen = see(eye, batch)
-            told, chosen = tell(model, speller, seen, questions), tell(model, speller, seen, choices)
-        found.choices.update(zip((choice.type for of_crop in choices for choice in of_crop), chosen.is_right_Q.tolist(), strict=True))
-        answers = iter([ANSWERS[place] for place in told.logits_Q3.argmax(-1).tolist()])
+            answered, chosen = tell(model, speller, seen, questions), tell(model, speller, seen, choices)
+        verdicts.choices.update(zip((choice.type for of_crop in choices for choice in of_crop), chosen.is_right_Q.tolist(), strict=True))
+        answers = iter([ANSWERS[place] for place in answered.logits_Q3.argmax(-1).tolist()])
         for crop, asked in zip(batch, questions, strict=True):
             for question in asked[::2]:
                 pair = (next(answers), next(answers))
                 verdict = verdict_of(pair)
-                found.counts[question.type, question.answer, verdict] += 1
-                found.by_size[crop.toy.size if crop.toy is not None else "nothing", question.answer, verdict] += 1
-                found.same_in_both_orders += pair[0] == pair[1]
-                found.asked += 1
-    return found
+                verdicts.counts[question.type, question.answer, verdict] += 1
+                verdicts.by_size[crop.toy.size if crop.toy is not None else "nothing", question.answer, verdict] += 1
+                verdicts.same_in_both_orders += pair[0] == pair[1]
+                verdicts.asked += 1
+    return verdicts
 
 
 def main() -> None:

@@ -65,9 +65,9 @@ class JudgeTraining(EyeTraining):
         rng = random.Random(f"questions/{self.batch_number}")
         asked = [questions_of(rng, crop.toy, QUESTIONS) for crop in crops]
         with torch.autocast("cpu", torch.bfloat16):
-            told = tell(self.model, self.speller, tokens, asked)
-        (told.loss if self.stage == "listen" else told.loss + SEEN_SHARE * seen.loss).backward()
-        return told.verdict
+            answered = tell(self.model, self.speller, tokens, asked)
+        (answered.loss if self.stage == "listen" else answered.loss + SEEN_SHARE * seen.loss).backward()
+        return answered.verdict
 
     def held_out_figures(self) -> dict[str, float]:
         crops = held_out_crops(HELD_OUT_SEED, HELD_OUT_SCENES)

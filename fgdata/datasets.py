@@ -5,17 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import PurePosixPath
-from typing import IO, Any
 
-from fsspec.core import url_to_fs
 from PIL import Image
-from pydantic import ValidationError
 
 from pipeline.corpus.pixels import Problem, decode
-from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry
+from schemas.dataset import ExportRecord, ExportRegion, ShardEntry
 from schemas.rows import Negative
+from stages.train.data.exported import ExportedError, images_of, open_tar, read_manifest
 
-_MANIFEST = "manifest.json"
 _MAX_PIXELS = 178_956_970
 
 
@@ -82,7 +79,10 @@ class Dataset:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
-        self.manifest = self._manifest()
+        try:
+            self.manifest = read_manifest(self.root)
+        except ExportedError as error:
+            raise DatasetError(str(error)) from error
         self._shards = {PurePosixPath(shard.tar).stem: shard for shard in self.manifest.shards}
 
     def __len__(self) -> int:
@@ -106,58 +106,18 @@ class Dataset:
             return sample
         raise KeyError(f"{key!r} is no image of {self.root}")
 
-    def _manifest(self) -> Manifest:
-        path = f"{self.root}/{_MANIFEST}"
-        try:
-            filesystem, inner = url_to_fs(path)
-            return Manifest.model_validate_json(filesystem.cat_file(inner))
-        except (OSError, ValidationError, ImportError, ValueError) as error:
-            detail = " ".join(str(error).split())[:200]
-            raise DatasetError(f"{path}: no manifest of an exported data set ({detail}); `fgdata export` writes one") from error
-
     def _read(self, shard: ShardEntry, key: str | None = None) -> Iterator[Sample]:
-        """The shard's images, or the one of this key: an image, then its other members, its json the last that is needed."""
+        """The shard's images, or the one of this key."""
         path = f"{self.root}/{shard.tar}"
         number = 0
         try:
-            filesystem, inner = url_to_fs(path)
-            with filesystem.open(inner, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-                for members in _by_stem(tar):
-                    if key is None or PurePosixPath(members[0].name).stem == key:
-                        yield _sample(file, members)
-                    number += 1
+            with open_tar(path) as file:
+                for image in images_of(file, path, lambda _, name: key is None or PurePosixPath(name).name == key):
+                    number = image.number + 1
+                    yield Sample(image.record, image.data)
+        except ExportedError as error:
+            raise DatasetError(str(error)) from error
         except (OSError, tarfile.TarError, EOFError) as error:
             raise DatasetError(f"{path}: cannot be read beyond image {number}: {' '.join(str(error).split())[:200]}") from error
-        if number < shard.images:
+        if key is None and number < shard.images:
             raise DatasetError(f"{path}: holds {number} images, the manifest says {shard.images}: copy it again")
-
-
-def _by_stem(tar: tarfile.TarFile) -> Iterator[list[tarfile.TarInfo]]:
-    """The members of one image after another."""
-    waiting: list[tarfile.TarInfo] = []
-    for member in tar:
-        tar.members.clear()  # type: ignore[attr-defined]  # in no stub; else all headers stay in memory
-        if waiting and PurePosixPath(member.name).stem != PurePosixPath(waiting[0].name).stem:
-            yield waiting
-            waiting = []
-        waiting.append(member)
-    if waiting:
-        yield waiting
-
-
-def _sample(file: IO[bytes] | Any, members: list[tarfile.TarInfo]) -> Sample:
-    contents = {PurePosixPath(member.name).suffix: member for member in members}
-    record = ExportRecord.model_validate_json(_content(file, contents.pop(".json")))
-    contents.pop(".txt", None)
-    image = next(iter(contents.values()), None)
-    return Sample(record, None if image is None else _content(file, image))
-
-
-def _content(file: Any, member: tarfile.TarInfo) -> bytes:
-    place = file.tell()
-    file.seek(member.offset_data)
-    content: bytes = file.read(member.size)
-    file.seek(place)
-    if len(content) < member.size:
-        raise tarfile.ReadError("unexpected end of data")
-    return content

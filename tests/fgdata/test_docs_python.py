@@ -21,4 +21,4 @@ def test_every_snippet_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     printed = capsys.readouterr().out
     assert "8 images" in printed
     assert " not: " in printed
-    assert "no manifest of an exported data set" in printed
+    assert "no exported data set there" in printed

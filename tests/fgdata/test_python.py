@@ -81,7 +81,7 @@ def test_a_set_without_pixels_says_so() -> None:
 
 
 def test_a_missing_set_and_a_cut_shard_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(fgdata.DatasetError, match="no manifest of an exported data set"):
+    with pytest.raises(fgdata.DatasetError, match="no exported data set there"):
         fgdata.dataset(tmp_path)
     shutil.copytree(KEPT / "line" / "dataset", tmp_path / "set")
     tar = sorted((tmp_path / "set").glob("*.tar"))[0]

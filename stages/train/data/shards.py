@@ -7,16 +7,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
-from pydantic import ValidationError
 
-from schemas.dataset import ExportRecord, Manifest, ShardEntry
+from schemas.dataset import ExportRecord, ShardEntry
 from stages.train.config import TrainError
+from stages.train.data.exported import ExportedError, ExportedImage, images_of, open_tar, read_manifest
 from stages.train.data.order import Place
 
 logger = logging.getLogger(__name__)
-
-_BLOCK_BYTES = 4 * 2**20
-_MANIFEST = "manifest.json"
 
 
 class BrokenShard(TrainError):
@@ -28,7 +25,10 @@ class ExportedDataset:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
-        self.manifest = _read_manifest(self.root)
+        try:
+            self.manifest = read_manifest(self.root)
+        except ExportedError as error:
+            raise TrainError(str(error)) from error
         self.shards: list[ShardEntry] = [shard for shard in self.manifest.shards if shard.images]
 
     @property
@@ -123,8 +123,8 @@ class _ShardStream:
         while index not in self._waiting:
             if self._broken is None:
                 try:
-                    number, image, record = next(self._images)
-                    self._waiting[number] = (image, record)
+                    image = next(self._images)
+                    self._waiting[image.number] = (image.data or b"", image.record)
                     continue
                 except StopIteration:
                     problem = f"has no image {index}; its manifest says {self._entry.images} images"
@@ -133,6 +133,8 @@ class _ShardStream:
                     self._broken = BrokenShard(f"{self._path}: is missing")
                 except (tarfile.TarError, EOFError) as error:
                     self._broken = BrokenShard(f"{self._path}: cannot be read as a tar: {error}")
+                except ExportedError as error:
+                    raise TrainError(str(error)) from error
                 except OSError as error:
                     raise TrainError(f"{self._path}: cannot be read: {error}") from error
             return self._broken
@@ -143,55 +145,9 @@ class _ShardStream:
         if self._file is not None:
             self._file.close()
 
-    def _forward(self) -> Generator[tuple[int, bytes, ExportRecord]]:
-        """The wanted images in the tar's order: an image, then its json. A json alone (a corpus without pixels) has no bytes."""
-        filesystem, inner = url_to_fs(self._path)
-        is_local = type(filesystem).__name__ == "LocalFileSystem"
-        if is_local:
-            self._file = open(inner, "rb")  # noqa: SIM115  # closed in `close`
-        else:
-            self._file = filesystem.open(inner, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
-        number, image = 0, ("", b"")
-        with tarfile.open(fileobj=self._file, mode="r:") as tar:
-            for member in tar:
-                is_wanted = number in self._wanted
-                stem, _, suffix = member.name.rpartition(".")
-                if suffix != "json":
-                    image = stem, self._content(member) if is_wanted else b""
-                    continue
-                if is_wanted:
-                    yield number, image[1] if image[0] == stem else b"", self._record(member)
-                number += 1
-                tar.members.clear()  # type: ignore[attr-defined]  # in no stub; else all headers stay in memory
-
-    def _content(self, member: tarfile.TarInfo) -> bytes:
-        """A member's bytes, straight from the file: tarfile's own reader asks for them in small pieces."""
-        self._file.seek(member.offset_data)
-        content: bytes = self._file.read(member.size)
-        if len(content) < member.size:
-            raise tarfile.ReadError("unexpected end of data")
-        return content
-
-    def _record(self, member: tarfile.TarInfo) -> ExportRecord:
-        try:
-            return ExportRecord.model_validate_json(self._content(member))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise TrainError(f"{self._path}: {member.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _read_manifest(root: str) -> Manifest:
-    path = f"{root}/{_MANIFEST}"
-    try:
-        filesystem, inner = url_to_fs(path)
-        content = filesystem.cat_file(inner)
-    except (OSError, ValueError, ImportError) as error:
-        raise TrainError(f"{path}: {type(error).__name__}: no exported data set there; `fgdata export` writes one") from error
-    try:
-        return Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise TrainError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; written by another version?") from error
+    def _forward(self) -> Generator[ExportedImage]:
+        self._file = open_tar(self._path)
+        yield from images_of(self._file, self._path, lambda number, _: number in self._wanted)
 
 
 def _group_column(path: str) -> list[tuple[str, ...]]:

@@ -86,6 +86,7 @@ class _Parent:
     def __init__(self, words: list[str]) -> None:
         self._words, self._mark = words, f"{os.getpid()}-{time.time_ns()}"
         self._told: list[int] = []
+        self._word = -1
         self._child = self._group = 0
 
     def carry(self, app: Callable[[], object]) -> int:
@@ -94,14 +95,18 @@ class _Parent:
 
         handle, noise = tempfile.mkstemp(prefix="fgdata-", suffix=".log")
         ours, childs = os.pipe()
+        self._word, word = os.pipe()
+        os.set_blocking(self._word, False)
         for number in _SIGNALS:
             _take(number, self._pass_on)
         self._child = self._group = os.fork()
         if not self._child:
             os.close(childs)
-            return self._work(app, handle, ours)
-        os.close(ours)
-        os.close(handle)
+            code = self._work(app, handle, ours)
+            os.write(word, b"ended")
+            return code
+        for end in (ours, handle, word):
+            os.close(end)
         if self._told:  # before there was a child to tell
             os.kill(self._child, self._told[0])
         _, status = os.waitpid(self._child, 0)
@@ -147,7 +152,7 @@ class _Parent:
         while left_running(self._mark, self._group) and time.monotonic() < until:
             time.sleep(0.1)
         self._end_all()  # where Ray itself did not start or was killed, its agents would live on for a minute
-        if code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
+        if self._has_ended_itself() and code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
             Path(noise).unlink()
             return code
         if self._told:
@@ -159,6 +164,13 @@ class _Parent:
             file=sys.stderr,
         )
         return 2
+
+    def _has_ended_itself(self) -> bool:
+        """Whether the child came to its end: Ray's C++ code exits with codes that are ours too."""
+        try:
+            return bool(os.read(self._word, 1))
+        except BlockingIOError:
+            return False
 
     def _end_all(self) -> None:
         if self._child:

@@ -82,6 +82,20 @@ def stance(address: str, token: str | None = None) -> Stance:
     return "open"
 
 
+def is_silent(address: str) -> bool:
+    """Whether a process of Ray takes a connection there and says nothing to a question, not even that it is none of its own."""
+    import grpc
+
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        ask: Any = channel.unary_unary("/ray.rpc.NodeManagerService/GetNodeStats")
+        try:
+            ask(b"", timeout=_ASK_S)
+        except grpc.RpcError as error:
+            code: Any = error.code()
+            return bool(code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE))
+    return False
+
+
 def token_at_hand() -> str | None:
     """The token that Ray would show, from where Ray looks for it: the environment, a file that it names, a file at home."""
     token = os.environ.get("RAY_AUTH_TOKEN", "")

@@ -7,7 +7,8 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,10 @@ def connected(address: str | None, say: Callable[[str], None] = lambda _: None) 
         if address is None:
             _check_room()
             around.enter_context(guard.alone())
-        elif _asks_for_token(address):
-            around.enter_context(guard.with_token())
+        else:
+            if _asks_for_token(address):
+                around.enter_context(guard.with_token())
+            _check_node_here(address)
         _connect(address, say)
         around.callback(ray.shutdown)
         gcs = ray.get_runtime_context().gcs_address
@@ -146,6 +149,44 @@ def _found() -> str:
             "leave out the address for a Ray of this run's own"
         )
     return str(place)
+
+
+def _check_node_here(place: str) -> None:
+    """A driver needs a node of the cluster on its own machine. Ray would look for one for two minutes, or end the process where it hangs.
+
+    Raises: ClusterError where none is, or the one that is there does not answer.
+    """
+    if "://" in place:
+        return
+    import ray._private.services as services  # no public way: which nodes are on this machine
+
+    until = time.monotonic() + _LISTENING_S
+    while not (nodes := _nodes(place, services.find_node_ids())):
+        if time.monotonic() > until:
+            raise ClusterError(
+                f"the Ray at {place} has no node on this machine, and a run needs one: run on a node of the cluster, or make this "
+                f"machine one: ray start --address={place} --num-cpus=0"
+            )
+        time.sleep(0.5)
+    node = next((each for each in nodes if each.is_head_node), nodes[0])
+    raylet = f"{node.node_manager_address}:{node.node_manager_port}"
+    if guard.is_silent(raylet):
+        raise ClusterError(f"the Ray at {place} hangs: its node on this machine, {raylet}, does not answer; start it again")
+
+
+def _nodes(place: str, ids: Sequence[str]) -> list[Any]:
+    """The living nodes of these ids that the cluster there has."""
+    from ray import NodeID, _raylet
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo
+    from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoRequest
+
+    if not ids:
+        return []
+    compiled: Any = _raylet  # ships no types
+    wanted = [GetAllNodeInfoRequest.NodeSelector(node_id=NodeID.from_hex(each).binary()) for each in ids]
+    alive = GcsNodeInfo.GcsNodeState.ALIVE
+    answer = compiled.GcsClient(address=place).get_all_node_info(timeout=_LISTENING_S, node_selectors=wanted, state_filter=alive)
+    return list(answer.values())
 
 
 def _asks_for_token(place: str) -> bool:

@@ -35,3 +35,14 @@ def test_one_that_has_ended_is_not_waited_for(started: list[subprocess.Popen[byt
     grouped.kill()
     os.waitid(os.P_PID, grouped.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
     assert left_running("56-78", grouped.pid) == []
+
+
+def test_an_end_that_nobody_has_told_of_is_no_end_of_ours() -> None:
+    """Ray's C++ code exits with 1 where its own processes do not answer."""
+    code = "import os, sys; sys.argv = ['fgdata', 'run', 'job.yaml']; from pipeline.commands import supervise"
+    answer = subprocess.run(
+        [sys.executable, "-c", f"{code}; sys.exit(supervise.main(lambda: os._exit(1)))"], capture_output=True, text=True
+    )
+    assert answer.returncode == 2
+    assert "the run was ended by exit code 1" in answer.stderr
+    assert "Resume with: fgdata run job.yaml" in answer.stderr

@@ -1,8 +1,10 @@
 """Joining a cluster: by `ray job submit` with a token and without, and what is said where there is none to join."""
 
+import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -17,10 +19,13 @@ import grpc
 import pytest
 
 from pipeline.run.cluster.join import ClusterError, connected
+from pipeline.run.processes import marked
 from tests.support.rehearsal_job import write_job
 
 ROOT = Path(__file__).parents[4]
 RAY = str(Path(sys.executable).parent / "ray")
+
+Head = tuple[dict[str, str], int, int]
 
 
 def _free_port() -> int:
@@ -30,8 +35,8 @@ def _free_port() -> int:
 
 
 @pytest.fixture(params=["token", "disabled"])
-def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], int]]:
-    """A head node as an operator starts one: its environment and its dashboard's port."""
+def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A head node as an operator starts one: its environment, its port and its dashboard's."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "FGDATA_"))}
     settings |= {"RAY_AUTH_MODE": request.param, "RAY_TMPDIR": str(tmp_path_factory.mktemp("r"))}
     settings |= {"RAY_AUTH_TOKEN": secrets.token_hex(16)} if request.param == "token" else {}
@@ -39,16 +44,33 @@ def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=true"]
     command += [f"--dashboard-port={dashboard}", "--dashboard-agent-listen-port=0", "--disable-usage-stats"]
     process = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield settings, dashboard
+    yield settings, port, dashboard
     process.terminate()
     process.wait(timeout=60)
 
 
+def _write_job(folder: Path) -> Path:
+    folder.mkdir()
+    return write_job(folder, stages={"caption": {"prompt": "demo"}}, export=None, placement={"stages": {"caption": {"cpus": 0.1}}})
+
+
+@contextlib.contextmanager
+def _stopped(head: Head) -> Iterator[None]:
+    """While the raylet of this head does nothing."""
+    port = str(head[1])
+    (raylet,) = [process for process, line in marked(head[0]["RAY_TMPDIR"]).items() if "raylet/raylet" in line and port in line]
+    os.kill(raylet, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(raylet, signal.SIGCONT)
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_submitted_job_runs_with_a_token_and_without(head: tuple[dict[str, str], int], tmp_path: Path) -> None:
-    settings, dashboard = head
-    config = write_job(tmp_path, stages={"caption": {"prompt": "demo"}}, export=None, placement={"stages": {"caption": {"cpus": 0.1}}})
+def test_a_submitted_job_runs_with_a_token_and_without_and_a_node_that_hangs_is_named(head: Head, tmp_path: Path) -> None:
+    settings, port, dashboard = head
+    config = _write_job(tmp_path / "submitted")
     entry = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--address", "auto"]
     environment = json.dumps({"env_vars": {"PYTHONPATH": str(ROOT)}})
     submit = [RAY, "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--runtime-env-json", environment, "--", *entry]
@@ -59,8 +81,14 @@ def test_a_submitted_job_runs_with_a_token_and_without(head: tuple[dict[str, str
         time.sleep(1)
     said = answer.stdout + answer.stderr
     assert answer.returncode == 0, said
-    assert len(list(tmp_path.glob("work/caption/*/*.parquet"))) == 4
+    assert len(list(config.parent.glob("work/caption/*/*.parquet"))) == 4
     assert said.count("asks nobody for a token") == (settings["RAY_AUTH_MODE"] == "disabled")
+    with _stopped(head):
+        joined = _write_job(tmp_path / "joined")
+        run = [sys.executable, "-m", "pipeline.cli", "run", str(joined), "--address", f"127.0.0.1:{port}"]
+        answer = subprocess.run(run, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 2
+    assert "does not answer; start it again" in answer.stderr.strip().splitlines()[-1]
 
 
 @pytest.fixture
@@ -114,6 +142,24 @@ def test_the_token_is_missing_or_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "refuses the token" in _said_where_there_is_none(address)
     finally:
         server.stop(None)
+
+
+@pytest.mark.usefixtures("no_ray_here")
+def test_no_node_of_the_cluster_is_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((_Open(),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        monkeypatch.setattr("ray._private.services.find_node_ids", list)
+        assert "has no node on this machine" in _said_where_there_is_none(address)
+    finally:
+        server.stop(None)
+
+
+class _Open(grpc.GenericRpcHandler):
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(lambda *_: b"")
 
 
 class _Guarded(grpc.GenericRpcHandler):

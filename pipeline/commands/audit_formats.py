@@ -9,16 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from schemas.audit import AuditItem
 from stages.audit.readings import guessed_types, head_noun
+from stages.train.evaluation.fgovd_file import FgOvdTexts
 
 NOT_VALIDATED = "not_validated"  # the set's own annotators did not agree that the caption is the true one
 _VALSE_VOTES = 2  # of three, as its authors' evaluation takes them
-
-
-class _Fgovd(BaseModel):
-    pos_expression: list[str] | str = Field(min_length=1)
-    neg_expression: list[str] = Field(min_length=1)
-    img_path: str | None = None
-    image_id: int | str | None = None
 
 
 class _SugarCrepe(BaseModel):
@@ -114,9 +108,8 @@ class ForeignFormat:
     items: Callable[[Any, str], Iterator[AuditItem | str]]
 
 
-def _from_fgovd(entry: _Fgovd, _name: str) -> Iterator[AuditItem | str]:
-    positive = entry.pos_expression if isinstance(entry.pos_expression, str) else entry.pos_expression[0]
-    yield _item(positive, entry.neg_expression, entry.img_path if entry.img_path is not None else entry.image_id)
+def _from_fgovd(entry: FgOvdTexts, _name: str) -> Iterator[AuditItem | str]:
+    yield _item(entry.positive, entry.neg_expression, entry.img_path if entry.img_path is not None else entry.image_id)
 
 
 def _from_sugarcrepe(entry: _SugarCrepe, name: str) -> Iterator[AuditItem | str]:
@@ -178,7 +171,7 @@ def _item(
 
 FOREIGN: dict[str, ForeignFormat] = {
     "fgovd": ForeignFormat(
-        (".jsonl", ".json"), "lines", _Fgovd, '{"pos_expression": [str], "neg_expression": [str, ...], "img_path": str}', _from_fgovd
+        (".jsonl", ".json"), "lines", FgOvdTexts, '{"pos_expression": [str], "neg_expression": [str, ...], "img_path": str}', _from_fgovd
     ),
     "sugarcrepe": ForeignFormat(
         (".json",), "document", _SugarCrepe,

@@ -1,8 +1,6 @@
-"""FG-OVD's files as FG-CLIP's evaluation ships them: boxes of COCO images with an expression and its negatives. Knows no figures."""
+"""FG-OVD as FG-CLIP's evaluation ships it: boxes of COCO images with an expression and its negatives, asked of a model."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +11,8 @@ from stages.train.config import Stage2, TrainError
 from stages.train.data.samples import SampleMaker
 from stages.train.evaluation.evaluate import hard_negative_top1
 from stages.train.evaluation.features import Box, Encoder, SeenRegion
+from stages.train.evaluation.fgovd_file import FgOvdItem, read_fgovd
 from stages.train.evaluation.scores import Floats, unmeasured
-
-
-@dataclass(frozen=True)
-class FgOvdItem:
-    """A line: the image's path below the image folder, the box as xywh in its pixels, the expression and its negatives."""
-
-    img_path: str
-    xywh: tuple[float, float, float, float]
-    positive: str
-    negatives: tuple[str, ...]
-    test_type: str
-
-
-def read_fgovd(path: Path) -> list[FgOvdItem]:
-    """The items of a jsonl file, in order.
-
-    Raises: TrainError with the line that is not of this form.
-    """
-    items = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise TrainError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            items.append(_item(line, f"{path}:{number}"))
-    if not items:
-        raise TrainError(f"{path}: holds no item")
-    return items
 
 
 def evaluate_fgovd(encoder: Encoder, path: Path, images: Path) -> dict[str, Any]:
@@ -57,7 +27,7 @@ def evaluate_fgovd(encoder: Encoder, path: Path, images: Path) -> dict[str, Any]
         pixels, (width, height) = _pixels(images / items[0].img_path, maker)
         _, (of_boxes,) = encoder.images([pixels], [[_shares(item, width, height) for item in items]])
         features.extend(of_boxes)
-        regions += [SeenRegion(number, item.positive, tuple((text, item.test_type) for text in item.negatives)) for item in items]
+        regions += [SeenRegion(number, item.positive, tuple((text, item.test_type) for text in item.neg_expression)) for item in items]
     why = "FG-OVD has boxes with negatives alone"
     nothing = {"i2t_r1": None, "i2t_r1_why": why, "t2i_r1": None, "t2i_r1_why": why, "images": 0}
     return {
@@ -75,17 +45,6 @@ def _by_image(items: list[FgOvdItem]) -> Iterator[list[FgOvdItem]]:
     yield from groups.values()
 
 
-def _item(line: str, where: str) -> FgOvdItem:
-    try:
-        content = json.loads(line)
-        x, y, width, height = map(float, content["bbox"])
-        (positive,) = content["pos_expression"]
-        negatives = tuple(str(text) for text in content["neg_expression"])
-        return FgOvdItem(content["img_path"], (x, y, width, height), str(positive), negatives, content.get("test_type", "all"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainError(f"{where}: no FG-OVD item (img_path, bbox, one pos_expression, neg_expression): {error!r}") from error
-
-
 def _pixels(path: Path, maker: SampleMaker) -> tuple[torch.Tensor, tuple[int, int]]:
     try:
         content = path.read_bytes()
@@ -101,8 +60,8 @@ def _pixels(path: Path, maker: SampleMaker) -> tuple[torch.Tensor, tuple[int, in
 
 def _shares(item: FgOvdItem, width: int, height: int) -> Box:
     """The box in shares of the image, its part inside."""
-    x, y, w, h = item.xywh
+    x, y, w, h = item.bbox
     box = tuple(min(max(value, 0.0), 1.0) for value in (x / width, y / height, (x + w) / width, (y + h) / height))
     if not (box[0] < box[2] and box[1] < box[3]):
-        raise TrainError(f"{item.img_path}: the box {list(item.xywh)} has no area in an image of {width} x {height}")
+        raise TrainError(f"{item.img_path}: the box {list(item.bbox)} has no area in an image of {width} x {height}")
     return box[0], box[1], box[2], box[3]

@@ -10,7 +10,8 @@ from stages.train.config import Stage2, TrainError
 from stages.train.data.shards import ExportedDataset
 from stages.train.evaluation.evaluate import evaluate, hard_negative_top1
 from stages.train.evaluation.features import Encoder, SeenRegion
-from stages.train.evaluation.fgovd import evaluate_fgovd, read_fgovd
+from stages.train.evaluation.fgovd import evaluate_fgovd
+from stages.train.evaluation.fgovd_file import read_fgovd
 from stages.train.evaluation.first_sentence import first_sentence_by_model
 from stages.train.loop import Job, Trainer
 from stages.train.model.clip import load_model
@@ -165,7 +166,7 @@ def test_the_published_file_reads_whole(tmp_path: Path) -> None:
     )
     (tmp_path / "hard.jsonl").write_text(f"{line}\n{line}\n")
     item = read_fgovd(tmp_path / "hard.jsonl")[1]
-    assert (item.xywh, item.negatives, item.test_type) == ((495.51, 565.29, 18.31, 74.71), ("A fabric pipe.",), "1_attributes")
+    assert (item.bbox, item.neg_expression, item.test_type) == ((495.51, 565.29, 18.31, 74.71), ["A fabric pipe."], "1_attributes")
 
 
 def test_equal_texts_have_the_very_same_feature(encoder: Encoder) -> None:

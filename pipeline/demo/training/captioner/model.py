@@ -11,47 +11,17 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 
 from pipeline.demo.training.captioner.data import GRID
 from pipeline.demo.training.captioner.eye import PATCH_PX, see_neighbours
-from pipeline.demo.training.vocabulary import CHAT_TEMPLATE, END, IMAGE
+from pipeline.demo.training.small_idefics3 import WIDTH, TextTower, small_idefics3
+from pipeline.demo.training.vocabulary import CHAT_TEMPLATE
 from pipeline.demo.world import SIDE_PX
 
 SCALE_FACTOR = 4
 NUM_IMAGE_TOKENS = GRID**2
-WIDTH = 128
 
 
 def captioner_config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
     """1.8 M parameters: 784 patches of 8 px, 4 x 128 vision and 4 x 128 text layers, 49 image tokens."""
-    special = {
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.vocab[END],
-    }
-    return Idefics3Config(
-        scale_factor=SCALE_FACTOR,
-        image_token_id=tokenizer.vocab[IMAGE],
-        tie_word_embeddings=True,
-        vision_config={
-            "hidden_size": WIDTH,
-            "intermediate_size": 2 * WIDTH,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "image_size": SIDE_PX,
-            "patch_size": PATCH_PX,
-        },
-        text_config={
-            "model_type": "llama",
-            "vocab_size": len(tokenizer),
-            "hidden_size": WIDTH,
-            "intermediate_size": 3 * WIDTH,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 1024,
-            "tie_word_embeddings": True,
-            **special,
-        },
-        **special,
-    )
+    return small_idefics3(tokenizer, side_px=SIDE_PX, patch_px=PATCH_PX, scale_factor=SCALE_FACTOR, text=TextTower(4, 3 * WIDTH, 1024))
 
 
 def new_captioner(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGeneration:

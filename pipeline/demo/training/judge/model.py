@@ -13,12 +13,12 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 
 from pipeline.demo.training.captioner.eye import PATCH_PX, Eye, see_neighbours
 from pipeline.demo.training.judge.data import ANSWERS, JUDGE_PX, ORDERS, VALUES, Choice, Question, answer_text
-from pipeline.demo.training.vocabulary import CHAT_TEMPLATE, END, IMAGE, train_tokenizer
+from pipeline.demo.training.small_idefics3 import WIDTH, TextTower, small_idefics3
+from pipeline.demo.training.vocabulary import CHAT_TEMPLATE, train_tokenizer
 from pipeline.demo.world import NOUNS
 
 SCALE_FACTOR = 4
 NUM_IMAGE_TOKENS = (JUDGE_PX // PATCH_PX // SCALE_FACTOR) ** 2
-WIDTH = 128
 TEXT_LAYERS = 3
 READERS = {"present": ("no", "yes"), **VALUES}
 
@@ -45,32 +45,8 @@ def judge_tokenizer() -> PreTrainedTokenizerFast:
 
 def judge_config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
     """1.3 M parameters: 64 patches of 8 px, 4 x 128 vision and 3 x 128 text layers, 4 image tokens."""
-    special = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.vocab[END]}
-    return Idefics3Config(
-        scale_factor=SCALE_FACTOR,
-        image_token_id=tokenizer.vocab[IMAGE],
-        tie_word_embeddings=True,
-        vision_config={
-            "hidden_size": WIDTH,
-            "intermediate_size": 2 * WIDTH,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "image_size": JUDGE_PX,
-            "patch_size": PATCH_PX,
-        },
-        text_config={
-            "model_type": "llama",
-            "vocab_size": len(tokenizer),
-            "hidden_size": WIDTH,
-            "intermediate_size": 2 * WIDTH,
-            "num_hidden_layers": TEXT_LAYERS,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 256,
-            "tie_word_embeddings": True,
-            **special,
-        },
-        **special,
+    return small_idefics3(
+        tokenizer, side_px=JUDGE_PX, patch_px=PATCH_PX, scale_factor=SCALE_FACTOR, text=TextTower(TEXT_LAYERS, 2 * WIDTH, 256)
     )
 
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from pipeline.given.boxes import Frame, check_size
-from pipeline.given.checks import MISREAD, Refused, index_of, list_of, object_of, optional_text, text_of
+from pipeline.given.checks import Refused, index_of, object_of, optional_text, text_of
 from pipeline.given.params import GivenParams
-from pipeline.given.rows.region_caption import locate
+from pipeline.given.rows.region_caption import regions_of
 from schemas.rows import ATTRIBUTE_TYPES, Edit, EditType, HardNegativeRow, Negative, RegionCaption, RegionCaptionRow, RegionNegatives
 from stages.base import Image
 from stages.negatives.edits import replay
@@ -27,21 +27,9 @@ def hard_negative_row(image: Image, content: Mapping[str, Any], params: GivenPar
     if frame is not None:
         check_size(content, params, frame)
     captions = image.row(RegionCaptionRow).regions
-    by_region: dict[int, RegionNegatives] = {}
     rejects: Counter[str] = Counter()
-    first: Refused | None = None
-    for position, child in enumerate(list_of(content, "regions", params.max_regions)):
-        try:
-            given = object_of(child, "a region")
-            place = locate(given, [caption.xyxy for caption in captions], by_region, position, params, frame)
-            by_region[place] = _negatives(given, captions[place], rejects)
-        except Refused as refused:
-            if refused.reason in MISREAD:
-                raise
-            rejects[refused.reason] += 1
-            first = first or refused
-    if first is not None and not by_region:
-        raise first
+    boxes = [caption.xyxy for caption in captions]
+    by_region = regions_of(content, boxes, params, frame, rejects, lambda given, place: _negatives(given, captions[place], rejects))
     regions = [by_region[place] for place in sorted(by_region)]
     return HardNegativeRow(key=image.key, origin="given", given_rejects=dict(sorted(rejects.items())), regions=regions)
 

@@ -1,8 +1,8 @@
 """Given expressions of regions to a row of the stage region_caption: each must find the region that it is of."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pipeline.given.boxes import Frame, box_of, check_size
 from pipeline.given.checks import MISREAD, Refused, index_of, list_of, object_of, optional_text, text_of
@@ -14,6 +14,7 @@ from stages.base import Image
 from stages.words.expressions import names_noun
 
 _SAME_BOX_PX = 0.05
+AnyChild = TypeVar("AnyChild")
 
 
 def region_caption_row(image: Image, content: Mapping[str, Any], params: GivenParams, frame: Frame | None) -> RegionCaptionRow:
@@ -26,14 +27,37 @@ def region_caption_row(image: Image, content: Mapping[str, Any], params: GivenPa
     select = image.upstream.get(SelectRow)
     regions = select.regions if isinstance(select, SelectRow) else None
     boxes = None if regions is None else [region.xyxy for region in regions]
-    by_region: dict[int, RegionCaption] = {}
     rejects: Counter[str] = Counter()
+
+    def read(given: Mapping[str, Any], place: int) -> RegionCaption:
+        return _caption(given, place, regions[place] if regions else None, params, frame, rejects)
+
+    by_region = regions_of(content, boxes, params, frame, rejects, read)
+    captions = (
+        [by_region.get(i) or _nothing(i, region) for i, region in enumerate(regions)] if regions is not None else list(by_region.values())
+    )
+    return RegionCaptionRow(key=image.key, origin="given", given_rejects=dict(sorted(rejects.items())), regions=captions)
+
+
+def regions_of(
+    content: Mapping[str, Any],
+    boxes: Sequence[Box | None] | None,
+    params: GivenParams,
+    frame: Frame | None,
+    rejects: Counter[str],
+    read: Callable[[Mapping[str, Any], int], AnyChild],
+) -> dict[int, AnyChild]:
+    """What is given for each region, by its number, as `read` makes it of an entry; refused entries are counted in `rejects`.
+
+    Raises: Refused where an entry shows that the whole row was declared wrongly, or where every entry is refused: the first's.
+    """
+    by_region: dict[int, AnyChild] = {}
     first: Refused | None = None
     for position, child in enumerate(list_of(content, "regions", params.max_regions)):
         try:
             given = object_of(child, "a region")
-            place = locate(given, boxes, by_region, position, params, frame)
-            by_region[place] = _caption(given, place, regions[place] if regions else None, params, frame, rejects)
+            place = _locate(given, boxes, by_region, position, params, frame)
+            by_region[place] = read(given, place)
         except Refused as refused:
             if refused.reason in MISREAD:
                 raise
@@ -41,13 +65,10 @@ def region_caption_row(image: Image, content: Mapping[str, Any], params: GivenPa
             first = first or refused
     if first is not None and not by_region:
         raise first
-    captions = (
-        [by_region.get(i) or _nothing(i, region) for i, region in enumerate(regions)] if regions is not None else list(by_region.values())
-    )
-    return RegionCaptionRow(key=image.key, origin="given", given_rejects=dict(sorted(rejects.items())), regions=captions)
+    return by_region
 
 
-def locate(
+def _locate(
     given: Mapping[str, Any],
     boxes: Sequence[Box | None] | None,
     taken: Mapping[int, Any],

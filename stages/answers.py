@@ -14,6 +14,7 @@ from prompts.loader import Prompt
 from schemas.rows import PASSING, Usage
 from schemas.text import unfit_in
 from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request
+from stages.engines.pixels import Picture
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ def question(
     variables: Mapping[str, Any],
     *,
     seed: int,
-    images: tuple[Image.Image, ...] = (),
+    images: tuple[Image.Image | Picture, ...] = (),
     image_ids: tuple[str, ...] = (),
     answer_schema: Mapping[str, Any] | None = None,
 ) -> Request:
@@ -82,6 +83,13 @@ def total_usage(parts: Sequence[Usage]) -> Usage:
         completion_tokens=sum(part.completion_tokens for part in parts),
         rungs=[rung for part in parts for rung in part.rungs],
     )
+
+
+def failure_of(outcomes: Sequence[Outcome[Any]]) -> tuple[str, str | None] | None:
+    """Reason and detail of the first question where none was answered; None where one was, or none was asked."""
+    if not outcomes or not all(outcome.error for outcome in outcomes):
+        return None
+    return outcomes[0].error or "", outcomes[0].detail
 
 
 def _again(request: Request, attempt: int) -> Request:

@@ -23,7 +23,7 @@ from schemas.rows import (
     RegionNegatives,
     SelectRow,
 )
-from stages.answers import Outcome, ask, question, total_usage
+from stages.answers import Outcome, ask, failure_of, question, total_usage
 from stages.base import Image, Stage, rng, seed_of
 from stages.engines.base import Request
 from stages.negatives.caption_negatives import caption_negatives
@@ -140,18 +140,25 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
     ) -> HardNegativeRow:
         outcomes = [answers[index, subject.region.region] for subject in subjects if subject.request is not None]
         regions = [self._negatives(image, subject, answers.get((index, subject.region.region)), retry) for subject in subjects]
-        caption = image.optional(CaptionRow)
-        if caption is not None and caption.long and self.params.max_caption_negatives:
-            draw = rng(self.name, f"{image.key}/{CAPTION}", retry)
-            edits = {region.region: [edit for edit in region.negatives if edit.level == 1] for region in regions}
-            known = {subject.region.region: subject.known for subject in subjects}
-            regions.append(caption_negatives(caption.long, _select(image), edits, known, self.params.max_caption_negatives, draw))
+        regions += self._of_caption(image, subjects, regions, retry)
         before = image.before(HardNegativeRow)
         usage = total_usage([*([before.usage] if before else []), *(outcome.usage for outcome in outcomes)])
-        if before is None and outcomes and all(outcome.error for outcome in outcomes):
-            reason, detail = outcomes[0].error, outcomes[0].detail
+        if before is None and (failure := failure_of(outcomes)) is not None:
+            reason, detail = failure
             return HardNegativeRow(key=image.key, status="failed", reason=reason, detail=detail, regions=regions, usage=usage)
         return HardNegativeRow(key=image.key, regions=regions, usage=usage)
+
+    def _of_caption(
+        self, image: Image, subjects: Sequence[_Subject], regions: Sequence[RegionNegatives], retry: int
+    ) -> list[RegionNegatives]:
+        """The regions' single edits, made in the long caption too."""
+        caption = image.optional(CaptionRow)
+        if caption is None or not caption.long or not self.params.max_caption_negatives:
+            return []
+        draw = rng(self.name, f"{image.key}/{CAPTION}", retry)
+        edits = {region.region: [edit for edit in region.negatives if edit.level == 1] for region in regions}
+        known = {subject.region.region: subject.known for subject in subjects}
+        return [caption_negatives(caption.long, _select(image), edits, known, self.params.max_caption_negatives, draw)]
 
     def _negatives(self, image: Image, subject: _Subject, outcome: Outcome[list[Proposal]] | None, retry: int) -> RegionNegatives:
         if subject.kept is not None:

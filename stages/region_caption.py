@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from schemas.boxes import Box, area, share_inside
 from schemas.rows import PASSING, Attribute, Region, RegionCaption, RegionCaptionRow, SelectRow, Usage
-from stages.answers import Outcome, ask, question, total_usage
+from stages.answers import Outcome, ask, failure_of, question, total_usage
 from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
 from stages.params import StageParams
-from stages.regions.focus import Focus
+from stages.regions.focus import FocalCut, Focus
 from stages.regions.leakage import Captioned, swaps
 from stages.words.ambiguity import is_same_noun
 from stages.words.domain import ANY_DOMAIN, Domain
@@ -74,6 +74,10 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
     def prompt_names(cls, params: RegionCaptionParams) -> dict[str, str]:
         return {"region_caption": params.prompt}
 
+    @classmethod
+    def looks_itself(cls, params: RegionCaptionParams) -> bool:
+        return False
+
     async def run(self, unit: Sequence[Image], retry: int) -> list[RegionCaptionRow]:
         asked = [subject for position, image in enumerate(unit) for subject in self._asked(position, image)]
         outcomes = await self._ask([self._question(unit, subject, unit[subject.position], subject.region.xyxy, retry) for subject in asked])
@@ -98,7 +102,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         return [_Asked(position, i, regions[i]) for i in large[: self.params.max_regions]]
 
     def _is_too_small(self, image: Image, region: Region) -> bool:
-        return self._focus.shown_side(region.xyxy, image.rgb.width, image.rgb.height) < self.params.min_shown_side_px
+        return self._focus.shown_side(region.xyxy, *image.size) < self.params.min_shown_side_px
 
     def _question(self, unit: Sequence[Image], subject: _Asked, shown: Image, xyxy: Box, retry: int, mark: str = "") -> Request:
         """What is asked about a region, with the crop of `xyxy` of the image `shown`: its own, or the probe's."""
@@ -109,10 +113,10 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
             "noun": noun,
             "phrase": subject.region.phrase,
             "others": sorted({other for other in apart if not is_same_noun(other, noun)}),
-            "padded": self._focus.is_padded(xyxy, shown.rgb.width, shown.rgb.height),
+            "padded": self._focus.is_padded(xyxy, *shown.size),
             "domain": self.params.domain,
         }
-        seed, crop = seed_of(self.context.fingerprint, key, retry), self._focus.crop(shown.rgb, xyxy)
+        seed, crop = seed_of(self.context.fingerprint, key, retry), shown.shown(FocalCut(self._focus, xyxy))
         return question(self.context.prompts["region_caption"], fields, seed=seed, images=(crop,), image_ids=(key,))
 
     async def _ask(self, questions: Sequence[Request]) -> list[Outcome[Expressions]]:
@@ -145,15 +149,13 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         regions, before = [], image.before(RegionCaptionRow)
         for i, region in enumerate(image.row(SelectRow).regions):
             caption = asked[i].caption if i in asked else before.regions[i] if before else None
-            bare = RegionCaption(
-                region=i, xyxy=region.xyxy, head=region.head, reason="too_small" if self._is_too_small(image, region) else "surplus"
-            )
-            regions.append(caption or bare)
+            reason = "too_small" if self._is_too_small(image, region) else "surplus"
+            regions.append(caption or RegionCaption(region=i, xyxy=region.xyxy, head=region.head, reason=reason))
         outcomes = [subject.outcome for subject in asked.values() if subject.outcome]
         spent = [part for subject in asked.values() if subject.outcome for part in (subject.outcome.usage, subject.probe_usage)]
         usage = total_usage([before.usage, *spent] if before else spent)
-        if before is None and outcomes and all(outcome.error for outcome in outcomes):
-            reason, detail = outcomes[0].error, outcomes[0].detail
+        if before is None and (failure := failure_of(outcomes)) is not None:
+            reason, detail = failure
             return RegionCaptionRow(key=image.key, status="failed", reason=reason, detail=detail, regions=regions, usage=usage)
         return RegionCaptionRow(key=image.key, regions=_with_uniqueness(regions), usage=usage)
 
@@ -172,6 +174,18 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
     if not expressions.there:
         return bare.model_copy(update={"reason": "not_there"})
     attributes = [attribute for attribute in _without_doubles(expressions.attributes) if domain.wants(attribute.type)]
+    refused = _refused(expressions, index, regions)
+    refused_texts = {name: getattr(expressions, name).strip() for name in refused}
+    if "short" in refused:
+        return bare.model_copy(update={"reason": refused["short"], "refused": refused, "refused_texts": refused_texts})
+    long = None if "long" in refused else expressions.long.strip()
+    texts = {"short": expressions.short.strip(), "long": long, "attributes": attributes}
+    return bare.model_copy(update={**texts, "refused": refused, "refused_texts": refused_texts})
+
+
+def _refused(expressions: Expressions, index: int, regions: Sequence[Region]) -> dict[str, str]:
+    """Which of the two expressions a check refuses, and which check."""
+    region = regions[index]
     read_on_it = [attribute.value for attribute in expressions.attributes if attribute.type == "text"]
     inside = [(other.head, share_inside(other.xyxy, region.xyxy)) for other in _others(index, regions)]
     held = [other.head for other in _others(index, regions) if _is_on(other, region)]
@@ -180,13 +194,7 @@ def _caption(index: int, regions: Sequence[Region], outcome: Outcome[Expressions
         "short": refusal(expressions.short, region.head, [head for head, _ in inside], read_on_it, held=held),
         "long": refusal(expressions.long, region.head, outside, read_on_it, held=held, may_show=True),
     }
-    refused = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
-    refused_texts = {name: getattr(expressions, name).strip() for name in refused}
-    if "short" in refused:
-        return bare.model_copy(update={"reason": refused["short"], "refused": refused, "refused_texts": refused_texts})
-    long = None if "long" in refused else expressions.long.strip()
-    texts = {"short": expressions.short.strip(), "long": long, "attributes": attributes}
-    return bare.model_copy(update={**texts, "refused": refused, "refused_texts": refused_texts})
+    return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
 
 def _is_on(other: Region, region: Region) -> bool:

@@ -10,13 +10,13 @@ from prompts.loader import Prompt
 from schemas.boxes import Box
 from schemas.hashed import added
 from schemas.rows import Row, Usage, VerifyRow
-from stages.answers import Outcome, ask, question, total_usage
+from stages.answers import Outcome, ask, failure_of, question, total_usage
 from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
 from stages.negatives.judging.case import JudgeCase
 from stages.negatives.judging.questions import CANNOT_TELL, MARKER, NO, YES, Ask, JudgeQuestion, filled_schema, has_options
 from stages.params import StageParams
-from stages.regions.crops import focal_crop, upscaled
+from stages.regions.crops import JudgeCut
 from stages.regions.outline import Outlined, outlined_crop
 
 
@@ -64,6 +64,10 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         return {"verify": params.prompt}
 
     @classmethod
+    def looks_itself(cls, params: VerifyParams) -> bool:
+        return params.outline  # the line's colour, which the question names, is chosen by the crop's
+
+    @classmethod
     def prompt_problems(cls, params: VerifyParams, prompts: Mapping[str, Prompt]) -> Iterator[str]:
         if params.ask == "choose" and not has_options(prompts["verify"].answer_schema):
             yield (
@@ -109,7 +113,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         size: dict[str, Any] = {"scale": self.params.crop_scale, "min_side_px": self.params.crop_min_side_px}
         if self.params.outline:
             return outlined_crop(image.rgb, xyxy, upscale_side_px=px, **size)
-        return Outlined(upscaled(focal_crop(image.rgb, xyxy, **size), px), "")
+        return Outlined(image.shown(JudgeCut(xyxy, **size, upscale_side_px=px)), "")
 
     @classmethod
     def settled(cls, image: Image) -> Row | None:
@@ -128,8 +132,8 @@ def _row(case: JudgeCase, answers_of: Mapping[JudgeQuestion, Sequence[Outcome[fr
     answers = {
         query: [outcome.value or outcome.error or "invalid_output" for outcome in of_question] for query, of_question in answers_of.items()
     }
-    if outcomes and not case.known and all(outcome.error for outcome in outcomes):
-        return case.row(answers, usage, status="failed", reason=outcomes[0].error, detail=outcomes[0].detail)
+    if not case.known and (failure := failure_of(outcomes)) is not None:
+        return case.row(answers, usage, status="failed", reason=failure[0], detail=failure[1])
     return case.row(answers, usage)
 
 

@@ -169,7 +169,7 @@ FAULTS = (
     Fault("process group", _kills(_Kill("group", _group, None, _RESUMES)), times=10),
     Fault("worker", _kills(_Kill("worker", _one(_WORKER), 5, "nothing: the run goes on")), times=30, sample=3),
     Fault("worker while it is born", _kills(_Kill("birth", _one(_BIRTH), 3, "nothing: it is born again", 1.0)), times=15, sample=2),
-    Fault("raylet", _kills(_Kill("raylet", _one(_RAYLET), None, "")), times=10),
+    Fault("raylet", _kills(_Kill("raylet", _one(_RAYLET), None, "")), times=10, sample=1),
     Fault("GCS", _kills(_Kill("GCS", _one(_GCS), None, "")), times=10),
     Fault(
         "the engine's process",

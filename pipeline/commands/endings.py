@@ -62,6 +62,7 @@ def user_errors() -> Iterator[None]:
 
 def _ending_of(error: Exception) -> tuple[int, str] | None:
     """The exit code and the line of an error that is no bug of ours; None: it is one, with a traceback."""
+    from pipeline.run.cluster.holdings import RayEnded
     from pipeline.run.gate import GateError
     from pipeline.run.lane import StageStopped
     from pipeline.run.pool import PoolError
@@ -76,7 +77,9 @@ def _ending_of(error: Exception) -> tuple[int, str] | None:
         return 2, str(error)
     if isinstance(error, remote_errors()):
         return 2, in_one_line(error)
-    return (2, f"Ray has ended under the run: {_first_line(error)}; {resume(sys.argv[1:])}") if _is_rays(error) else None
+    if isinstance(error, RayEnded) or _is_rays(error):
+        return 2, f"Ray has ended under the run: {_first_line(error)}; {resume(sys.argv[1:])}"
+    return None
 
 
 def _is_rays(error: BaseException) -> bool:

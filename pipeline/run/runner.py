@@ -13,7 +13,7 @@ from pipeline.ledger.state import State
 from pipeline.masked import masked_content
 from pipeline.run.blame.patience import Patience
 from pipeline.run.blame.suspects import Ask, Hopeless, Indivisible, Probe, Search, Whole, Witness
-from pipeline.run.cluster.holdings import holds_all, joined_nodes
+from pipeline.run.cluster.holdings import RayEnded, holds_all, joined_nodes
 from pipeline.run.gate import Gate
 from pipeline.run.inputs import StageJob, Task
 from pipeline.run.lane import Lane, Proof, StageFigures, StageStopped, Suspect
@@ -75,7 +75,7 @@ class Runner:
             while self._fill():
                 self._wait()
                 keeper.tick()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RayEnded):
             close_s = _HURRIED_CLOSE_S
             raise
         finally:

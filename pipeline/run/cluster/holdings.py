@@ -7,7 +7,12 @@ from typing import Any
 from stages.engines.specs import Resources
 
 _NODE_PATIENCE_S = 60
+_RAYS_OWN = ("raylet", "gcs_server")
 _EPSILON = 1e-6
+
+
+class RayEnded(RuntimeError):
+    """What a run needs of Ray on this machine has ended, so that nothing can come any more."""
 
 
 @dataclass
@@ -48,6 +53,22 @@ def joined_nodes() -> list[Node]:
             cpus, gpus = offered.pop("CPU", 0.0), offered.pop("GPU", 0.0)
             found.append(Node(cpus, [1.0] * int(gpus), offered))
     return found
+
+
+def check_alive() -> None:
+    """Ray itself does not tell a driver: where its node is gone, what it has asked for stays pending for ever.
+
+    Raises: RayEnded where the Ray that this process has started has lost a process, or the node on this machine has left its cluster.
+    """
+    import ray
+
+    node: Any = ray._private.worker.global_worker.node  # noqa: SLF001  # no public way to its processes
+    dead = [name for name, _ in node.dead_processes() if name in _RAYS_OWN]
+    if dead:
+        raise RayEnded(f"its {dead[0]} on this machine was killed or ran out of memory")
+    here = ray.get_runtime_context().get_node_id()
+    if any(each["NodeID"] == here and not each["Alive"] for each in ray.nodes()):
+        raise RayEnded("its node on this machine has left the cluster")
 
 
 def local_nodes() -> list[Node]:

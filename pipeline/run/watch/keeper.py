@@ -4,14 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 
 from pipeline.config.model import Config
-from pipeline.run.cluster.holdings import demand, joined_nodes, num_placed, offered
+from pipeline.run.cluster.holdings import check_alive, demand, joined_nodes, num_placed, offered
 from pipeline.run.lane import Lane
 from pipeline.run.pool import PoolError
 from pipeline.run.watch.progress import Told
 from pipeline.run.watch.watchdog import Silence
 from stages.engines.specs import Resources
 
-_YIELD_S, _NAME_EVERY_S = 10.0, 30.0
+_YIELD_S, _NAME_EVERY_S, _LOOK_EVERY_S = 10.0, 30.0, 2.0
 _LOOKED_FOR_ALONE = 3
 
 
@@ -21,12 +21,16 @@ class Keeper:
     def __init__(self, config: Config, watcher: Told, lanes: Mapping[str, Lane]) -> None:
         self._placement, self._watcher, self._lanes = config.placement, watcher, lanes
         self._named: dict[str, float] = {}
+        self._looked = 0.0
 
     def tick(self) -> None:
         """Look at all lanes, and act.
 
-        Raises: PoolError where a stage has waited in vain for a place that no node has.
+        Raises: PoolError where a stage has waited in vain for a place that no node has; RayEnded where Ray has ended.
         """
+        if time.monotonic() > self._looked + _LOOK_EVERY_S:
+            check_alive()
+            self._looked = time.monotonic()
         for lane in self._lanes.values():
             lane.pool.reap()
             if not lane.is_over and not lane.is_busy and self._is_all_before_over(lane):

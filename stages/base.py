@@ -14,7 +14,8 @@ from prompts.loader import Prompt
 from schemas.check import Check
 from schemas.rows import CorpusRow, Row
 from schemas.stage_json import StageJson
-from stages.engines.base import Detector, Generator
+from stages.engines.base import Detector, Generator, Opener
+from stages.engines.pixels import Cut, Opened, Picture
 from stages.params import StageParams, Surroundings
 
 Scope = Literal["unit", "block", "shard"]
@@ -30,6 +31,7 @@ class Image:
     """One image of a unit as a stage sees it: its row of the corpus, and the rows of the stages it reads.
 
     `pixels` is upright RGB at full size, None where the stage asked for none; `problem` says why there are none though it did.
+    `opened` stands in their place where another process has read them.
     `previous` is the stage's own row of before a retry, where only the children that it lost are to be asked about again.
     """
 
@@ -38,6 +40,7 @@ class Image:
     upstream: Mapping[type[Row], Row] = field(default_factory=dict)
     problem: Row | None = None
     previous: Row | None = None
+    opened: Opened | None = None
 
     @property
     def key(self) -> str:
@@ -45,11 +48,13 @@ class Image:
 
     @property
     def width(self) -> int | None:
-        return self.corpus.width if self.pixels is None else self.pixels.width
+        seen = self.pixels or self.opened
+        return self.corpus.width if seen is None else seen.width
 
     @property
     def height(self) -> int | None:
-        return self.corpus.height if self.pixels is None else self.pixels.height
+        seen = self.pixels or self.opened
+        return self.corpus.height if seen is None else seen.height
 
     @property
     def alt(self) -> str | None:
@@ -74,6 +79,19 @@ class Image:
     def before(self, row_type: type[AnyRow]) -> AnyRow | None:
         """The row of before a retry whose children that are not lost stay as they are; None: all is asked."""
         return self.previous if isinstance(self.previous, row_type) else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pixels, for stages that declared that they need them."""
+        seen = self.pixels or self.opened
+        assert seen is not None, f"stage reads pixels of {self.key} but does not declare it"
+        return seen.width, seen.height
+
+    def shown(self, cut: Cut | None = None) -> PillowImage.Image | Picture:
+        """What a request is to show: the image, or what is cut of it; made here, or where another process has the pixels."""
+        if self.opened is not None:
+            return Picture(self.opened, cut)
+        return self.rgb if cut is None else cut(self.rgb)
 
     @property
     def rgb(self) -> PillowImage.Image:
@@ -154,6 +172,18 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
     def roles(cls, params: Any) -> tuple[str, ...]:
         """The engines that these parameters use, by their names in the configuration."""
         return (*cls.generator_roles, *cls.detector_roles)
+
+    @classmethod
+    def looks_itself(cls, params: Any) -> bool:
+        """Whether the stage looks at pixels; else it only shows them (`Image.shown`), and another process may read them."""
+        return True
+
+    @property
+    def opener(self) -> Opener | None:
+        """The engine that has this stage's images read in other processes; None: the worker reads them."""
+        if not self.needs_pixels or self.looks_itself(self.params):
+            return None
+        return next((one for one in self.context.generators.values() if isinstance(one, Opener)), None)
 
     @classmethod
     def resolved(cls, params: Any, around: Surroundings) -> Any:

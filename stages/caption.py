@@ -38,6 +38,10 @@ class Caption(Stage[CaptionParams, CaptionRow]):
     def prompt_names(cls, params: CaptionParams) -> dict[str, str]:
         return {"caption": params.prompt}
 
+    @classmethod
+    def looks_itself(cls, params: CaptionParams) -> bool:
+        return False
+
     async def run(self, unit: Sequence[Image], retry: int) -> list[CaptionRow]:
         prompt = self.context.prompts["caption"]
         questions = [
@@ -45,7 +49,7 @@ class Caption(Stage[CaptionParams, CaptionRow]):
                 prompt,
                 {"alt": image.alt, "domain": self.params.domain},
                 seed=seed_of(self.context.fingerprint, image.key, retry),
-                images=(image.rgb,),
+                images=(image.shown(),),
                 image_ids=(image.key,),
             )
             for image in unit

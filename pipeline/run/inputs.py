@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.config.registry import row_type
 from pipeline.corpus.images import load_images
@@ -17,6 +18,7 @@ from prompts.loader import Prompt
 from schemas.rows import Row
 from schemas.stage_json import StageJson
 from stages.base import Image
+from stages.engines.base import Opener
 from stages.engines.pulse import beat
 from stages.engines.specs import Resources, Spec
 from stages.params import StageParams
@@ -118,13 +120,24 @@ class Inputs:
 
     def with_pixels(self, images: Sequence[Image]) -> list[Image]:
         """The same images with pixels, where nothing upstream has stopped them."""
-        wanted = [
-            i for i, image in enumerate(images) if image.problem is None and all(row.status == "ok" for row in image.upstream.values())
-        ]
+        wanted = _wanted(images)
         loaded = load_images(self.job.corpus, [images[i].corpus for i in wanted])
         found = list(images)
         for i, result in zip(wanted, loaded, strict=True):
             found[i] = dataclasses.replace(images[i], pixels=result.image, problem=result.problem)
+        return found
+
+    async def opened(self, images: Sequence[Image], opener: Opener) -> list[Image] | None:
+        """The same images opened in the engine's own processes; None where they are to be read here."""
+        wanted = _wanted(images)
+        rows = [images[i].corpus for i in wanted]
+        answers = await opener.open(partial(load_images, self.job.corpus), rows, [row.sha256 or "" for row in rows])
+        if answers is None:
+            return None
+        found = list(images)
+        for i, one in zip(wanted, answers, strict=True):
+            problem, image = (one, None) if isinstance(one, Row) else (None, one)
+            found[i] = dataclasses.replace(images[i], problem=problem, opened=image)
         return found
 
     def _given(self) -> dict[str, Row]:
@@ -133,6 +146,11 @@ class Inputs:
         (unit,) = self.task.item.units
         table = GivenTable(self.job.stage, self.job.given, self.job.corpus, self.ledger.workdir)
         return dict(table.rows(self.task.given, unit, read_rows(self.ledger.workdir, unit), self.texts()))
+
+
+def _wanted(images: Sequence[Image]) -> list[int]:
+    """Which of them nothing upstream has stopped."""
+    return [i for i, image in enumerate(images) if image.problem is None and all(row.status == "ok" for row in image.upstream.values())]
 
 
 class BlockUnits:

@@ -102,6 +102,8 @@ class StageWorker:
         self.ledger = Ledger(self.workdir)
         self._stage = STAGES[job.stage](job.params, self._context())
         self._budget = Budget()
+        if job.resources.renderers and self._stage.opener is None and self._stage.needs_pixels:
+            logger.warning("placement.stages.%s.renderers: its engine has no use for them; images are read in the worker", job.stage)
         self._pulses: dict[str, Pulse] = {}
         self._at_work: dict[str, asyncio.Task[Any]] = {}
         self._held: set[str] = set()

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
 from prompts.example import Example
 from schemas.boxes import Box
+from schemas.rows import Row
+from stages.engines.pixels import Load, Opened, Picture
 
 ErrorKind = Literal[
     "rate_limit", "timeout", "server_error", "context_window", "bad_request", "auth", "unsupported", "truncated", "invalid_output"
@@ -33,7 +35,7 @@ class Request:
 
     user: str
     system: str | None = None
-    images: tuple[Image.Image, ...] = ()
+    images: tuple[Image.Image | Picture, ...] = ()
     image_ids: tuple[str, ...] = ()
     answer_schema: Mapping[str, Any] | None = None
     decoding: Decoding = field(default_factory=Decoding)
@@ -95,6 +97,19 @@ class MissingExtra(ImportError):
 
     def __init__(self, kind: str, extra: str) -> None:
         super().__init__(f"engine kind '{kind}' needs packages that are not installed: pip install 'fgdata[{extra}]'")
+
+
+@runtime_checkable
+class Opener(Protocol):
+    """A generator that can have images read in other processes, and shows them to its model from there."""
+
+    async def open(self, load: Load, rows: Sequence[Any], digests: Sequence[str]) -> list[Opened | Row] | None:
+        """The images of these rows, opened, or why one cannot be; None where the caller is to read them itself."""
+        ...
+
+    def forget(self, opened: Sequence[Opened]) -> None:
+        """They are shown no more."""
+        ...
 
 
 class Generator(Protocol):

@@ -14,6 +14,7 @@ from PIL import Image
 from pydantic import Field
 
 from stages.engines.base import Answer, DetectRequest, EngineDead, Found, Request
+from stages.engines.pixels import pixels_of
 from stages.engines.rehearsal_answers import share, write_answer
 from stages.engines.specs import DetectorSpec, GeneratorSpec, Resources
 
@@ -169,7 +170,7 @@ def _holds(request: Request, mark: str) -> bool:
 
 
 def _identity(request: Request) -> str:
-    return "/".join(request.image_ids or tuple(_digest(image) for image in request.images))
+    return "/".join(request.image_ids or tuple(_digest(pixels_of(image)) for image in request.images))
 
 
 def _digest(image: Image.Image) -> str:

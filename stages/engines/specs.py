@@ -77,5 +77,15 @@ class Resources(BaseModel):
         default_factory=dict, description="Further Ray resources a worker reserves: what a node type offers under a name of its own."
     )
     in_flight: int = Field(2, gt=0, description="Units a worker works on at once.")
+    renderers: int | None = Field(
+        None,
+        ge=0,
+        description="Processes beside the worker's that read images and render them for vLLM; null: one a core but the first; 0: none.",
+    )
     tensor_parallel: int = Field(1, gt=0, description="GPUs over which vLLM spreads one model.")
     gpu_memory_share: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory that vLLM takes.")
+
+    @property
+    def num_renderers(self) -> int:
+        """How many renderers an engine has that can use them."""
+        return max(0, int(self.cpus) - 1) if self.renderers is None else self.renderers

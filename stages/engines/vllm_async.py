@@ -5,6 +5,7 @@ Prompts and images go through vLLM's own renderer, so that this engine and `vllm
 
 import asyncio
 import itertools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,11 +13,16 @@ from typing import Any, Literal
 import jinja2
 from pydantic import Field
 
+from schemas.rows import Row
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
 from stages.engines.grammar import schema_grammar
-from stages.engines.pixels import shrink
+from stages.engines.pixels import Load, Opened, shrink
 from stages.engines.pulse import beat
+from stages.engines.rendering.pool import Renderers
+from stages.engines.rendering.renderer import Manner, chat_of, messages_of
 from stages.engines.specs import GeneratorSpec, ModelSpec, Resources
+
+logger = logging.getLogger(__name__)
 
 _TOO_LONG = ("maximum context length", "maximum model length")
 
@@ -67,6 +73,10 @@ class VllmGenerator:
         except RuntimeError as error:
             raise EngineDead(f"vLLM did not start {spec.model}: {error}") from error
         self._reads_images = bool(self._engine.model_config.is_multimodal_model)
+        self._manner = Manner(spec.max_pixels, spec.chat_template)
+        self.renderers = self._door(resources.num_renderers) if self._reads_images else None
+        seats = int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+        self._seats = asyncio.Semaphore(seats + max(2, seats // 4))  # a few wait in the engine for a place to be free
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
         """One answer each, in order; all are in flight together.
@@ -75,10 +85,37 @@ class VllmGenerator:
         """
         return list(await asyncio.gather(*(self._answer(request) for request in requests)))
 
+    @property
+    def vllm_config(self) -> Any:
+        """The engine's whole configuration, as vLLM has it."""
+        return self._engine.vllm_config
+
+    async def open(self, load: Load, rows: Sequence[Any], digests: Sequence[str]) -> list[Opened | Row] | None:
+        """The images of these rows opened by the renderers, or why one cannot be; None where there are no renderers for it."""
+        return None if self.renderers is None else await self.renderers.open(load, rows, digests)
+
+    def forget(self, opened: Sequence[Opened]) -> None:
+        """Let the renderers let go of images that are shown no more."""
+        if self.renderers is not None:
+            self.renderers.forget(opened)
+
     async def close(self) -> None:
         """Ends the engine's process; on the loop's own thread, since the engine's reader runs there and must end first."""
+        if self.renderers is not None:
+            await self.renderers.close()
         self._engine.shutdown()
         del self._engine
+
+    def _door(self, num: int) -> Renderers | None:
+        """The renderers, where there are to be any and this vLLM takes finished inputs."""
+        if not num:
+            return None
+        try:
+            from vllm.renderers import renderer_from_config  # noqa: F401
+        except ImportError:
+            logger.warning("this vLLM takes no finished inputs: images are rendered in its own process, as without renderers")
+            return None
+        return Renderers(self._engine.vllm_config, self._manner, num)
 
     async def _answer(self, request: Request) -> Answer:
         from vllm.exceptions import VLLMClientError
@@ -87,9 +124,7 @@ class VllmGenerator:
         if request.images and not self._reads_images:
             return Answer(error="unsupported", detail=f"{self._spec.model} reads no images")
         try:
-            prompt = await self._render(request)
-            name = f"fgdata-{next(self._numbers)}"
-            outputs = [output async for output in self._engine.generate(prompt, self._sampling(request), name)]
+            output = await (self._asked_ahead if request.images and self.renderers else self._asked_here)(request)
         except EngineDeadError as error:
             raise EngineDead(f"vLLM's engine for {self._spec.model} died: {error}") from error
         except EngineGenerateError as error:
@@ -100,20 +135,45 @@ class VllmGenerator:
             is_too_long = any(text in str(error) for text in _TOO_LONG)
             return Answer(error="context_window" if is_too_long else "bad_request", detail=str(error)[:500])
         beat()
-        return _answer_of(outputs[-1])
+        return _answer_of(output)
+
+    async def _asked_here(self, request: Request) -> Any:
+        return await self._asked(await self._render(request), request)
+
+    async def _asked_ahead(self, request: Request) -> Any:
+        """Rendered by another process before the engine has a place for it; by this one while no renderer is ready."""
+        renderers = self.renderers
+        assert renderers is not None, "asked only where there are some"
+        renderers.start()
+        await renderers.ahead.enter()
+        try:
+            rendered = await renderers.render(request)
+            if rendered is not None:
+                prompt, num_bytes = rendered
+                renderers.ahead.learn(num_bytes)
+            else:
+                prompt = await self._render(request)
+            await self._seats.acquire()
+        finally:
+            renderers.ahead.leave()
+        try:
+            return await self._asked(prompt, request)
+        finally:
+            self._seats.release()
+
+    async def _asked(self, prompt: Any, request: Request) -> Any:
+        """The engine's last word on a finished input."""
+        name = f"fgdata-{next(self._numbers)}"
+        return [output async for output in self._engine.generate(prompt, self._sampling(request), name)][-1]
 
     async def _render(self, request: Request) -> Any:
-        """The prompt as tokens and prepared images: an optional system text, then images before the user's text."""
+        """The prompt as tokens and prepared images, made in this process."""
         from vllm.renderers.params import ChatParams
 
         images = [await asyncio.to_thread(shrink, image, self._spec.max_pixels) for image in request.images]
-        parts = [*({"type": "image_pil", "image_pil": image} for image in images), {"type": "text", "text": request.user}]
-        messages: list[Any] = [{"role": "user", "content": parts if images else request.user}]
-        if request.system:
-            messages.insert(0, {"role": "system", "content": request.system})
-        template = {"add_generation_prompt": True, "continue_final_message": False}
-        params = ChatParams(chat_template=self._spec.chat_template, chat_template_kwargs=template)
-        _, prompts = await self._engine.renderer.render_chat_async([messages], params)
+        parts: list[dict[str, Any]] = [{"type": "image_pil", "image_pil": image} for image in images]
+        messages = messages_of(request.system, request.user, parts)
+        _, prompts = await self._engine.renderer.render_chat_async([messages], ChatParams(**chat_of(self._manner)))
         return prompts[0]
 
     def _sampling(self, request: Request) -> Any:

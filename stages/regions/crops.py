@@ -1,6 +1,7 @@
 """What part of an image a region's question is asked about. Knows boxes and pixels, no models."""
 
 import math
+from dataclasses import dataclass
 
 from PIL import Image, ImageStat
 
@@ -44,3 +45,16 @@ def upscaled(crop: Image.Image, min_side_px: int | None) -> Image.Image:
         return crop
     factor = min_side_px / shorter
     return crop.resize((round(crop.width * factor), round(crop.height * factor)), Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True)
+class JudgeCut:
+    """A box's focal crop, enlarged as asked, to be cut wherever the pixels are."""
+
+    xyxy: tuple[float, float, float, float]
+    scale: float
+    min_side_px: int
+    upscale_side_px: int | None
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return upscaled(focal_crop(image, self.xyxy, scale=self.scale, min_side_px=self.min_side_px), self.upscale_side_px)

@@ -29,3 +29,14 @@ class Focus:
         """The box's shorter side in pixels of the crop as shown. `width` and `height` are the image's."""
         x0, y0, x1, y1 = focal_box(xyxy, width, height, scale=self.scale, min_side_px=self.min_side_px)
         return min(xyxy[2] - xyxy[0], xyxy[3] - xyxy[1]) * max(1.0, self.shown_side_px / min(x1 - x0, y1 - y0))
+
+
+@dataclass(frozen=True)
+class FocalCut:
+    """A box's crop as it is shown, to be cut wherever the pixels are."""
+
+    focus: Focus
+    xyxy: Box
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return self.focus.crop(image, self.xyxy)

@@ -5,10 +5,11 @@ rows depend on the unit and the found images alone. Where images raise only toge
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,15 +106,27 @@ class UnitAsker:
         marked = [dataclasses.replace(image, problem=found[image.key]) if image.key in found else image for image in images]
         async with self._budget.held(pixel_bytes(marked) if self._stage.needs_pixels else 0):
             enter("reading")
-            if self._stage.needs_pixels:
-                marked = await asyncio.to_thread(self._inputs.with_pixels, marked)
-            enter("asking")
-            rows = await self._stage.process(marked, self._inputs.task.retry)
-        for image, row in zip(marked, rows, strict=True):
+            async with self._seen(marked) as seen:
+                enter("asking")
+                rows = await self._stage.process(seen, self._inputs.task.retry)
+        for image, row in zip(seen, rows, strict=True):
             # What could not be read, and what was stopped before this stage, says nothing of its engine.
             if counts and (image.key in found or self._stage.settled(image) is None):
                 self.findings.add(row)
         return rows
+
+    @contextlib.asynccontextmanager
+    async def _seen(self, images: Sequence[Image]) -> AsyncIterator[Sequence[Image]]:
+        """The images with pixels where the stage needs them: read by this process, or by those that its engine has for it."""
+        opener = self._stage.opener
+        opened = None if opener is None else await self._inputs.opened(images, opener)
+        if opener is None or opened is None:
+            yield await asyncio.to_thread(self._inputs.with_pixels, images) if self._stage.needs_pixels else images
+            return
+        try:
+            yield opened
+        finally:
+            opener.forget([image.opened for image in opened if image.opened is not None])
 
 
 def blamed(num_images: int, carry: Callable[[tuple[int, int]], None], error: Exception) -> dict[int, Row]:

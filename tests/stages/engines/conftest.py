@@ -20,7 +20,7 @@ from stages.engines.openai_server import OpenAISpec
 from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
 from stages.engines.specs import Resources
 from stages.engines.transformers_local import TransformersSpec
-from stages.engines.vllm_async import VllmSpec
+from stages.engines.vllm_async import VllmGenerator, VllmSpec
 from tests.support.tiny_models import save_tiny_idefics3, save_tiny_llama
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -94,6 +94,16 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
     raise AssertionError(f"the server did not start: {log.read_text()[-3000:]}")
 
 
+@pytest.fixture(scope="session")
+def vllm_engine(tiny_idefics3: Path, run: Run) -> Iterator[VllmGenerator]:
+    """One engine for all tests, with two renderers that start with the first image that is asked about."""
+    pytest.importorskip("vllm")
+    spec = VllmSpec(kind="vllm", model=str(tiny_idefics3), dtype="float32", enforce_eager=True, max_num_seqs=8)
+    engine = VllmGenerator(spec, Resources(renderers=2))
+    yield engine
+    run(engine.close())
+
+
 @pytest.fixture(
     scope="session",
     params=["rehearsal", "transformers", pytest.param("vllm", marks=pytest.mark.vllm), pytest.param("openai", marks=pytest.mark.vllm)],
@@ -101,7 +111,8 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
 def generator(request: pytest.FixtureRequest, run: Run) -> Iterator[Generator]:
     engine = _start(request.param, request)
     yield engine
-    run(engine.close())
+    if request.param != "vllm":  # which other tests use too
+        run(engine.close())
 
 
 def _start(kind: str, request: pytest.FixtureRequest) -> Generator:
@@ -116,7 +127,4 @@ def _start(kind: str, request: pytest.FixtureRequest) -> Generator:
         from stages.engines.transformers_local import TransformersGenerator
 
         return TransformersGenerator(TransformersSpec(kind="transformers", model=model, batch_size=4, threads=1), Resources())
-    pytest.importorskip("vllm")
-    from stages.engines.vllm_async import VllmGenerator
-
-    return VllmGenerator(VllmSpec(kind="vllm", model=model, dtype="float32", enforce_eager=True, max_num_seqs=8), Resources())
+    return request.getfixturevalue("vllm_engine")

@@ -1,0 +1,65 @@
+"""Objects that cross between two processes, tensors in memory that both see."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.engines.rendering.channel import pair, receive, send
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = pair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_an_object_arrives_as_it_was(ends: tuple[socket.socket, socket.socket]) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
+    content = {
+        "few": [1, "two", None],
+        "half": torch.linspace(-3, 3, 7001, dtype=torch.bfloat16),
+        "view": torch.arange(24).reshape(4, 6).T,
+        "none": torch.empty(0, 3),
+        "one": torch.tensor(2.5),
+        "image": noise,
+    }
+    send(ends[0], content)
+    found, _ = receive(ends[1])
+    assert found.keys() == content.keys()
+    assert found["few"] == content["few"]
+    for name in ("half", "view", "none", "one"):
+        assert found[name].dtype == content[name].dtype
+        assert torch.equal(found[name], content[name])
+    assert found["image"].tobytes() == noise.tobytes()
+
+
+def num_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_messages_keep_their_order_and_large_ones_leave_no_descriptor_behind(ends: tuple[socket.socket, socket.socket]) -> None:
+    kept = []
+    before = num_descriptors()
+    for number in range(50):
+        send(ends[0], (number, torch.full((40_000,), number)))
+        (found, tensor), num_bytes = receive(ends[1])
+        kept.append(tensor)
+        assert (found, int(tensor[-1])) == (number, number)
+        assert num_bytes >= tensor.numel() * 8
+    assert num_descriptors() == before
+
+
+def test_a_tensor_outlives_the_process_that_sent_it(ends: tuple[socket.socket, socket.socket]) -> None:
+    send(ends[0], torch.arange(1000))
+    found, _ = receive(ends[1])
+    ends[0].close()
+    assert int(found.sum()) == 499_500
+    with pytest.raises(EOFError):
+        receive(ends[1])

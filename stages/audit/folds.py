@@ -35,12 +35,12 @@ def image_folds(layout: Layout, rng: np.random.Generator | None = None) -> Folds
     """
     everything = np.arange(layout.num_items)
     images, mutual = image_labels(layout), reciprocal_labels(layout)
-    texts = components(layout.num_items, [(everything, layout.claims), mutual])
+    texts = components(layout.num_items, [(everything, layout.meanings), mutual])
     if texts.size and np.bincount(texts).max() > _GIANT * layout.num_items:
-        texts, mutual = components(layout.num_items, [(everything, layout.claims)]), (everything[:0], everything[:0])
+        texts, mutual = components(layout.num_items, [(everything, layout.meanings)]), (everything[:0], everything[:0])
     if texts.size == 0 or texts.max() == 0:
         return "all items share one positive text: nothing is left to learn from"
-    joined = components(layout.num_items, [images, (everything, layout.claims), mutual])
+    joined = components(layout.num_items, [images, (everything, layout.meanings), mutual])
     if np.bincount(joined).max() <= _GIANT * layout.num_items:
         return Folds(_splits(_deal(joined, rng)), "joined")
     by_image = components(layout.num_items, [images])
@@ -59,7 +59,7 @@ def noun_folds(layout: Layout) -> Folds | str:
         return "no item names its noun"
     everything = np.arange(layout.num_items)
     named = [item for item, noun in enumerate(layout.nouns) if noun]
-    by_noun, by_text = (named, [layout.nouns[item] for item in named]), (everything, layout.claims)
+    by_noun, by_text = (named, [layout.nouns[item] for item in named]), (everything, layout.meanings)
     groups, nouns = components(layout.num_items, [by_noun, by_text]), components(layout.num_items, [by_noun])
     limit = _GIANT * layout.num_items
     if np.bincount(groups).max() > limit and np.bincount(nouns).max() <= limit:
@@ -79,7 +79,7 @@ def clusters(layout: Layout) -> Int64[np.ndarray, " {layout.num_items}"]:
     names = [tuple(image for image in images if shared[image] <= _GIANT * layout.num_items) for images in layout.images]
     bare = [item for item, images in enumerate(names) if not images]
     named = [item for item, images in enumerate(names) if images]
-    texts = (bare, layout.claims[bare])
+    texts = (bare, layout.meanings[bare])
     of_images = [(item, image) for item in named for image in names[item]]
     same = (np.arange(layout.num_items), item_labels(layout))
     joined = components(layout.num_items, [([item for item, _ in of_images], [image for _, image in of_images]), texts, same])

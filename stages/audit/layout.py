@@ -59,7 +59,7 @@ class Layout:
         return np.asarray(self.options[self.starts[:-1]])
 
     @property
-    def claims(self) -> Int64[np.ndarray, " {self.num_items}"]:
+    def meanings(self) -> Int64[np.ndarray, " {self.num_items}"]:
         """What each item's positive says, whatever its form."""
         return np.asarray(self.says[self.positives])
 
@@ -230,7 +230,7 @@ def reciprocal_labels(layout: Layout) -> tuple[Int64[np.ndarray, " ties"], Int64
     """(item, pair of texts) for the pairs of which each text is the positive somewhere and the other its negative."""
     negative = ~layout.is_positive
     items, other = layout.item_of[negative], layout.says[layout.options[negative]]
-    own = layout.claims[items]
+    own = layout.meanings[items]
     pair = np.minimum(own, other) * len(layout.texts) + np.maximum(own, other)
     forward = own < other
     both = np.intersect1d(pair[forward], pair[own > other])

@@ -214,10 +214,10 @@ def cross_fit(
 
 def _tells_of(asked: Bools, words: Words, layout: Layout, folds: Folds, pairs: Pairs, order: Ints) -> Bools:
     """Which pairs hold the text that is an asked item's positive, or, with unseen nouns, differ in an asked item's noun."""
-    claims = layout.says[layout.options]
+    meanings = layout.says[layout.options]
     of_pair = layout.options[pairs.positive], layout.options[pairs.negative]
-    asked_claims = np.unique(claims[order][layout.starts[:-1][asked]])
-    tells = np.isin(claims[pairs.positive], asked_claims) | np.isin(claims[pairs.negative], asked_claims)
+    asked_meanings = np.unique(meanings[order][layout.starts[:-1][asked]])
+    tells = np.isin(meanings[pairs.positive], asked_meanings) | np.isin(meanings[pairs.negative], asked_meanings)
     if folds.unseen_nouns:
         nouns = {_name(layout.nouns[item]) for item in np.flatnonzero(asked) if layout.nouns[item]}
         columns = [words.names[noun] for noun in sorted(nouns) if noun in words.names and not types_of(noun)]

@@ -40,6 +40,12 @@ def silent_step(model: FgModel, params: Stage2, chunks: int) -> TrainingStep:
     return TrainingStep(model, params.model_copy(update={"chunks": chunks}), Together())
 
 
+def short_job(clip: str, root: str, out: Path, params: Stage2) -> Job:
+    """Six steps, with checkpoints after the third and the last."""
+    wanted = {"steps": 6, "lr": 1e-3, "log_every": 1, "checkpoint_every": 3, "warmup_steps": 1, "chunks": 2}
+    return Job(clip, None, True, root, out, params.model_copy(update=wanted))
+
+
 def run(rank: int, folder: str, clip: str, root: str) -> None:
     """Losses and gradients of this process, and a short training of both; written into the folder."""
     torch.set_num_threads(1)
@@ -83,8 +89,7 @@ def run(rank: int, folder: str, clip: str, root: str) -> None:
         found["margins"].append((None if own is None else float(own), training.margin))
 
     reports: list[Report] = []
-    settings = params.model_copy(update={"steps": 6, "lr": 1e-3, "log_every": 1, "checkpoint_every": 3, "warmup_steps": 1, "chunks": 2})
-    job = Job(clip, None, True, root, Path(folder) / "out", settings)
+    job = short_job(clip, root, Path(folder) / "out", params)
     Trainer(job, reports.append).train()
     if rank == 0:
         for path in (Path(folder) / "out" / "checkpoints").glob("step-00000006"):

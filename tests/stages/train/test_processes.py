@@ -1,5 +1,7 @@
 """Two processes over gloo beside one process on the joined batch."""
 
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ import torch
 from schemas.dataset import ExportRecord
 from stages.train.config import Stage2
 from stages.train.data.batch import Batch
+from stages.train.loop import Report, Trainer
 from stages.train.losses import Alone, contrastive_loss, sigmoid_loss
 from stages.train.model.clip import load_model
 from stages.train.step import TrainingStep
 from tests.support.training_data import record, region, write_dataset
-from tests.support.two_processes import features, first_batch, run
+from tests.support.two_processes import features, first_batch, run, short_job
 
 PARAMS = Stage2.model_validate({"batch_size": 4, "workers": 0, "precision": "fp32", "keep_groups": False})
 
@@ -30,8 +33,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory, root: str, tiny_clip: Path) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("two")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def processes(folder: Path, root: str, tiny_clip: Path) -> list[dict[str, Any]]:
     torch.multiprocessing.spawn(run, (str(folder), str(tiny_clip), root), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
@@ -110,6 +117,19 @@ def test_two_processes_stay_equal_and_resume_to_identical_losses(processes: list
     trained, resumed = processes[0]["trained"]
     assert len(trained) == 6
     assert resumed == trained[3:]
+
+
+@pytest.mark.usefixtures("processes")
+def test_one_process_goes_on_with_what_two_have_trained_in_another_order_and_says_so(
+    tmp_path: Path, folder: Path, root: str, tiny_clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder / "out" / "checkpoints" / "step-00000003", tmp_path / "checkpoints" / "step-00000003")
+    reports: list[Report] = []
+    trainer = Trainer(short_job(str(tiny_clip), root, tmp_path, PARAMS), reports.append)
+    assert "goes on at step 3 in another order of the images (processes 2 before, 1 now)" in caplog.text
+    trainer.train()
+    assert [report.step for report in reports] == [4, 5, 6]
+    assert all(math.isfinite(value) for report in reports for value in report.values.values())
 
 
 def test_a_process_without_a_text_does_not_hold_up_the_others(processes: list[dict[str, Any]]) -> None:

@@ -142,6 +142,21 @@ def rehearse(
 
 
 @app.command()
+def estimate(
+    config: ConfigPath,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="Images to run, drawn over all of the corpus.")] = 200,
+    price: Annotated[float | None, typer.Option("--price", metavar="USD", min=0, help="Of a GPU-hour; costs are given with it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what this run will take: hours, tokens, storage, cost, stage by stage, from a sample that is run with its own engines."""
+    from pipeline.estimate.command import estimate as measure
+    from pipeline.run.watch.progress import JsonLines, shown
+
+    with _user_errors():
+        _say(as_json, *measure(config, sample, price, JsonLines if as_json else shown, lambda words: typer.echo(words, err=True)))
+
+
+@app.command()
 def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: Unverified = False, as_json: AsJson = False) -> None:
     """Run all that the export needs, and write the data set."""
     from pipeline import api

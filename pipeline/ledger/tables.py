@@ -98,7 +98,7 @@ class Ledger:
 
     def commit(self, stage: str, fingerprint: str, item: str, inputs: str, rows: Sequence[Row], row_type: type[Row]) -> Table:
         """Write a table, all or nothing; its name holds the digest of its bytes."""
-        data = _encode(rows, row_type)
+        data = encode(rows, row_type)
         table = Table(stage, fingerprint, item, inputs, hashlib.sha256(data).hexdigest()[:16])
         self.workdir.write(table.path, data)
         return table
@@ -144,7 +144,8 @@ class Ledger:
         return latest
 
 
-def _encode(rows: Sequence[Row], row_type: type[Row]) -> bytes:
+def encode(rows: Sequence[Row], row_type: type[Row]) -> bytes:
+    """The file of a table."""
     statuses = Counter(row.status for row in rows)
     reasons = Counter(row.reason or "unnamed" for row in rows if row.status != "ok")
     footer = {"statuses": dict(sorted(statuses.items())), "reasons": dict(sorted(reasons.items())), "num_images": len(rows)}

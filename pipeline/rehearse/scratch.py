@@ -1,20 +1,18 @@
 """The user's run made small and harmless: a sample of the corpus and rehearsed engines, all in a scratch folder. Touches nothing else."""
 
 import dataclasses
-import io
 import pickle
-import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.model import Config, Placement
 from pipeline.corpus.discover import discover
+from pipeline.corpus.formats.small_tars import corpus_of_tars, write_tars
 from pipeline.corpus.formats.table import FORMATS
-from pipeline.corpus.images import read_bytes
 from pipeline.corpus.index import index_shard
-from pipeline.corpus.names import suffix_of
 from pipeline.corpus.params import CorpusParams
+from pipeline.storage import Storage
 from schemas.rows import CorpusRow
 from stages.engines.rehearsal import RehearsalDetectorSpec, RehearsalSpec
 from stages.engines.specs import GeneratorSpec, Resources, Spec
@@ -50,31 +48,8 @@ def sampled(config: Config, folder: Path, num_images: int) -> Scratch:
     rows = rows[:num_images]
     if not any(row.has_pixels for row in rows):
         return Scratch(folder, config.corpus, [row.key for row in rows])
-    keys = _names(rows)
-    (folder / "corpus").mkdir(parents=True)
-    for number in range(_TARS):
-        with tarfile.open(folder / "corpus" / f"{number:05}.tar", "w") as tar:
-            mine = [place for place in range(len(rows)) if place * _TARS // len(rows) == number]
-            for place, data in zip(mine, read_bytes(config.corpus, [rows[place] for place in mine]), strict=True):
-                _add(tar, f"{keys[place]}.{suffix_of(rows[place].member or rows[place].path) or 'jpg'}", data or b"")
-                if rows[place].alt:
-                    _add(tar, f"{keys[place]}.txt", str(rows[place].alt).encode())
-    unread = {"format": "auto", "image_column": None, "key_column": None, "alt_column": None}
-    params = {"path": str(folder / "corpus"), "unit_size": max(1, len(rows) // 6), **unread}
-    return Scratch(folder, config.corpus.model_copy(update=params), keys)
-
-
-def _names(rows: Sequence[CorpusRow]) -> list[str]:
-    """The keys where a tar can hold them as they are, else numbers."""
-    keys = [row.key.rpartition("/")[2] for row in rows]
-    is_plain = len(set(keys)) == len(keys) and all(key and "." not in key and not key.startswith("_") for key in keys)
-    return keys if is_plain else [f"image-{place:06}" for place in range(len(rows))]
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))
+    keys = write_tars(config.corpus, rows, Storage(str(folder / "corpus")), _TARS)
+    return Scratch(folder, corpus_of_tars(config.corpus, str(folder / "corpus"), max(1, len(rows) // 6)), keys)
 
 
 def rehearsed(config: Config, scratch: Scratch, run: str, engine: Mapping[str, Any], **placement: Any) -> Path:

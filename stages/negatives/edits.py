@@ -4,13 +4,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
-from stages.words.ambiguity import is_allowed, is_listed, may_be_both_true, says_the_same
+from stages.words.ambiguity import is_allowed, is_listed, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
-from stages.words.lexicon import BOUNDARIES, THINGS_TOO
+from stages.words.kinds import kind_of, may_be_both_true_of
+from stages.words.lexicon import BOUNDARIES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
+from stages.words.nouns import plural_forms, singular
+from stages.words.phrases import chunk_phrases
 from stages.words.values import Value, values_in
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
@@ -20,6 +24,7 @@ _ENDS_PARTS = re.compile(
     r"(?<!\w)(?:on|in|at|by|from|under|above|behind|beside|near|next|against|over|holding|wearing|standing|sitting|while|that|which)(?!\w)",
     re.IGNORECASE,
 )
+_SOMEWHERE = re.compile(r"\s*(?:on|at|in|by|below|above|around|behind|beside|beneath|underneath|under|over|near|between|along)(?!\w)")
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
 
@@ -35,35 +40,86 @@ class Proposal(BaseModel):
     text: str | None = None
 
 
+class Part(NamedTuple):
+    """A part of a thing, and what is said of it: the words of its phrases, its noun among them."""
+
+    noun: str
+    words: frozenset[str]
+    values: frozenset[Value]
+
+
 @dataclass(frozen=True)
 class Known:
     """What is true of a region: the words of the texts about it, the values that they state, and the domain they are from.
 
-    `of_parts` are those values that are said of its parts alone: they stand behind its noun.
+    `own` and `own_words` are said of the thing itself, or of a part that is nearly all of it, `parts` of its other parts. `beside` are the
+    values of the text that is edited: they stay when another of its words changes.
     """
 
     words: frozenset[str]
     values: tuple[Value, ...]
     domain: Domain = ANY_DOMAIN
-    of_parts: frozenset[Value] = frozenset()
+    own_words: frozenset[str] = frozenset()
+    own: frozenset[Value] = frozenset()
+    beside: frozenset[Value] = frozenset()
+    parts: tuple[Part, ...] = ()
+    noun: str = ""
+
+    def bearer_of(self, value: str) -> Part:
+        """Whatever this value is said of: the thing itself, or parts of one noun."""
+        words = words_of(value)
+        bearers = [] if self.own_words.issuperset(words) else [part for part in self.parts if part.words.issuperset(words)]
+        if not bearers:
+            return Part(self.noun, self.own_words, self.own)
+        same = [part for part in self.parts if part.noun == bearers[0].noun]
+        return Part(same[0].noun, frozenset().union(*(one.words for one in same)), frozenset().union(*(one.values for one in same)))
 
 
 def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = (), domain: Domain = ANY_DOMAIN) -> Known:
-    """What these texts, typed attributes and names of the thing say."""
+    """What these texts (first the one that is edited), typed attributes and names of the thing say."""
     texts, attributes, nouns = list(texts), list(attributes), list(nouns)
-    said = [*texts, *(one.value for one in attributes), *nouns]
+    told = [Value(one.type, one.value.lower()) for one in attributes]
+    named = [Value("object", noun.lower()) for noun in nouns]
     values = [value for text in texts for value in stated_values(text, domain)]
-    values += [Value(one.type, one.value.lower()) for one in attributes]
-    values += [Value("object", noun.lower()) for noun in nouns]
-    words = frozenset(word for text in said for word in words_of(text))
-    own = {value for text in texts for value in stated_values(_up_to_noun(text, nouns), domain)}
-    own |= {Value(one.type, one.value.lower()) for one in attributes if one.type != "parts"}
-    return Known(words, tuple(dict.fromkeys(values)), domain, frozenset(values) - own)
+    words = frozenset(word for said in (*texts, *(one.value for one in told), *nouns) for word in words_of(said))
+    of_parts = [one.value for one in told if one.type == "parts"]
+    divided = [_divided(text, nouns) for text in texts] + [("", [one]) if _is_of_a_part(one, "") else (one, []) for one in of_parts]
+    owns = [own for own, _ in divided]
+    own = {value for text in owns for value in stated_values(text, domain)} | {one for one in told if one.type != "parts"} | {*named}
+    said_of_it = (*owns, *(one.value for one in told if one.type != "parts"), *nouns)
+    return Known(
+        words,
+        tuple(dict.fromkeys([*values, *told, *named])),
+        domain,
+        own_words=frozenset(word for said in said_of_it for word in words_of(said)),
+        own=frozenset(own),
+        beside=frozenset(stated_values(texts[0], domain)) if texts else frozenset(),
+        parts=tuple(_part(phrase, domain) for _, parts in divided for phrase in parts),
+        noun=next(iter(nouns), ""),
+    )
 
 
-def _up_to_noun(text: str, nouns: Iterable[str]) -> str:
-    ends = [end for noun in nouns for _, end in noun_spans(text, noun)[:1]]
-    return text[: min(ends)] if ends else text
+def _divided(text: str, nouns: Iterable[str]) -> tuple[str, list[str]]:
+    """What a text says of the thing itself, and the phrases behind its noun that name parts of it, or what it holds or wears."""
+    first = min((end for noun in nouns for _, end in noun_spans(text, noun)[:1]), default=len(text))
+    spans = [(one.start, one.end) for one in chunk_phrases(text) if one.start is not None and one.end is not None and one.start >= first]
+    spans = [(start, end) for start, end in spans if _is_of_a_part(text[start:end], text[end:])]
+    own = text
+    for start, end in reversed(spans):
+        own = own[:start] + own[end:]
+    return own, [text[start:end] for start, end in spans]
+
+
+def _is_of_a_part(phrase: str, after: str) -> bool:
+    """Whether a phrase names a part that leaves most of the thing to be otherwise: a wheel, fur on its belly; not its fur."""
+    last = next(reversed(words_of(phrase)), "")
+    if not last or (types_of(last) and not _is_thing(last)):
+        return False
+    return {last, singular(last)}.isdisjoint(SURFACES) or _SOMEWHERE.match(after) is not None
+
+
+def _part(phrase: str, domain: Domain) -> Part:
+    return Part(singular(words_of(phrase)[-1]), frozenset(words_of(phrase)), frozenset(stated_values(phrase, domain)))
 
 
 def stated_values(text: str, domain: Domain) -> list[Value]:
@@ -133,16 +189,19 @@ def examine(proposal: Proposal, positive: str, head: str, known: Known) -> Negat
 def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
     """Why the new value may be as true as the old: it is a `neighbour` of it, or `true_of_region`; None: it is neither.
 
-    A near shade of what is said of its parts alone is no value of the thing: black tyres on silver wheels are not white.
+    Held against it is what is known of whatever the old value is said of: black tyres do not forbid that silver wheels are called black.
     """
-    if all(word in known.words for word in words_of(new)):
+    of = known.bearer_of(old) if kind in ATTRIBUTE_TYPES else Part(known.noun, known.words, frozenset(known.values))
+    if all(word in of.words for word in words_of(new)):
         return "true_of_region"
-    if may_be_both_true(kind, old, new):
+    if may_be_both_true_of(of.noun, kind, old, new):
         return "neighbour"
-    others = [value for value in known.values if value.value != old.lower()]
-    of_parts = [value.value for value in others if value in known.of_parts and value.type == kind]
-    is_own = is_allowed(kind, new.lower(), [value for value in others if value not in known.of_parts])
-    return "true_of_region" if is_own or any(says_the_same(kind, one, new) for one in of_parts) else None
+    others = [one for one in of.values if one.type == kind and not set(words_of(one.value)) <= set(words_of(old))]
+    # Of the colours that stay in the text none is named again by a near one: brown is false of a red, white and blue flag.
+    beside = [one.value for one in known.beside if one.type == kind == "colour" and one.value != old.lower()]
+    stay = [one for one in others if any(says_the_same(kind, one.value, named) for named in beside)]
+    is_near = is_allowed(kind, new.lower(), [one for one in others if one not in stay])
+    return "true_of_region" if is_near or any(says_the_same(kind, one.value, new) for one in stay) else None
 
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:
@@ -191,7 +250,7 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     if kind == "object":
         if not touches_head or len(words_of(old)) != 1:
             return "noun_not_changed_alone"
-        return "wrong_type" if domain.types_of(new) and new.lower() not in THINGS_TOO else None
+        return "wrong_type" if domain.types_of(new) and not _is_thing(new) else None
     if kind == "swap":
         if len(words_of(replay(positive, edits))) != len(words_of(positive)):
             return "word_count"
@@ -208,9 +267,14 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     return None
 
 
+def _is_thing(value: str) -> bool:
+    """Whether a word that says how something is names things too: cream, a light, a uniform."""
+    return singular(value) in THINGS_TOO | THINGS_ALONE_TOO or bool(kind_of(value))
+
+
 def noun_spans(text: str, head: str) -> list[tuple[int, int]]:
     """Where the head noun stands in a text, in the singular or a plural, in order."""
-    return sorted(span for form in (head, f"{head}s", f"{head}es") for span in occurrences(text.lower(), form))
+    return sorted(span for form in plural_forms(head.lower()) for span in occurrences(text.lower(), form))
 
 
 def are_of_two_things(text: str, head: str, one: str, other: str) -> bool:

@@ -11,20 +11,24 @@ from functools import lru_cache
 from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import singular
 from stages.words.related_words import CANONICAL, RELATED, SHADED
-from stages.words.scales import AXES, MIXING, OPPOSED
+from stages.words.scales import AXES, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
 from stages.words.values import Value
 
 _SHADES = {
-    **dict.fromkeys(("light", "pale", "soft", "pastel", "lighter", "paler"), "light"),
-    **dict.fromkeys(("dark", "deep", "darker", "deeper"), "dark"),
+    **dict.fromkeys(("light", "pale", "soft", "pastel", "lighter", "paler", "sky", "baby", "powder"), "light"),
+    **dict.fromkeys(("dark", "deep", "darker", "deeper", "midnight", "burnt", "forest", "hunter"), "dark"),
 }
 _TINTS = TINTS - TYPES_OF_VALUE["colour"] - set(_SHADES)  # "hot" of hot pink, "sky" of sky blue
 # Bare shades and what they are plainly not.
 _NEVER = {
-    "dark": frozenset("white cream beige yellow pink peach".split()),
+    "dark": frozenset("white cream beige yellow pink peach orange gold tan silver turquoise cyan mint lime".split()),
     "light": frozenset("black navy maroon charcoal".split()),
 }
+# A bare shade of these is not bright; before a colour "bright" says nothing of which it is.
+_DULL = frozenset("dark darker deep pale paler pastel".split())
+_BRIGHT = frozenset("bright vivid vibrant neon".split())
 _OF_MANY_SCALES = ("size", "state", "shape")  # values that are known exclude each other where they are of one scale alone
+_WITH_COMPANY = (*_OF_MANY_SCALES, *MIXING)  # types of which a thing may well have two values at once
 _FILLERS = frozenset("very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color".split())
 
 
@@ -35,7 +39,16 @@ def may_be_both_true(kind: str, a: str, b: str) -> bool:
     "red" and "orange" (neighbours), "wood" and "wooden" (synonyms), "dark blue" and "blue" (one is broader), "tall" and
     "wide" (not of one scale) may; "red" and "blue", "small" and "large" may not.
     """
-    return _are_both(_may_be_both, kind, a, b)
+    return not (kind == "colour" and (_are_dull_and_bright(a, b) or _are_dull_and_bright(b, a))) and _are_both(_may_be_both, kind, a, b)
+
+
+def is_another_one(kind: str, a: str, b: str) -> bool:
+    """Whether one of two values is of a type of which a thing has several, and no list knows it or relates it to the other.
+
+    "parked" may be "rusty" too; "weathered" and "repainted" are taken to exclude each other, since the judge sees them afterwards.
+    """
+    is_unknown = kind in _WITH_COMPANY and not all(kind in types_of(one) for one in (a, b))
+    return is_unknown and not _are_both(_is_related, kind, a, b)
 
 
 def is_ruled_out(kind: str, value: str, known: Iterable[Value]) -> bool:
@@ -85,7 +98,8 @@ def is_listed(kind: str, value: str) -> bool:
     """Whether the lists of this type know a value, whatever other types know it: gold is a colour and a material."""
     words, synonyms, pairs = value.lower().split(), CANONICAL.get(kind, {}), RELATED.get(kind, ())
     return any(
-        word in synonyms or word in synonyms.values() or any(word in pair for pair in pairs) for word in (value.lower(), *words[-1:])
+        word in synonyms or word in synonyms.values() or word in OPPOSING.get(kind, ()) or any(word in pair for pair in pairs)
+        for word in (value.lower(), *words[-1:])
     )
 
 
@@ -95,12 +109,42 @@ def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
 
 
 def _are_both(of: Callable[[str, str, str], bool], kind: str, a: str, b: str) -> bool:
-    """Whether this holds of two values with several parts: "white" is covered by "red and white"."""
-    first, second = _parts(a), _parts(b)
+    """Whether this holds of two values with several parts: "white" is covered by "red and white", and "cream" is not."""
+    first, second = _mixtures(a), _mixtures(b)
     if not first or not second:
         return not first and not second
-    covered = (all(any(of(kind, one, other) for other in those) for one in these) for these, those in ((first, second), (second, first)))
+    parts_of = _are_one_colour if kind == "colour" and len(first) != len(second) else of
+    covered = (
+        all(any(_mixed_are(parts_of, kind, x, y) for y in those) for x in these) for these, those in ((first, second), (second, first))
+    )
     return any(covered)
+
+
+def _mixed_are(of: Callable[[str, str, str], bool], kind: str, a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether this holds of two colours that may be mixtures: orange is near both parts of reddish-brown, grey near one alone."""
+    if len(a) == len(b) == 1:
+        return of(kind, a[0], b[0])
+    are_neutral = all(_shaded(one)[1] in NEUTRAL for one in (*a, *b))
+
+    def is_in(one: str, mixture: Sequence[str]) -> bool:
+        near = [of(kind, one, other) for other in mixture]
+        return any(_is_shade_of(one, other) for other in mixture) or (any(near) if are_neutral else all(near))
+
+    return all(is_in(one, b) for one in a) or all(is_in(one, a) for one in b)
+
+
+def _are_one_colour(_: str, a: str, b: str) -> bool:
+    """Whether one is the other, a shade of it, or what such a shade is also called."""
+    return _is_shade_of(a, b) or not _names(*_shaded(a)).isdisjoint(_names(*_shaded(b)))
+
+
+def _names(shade: str, base: str) -> frozenset[str]:
+    return frozenset((base, *SHADED.get(f"{shade} {base}", ())))
+
+
+def _is_shade_of(a: str, b: str) -> bool:
+    (shade, base), (other_shade, other_base) = _shaded(a), _shaded(b)
+    return base == other_base and {shade, other_shade} != {"light", "dark"}
 
 
 @lru_cache(maxsize=1 << 17)
@@ -108,15 +152,27 @@ def _say_nearly_the_same(kind: str, a: str, b: str) -> bool:
     return _are_both(_is_near, kind, a, b)
 
 
+def _are_dull_and_bright(a: str, b: str) -> bool:
+    """Whether the first is a bare shade, or one of another colour, that is not bright, and the second is said to be bright."""
+    words, others = set(a.lower().split()), set(b.lower().split())
+    return not _DULL.isdisjoint(words) and not _BRIGHT.isdisjoint(others) and (words - _DULL).isdisjoint(others)
+
+
 def _may_be_both(kind: str, a: str, b: str) -> bool:
     axes = AXES.get(kind, {})
     first, second = _canonical(kind, a), _canonical(kind, b)
-    if frozenset((first, second)) in OPPOSED.get(kind, ()):
+    if _are_opposed(kind, a, b):
         return False
     is_of_one_scale = first in axes and axes[first] == axes.get(second)
     if kind in _OF_MANY_SCALES and not is_of_one_scale and not (_is_outline(first) and _is_outline(second)):
         return any(one in axes or kind in types_of(one) for one in (first, second)) or _is_near(kind, a, b)
     return _is_near(kind, a, b)
+
+
+def _are_opposed(kind: str, a: str, b: str) -> bool:
+    """Whether the lists say that two words exclude each other; of nouns the words themselves, for a boot and a sneaker are both shoes."""
+    names = (singular(a), singular(b)) if kind == "object" else (_canonical(kind, a), _canonical(kind, b))
+    return frozenset(names) in OPPOSED.get(kind, ())
 
 
 def _is_outline(shape: str) -> bool:
@@ -126,17 +182,25 @@ def _is_outline(shape: str) -> bool:
 
 
 def _is_near(kind: str, a: str, b: str) -> bool:
-    """Whether one of the two says nearly what the other does: a synonym, a broader word, a near shade."""
+    """Whether one of the two says nearly what the other does, a near shade too, or goes with any other."""
     if kind == "colour":
         return _are_near_colours(a, b)
+    if _is_related(kind, a, b):
+        return True
+    pair = {_canonical(kind, a), _canonical(kind, b)}
+    return kind in MIXING and bool(pair & MIXING[kind]) and not _are_opposed(kind, a, b)
+
+
+def _is_related(kind: str, a: str, b: str) -> bool:
+    """Whether two words are one, synonyms, one broader than the other, or neighbours."""
+    if kind == "object" and _are_opposed(kind, a, b):
+        return False
     first, second = _canonical(kind, a), _canonical(kind, b)
     if first == second or set(first.split()) <= set(second.split()) or set(second.split()) <= set(first.split()):
         return True
-    if frozenset((first, second)) in OPPOSED.get(kind, ()):
+    if _are_opposed(kind, a, b):
         return False
-    if any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), (first.split()[-1], second.split()[-1]))):
-        return True
-    return kind in MIXING and bool({first, second} & MIXING[kind])
+    return any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), (first.split()[-1], second.split()[-1])))
 
 
 def _are_near_colours(a: str, b: str) -> bool:
@@ -146,16 +210,21 @@ def _are_near_colours(a: str, b: str) -> bool:
             return (other_is or other) == bare if other_is or other in _NEVER else other not in _NEVER[bare]
     if base == other_base:
         return {shade, other_shade} != {"light", "dark"}
-    names = {base, *SHADED.get(f"{shade} {base}", ())}
-    other_names = {other_base, *SHADED.get(f"{other_shade} {other_base}", ())}
-    if base in other_names or other_base in names:
+    if (
+        not _names(shade, base).isdisjoint(_names(other_shade, other_base))
+        or _is_nearly_black_or_white(shade, base, other_base)
+        or _is_nearly_black_or_white(other_shade, other_base, base)
+    ):
         return True
-    if {"light white", "dark black"} & {f"{shade} {other_base}", f"{other_shade} {base}"}:
-        return True
-    if names & other_names:
-        return True
+    if other_base in SHADES_APART.get(f"{shade} {base}", ()) or base in SHADES_APART.get(f"{other_shade} {other_base}", ()):
+        return False
     # What a shade is also called is related to nothing further: dark green is olive, and olive is near brown, but dark green is not.
     return {shade, other_shade} != {"light", "dark"} and frozenset((base, other_base)) in RELATED["colour"]
+
+
+def _is_nearly_black_or_white(shade: str, base: str, other: str) -> bool:
+    """Whether a shade may be taken for black or white: light grey, not light blue."""
+    return ((shade, other) == ("light", "white") and base in NEAR_WHITE) or ((shade, other) == ("dark", "black") and base in NEAR_BLACK)
 
 
 def _shaded(colour: str) -> tuple[str, str]:
@@ -179,16 +248,23 @@ def _canonical(kind: str, value: str) -> str:
     return " ".join(words)
 
 
-@lru_cache(maxsize=65536)
 def _parts(value: str) -> tuple[str, ...]:
-    """The values that a value is made of: "red and white" has two; fillers and articles are left out."""
+    """The values that a value is made of, those that a mixture joins apart."""
+    return tuple(part for mixture in _mixtures(value) for part in mixture)
+
+
+@lru_cache(maxsize=65536)
+def _mixtures(value: str) -> tuple[tuple[str, ...], ...]:
+    """The values that a value is made of: "red and white" has two, each of them mixed of one colour or more."""
     parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
-    cleaned = []
-    for part in (mixed for one in parts for mixed in _mixed(one)):
-        words = [re.sub(r"[-_](?:colou?red|toned|tinted|patterned)$|^off-(?!white)", "", word) for word in part.split()]
-        words = [word for word in words if word not in _FILLERS and word not in ("a", "an", "the")] or words
-        cleaned.append(" ".join(words))
-    return tuple(part for part in cleaned if part)
+    mixtures = (tuple(word for one in _mixed(part) if (word := _plain(one))) for part in parts)
+    return tuple(mixture for mixture in mixtures if mixture)
+
+
+def _plain(value: str) -> str:
+    """A value without fillers and articles."""
+    words = [re.sub(r"[-_](?:colou?red|toned|tinted|patterned)$|^off-(?!white)", "", word) for word in value.split()]
+    return " ".join([word for word in words if word not in _FILLERS and word not in ("a", "an", "the")] or words)
 
 
 def _mixed(value: str) -> list[str]:

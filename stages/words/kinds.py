@@ -6,8 +6,9 @@ Words only. A noun that no list knows is of the kind "" and has no siblings.
 from collections.abc import Iterable
 from functools import lru_cache
 
-from stages.words.ambiguity import canonical_noun, may_be_both_true
+from stages.words.ambiguity import canonical_noun, canonical_value, is_another_one, may_be_both_true
 from stages.words.nouns import SINGULAR_IN_S, singular
+from stages.words.scales import DYED, DYED_APART, HAIR, HAIR_APART
 
 _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
@@ -115,6 +116,19 @@ _KIND_OF, _SIBLINGS = _table()
 def kind_of(noun: str) -> str:
     """The kind of a noun, in the singular or the plural; empty where no list knows it."""
     return _KIND_OF.get(canonical_noun(noun.lower()), "")
+
+
+def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
+    """Whether a thing of this noun of which `a` is true may also be called `b`, as far as words can tell before a judge looks.
+
+    Brown hair is not grey and a brown shirt not red, though a brown table may be either.
+    """
+    if kind == "colour":
+        apart = HAIR_APART if singular(noun) in HAIR else DYED_APART if kind_of(noun) in DYED else {}
+        names = canonical_value(kind, a), canonical_value(kind, b)
+        if any(other in apart.get(one, "").split() for one, other in (names, names[::-1])):
+            return False
+    return may_be_both_true(kind, a, b) and not is_another_one(kind, a, b)
 
 
 @lru_cache(maxsize=65536)

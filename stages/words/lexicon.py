@@ -96,6 +96,13 @@ THINGS_ALONE_TOO = frozenset(
     "rust reed wire mesh pine oak gravel dirt asphalt cement cobblestone plaster stucco sandstone limestone knit plain light lush "
     "cork foam clay".split()
 )
+# Parts that are nearly all that one sees of a thing: their values are its own. Marks all over it are so in the plural alone.
+SURFACES = frozenset(
+    "surface side front back top bottom face inside interior lining outside exterior outer half section body frame shell case casing "
+    "finish paint coating cover upholstery skin coat fur feather plumage scale hide fleece petal leaf foliage needle facade wall "
+    "pattern print design tone hue colour color shade tint background base ground area panel fabric cloth material texture weave "
+    "stripes dots spots checks squares patches splotches streaks swirls markings bands".split()
+)
 # Words of matter that are no nouns: "the wooden" is nothing.
 ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())
 COMMON_VALUES: dict[str, tuple[str, ...]] = {

@@ -68,15 +68,16 @@ _SYNONYMS: dict[str, str] = {
         wide broad wider widest
         narrow narrower
         thick thicker
-        thin slender slim skinny thinner
+        thin thinner
+        slim slender skinny
         medium medium-sized mid-sized
     """,
     "state": """
-        broken damaged cracked
+        broken damaged
         empty unfilled
         full filled
-        clean spotless pristine
-        dirty stained muddy soiled dusty
+        clean spotless
+        dirty muddy soiled dusty
         old aged worn older ancient elderly vintage antique
         lit illuminated
         closed shut
@@ -157,7 +158,7 @@ _SYNONYMS: dict[str, str] = {
 # The first word is broader than, or hard to tell from, each of the others; the others are not thereby related.
 _NEIGHBOURS: dict[str, str] = {
     "colour": """
-        red orange maroon crimson rust coral
+        red orange maroon crimson rust coral copper
         orange coral peach rust bronze copper amber brown gold
         pink purple magenta fuchsia coral peach salmon violet
         purple violet magenta plum
@@ -179,7 +180,7 @@ _NEIGHBOURS: dict[str, str] = {
         magenta red fuchsia crimson
         maroon crimson purple plum
         coral salmon peach
-        bronze copper silver
+        bronze copper
         blonde yellow gold tan beige cream brown sand amber
         auburn red brown maroon rust
     """,
@@ -189,7 +190,7 @@ _NEIGHBOURS: dict[str, str] = {
         metal steel iron aluminium brass copper bronze tin chrome gold silver stainless wire mesh
         tile ceramic stone marble porcelain glass brick slate clay terracotta granite metal wood vinyl plastic concrete cement
         tile limestone rubber cork
-        dirt gravel clay sand stone
+        dirt gravel clay sand
         asphalt gravel cement concrete stone
         cement concrete plaster
         hardwood oak mahogany pine
@@ -226,10 +227,14 @@ _NEIGHBOURS: dict[str, str] = {
     "size": """
         medium large small
         small low
+        slim thin narrow
     """,
     "state": """
         old rusty dirty broken dilapidated faded peeling
         full whole
+        broken cracked
+        pristine clean new whole
+        dirty stained
     """,
     "shape": """
         triangular conical wedge-shaped v-shaped arrow-shaped pyramid-shaped
@@ -242,12 +247,11 @@ _NEIGHBOURS: dict[str, str] = {
         cylindrical pot-shaped barrel-shaped
         square diamond-shaped box-shaped
         rectangular box-shaped l-shaped
-        round oval spherical cylindrical curved domed conical crescent
+        round oval spherical cylindrical curved domed conical
         curved arched wavy bent domed crescent twisted coiled curly
         curly wavy coiled twisted
         jagged serrated pointed angular scalloped
         square rectangular
-        spherical cylindrical
         oval curved
     """,
     "object": """
@@ -267,7 +271,7 @@ _NEIGHBOURS: dict[str, str] = {
         food fruit bread cake pizza sandwich
         fruit apple orange banana
         plant flower tree bush
-        bowl dish plate
+        bowl dish
         plate dish
         bottle jar
         mug glass
@@ -295,7 +299,6 @@ _NEIGHBOURS: dict[str, str] = {
         towel napkin blanket
         blanket rug
         fence railing gate
-        window door
         spoon ladle
         sign poster map
         burger sandwich
@@ -313,10 +316,10 @@ _NEIGHBOURS: dict[str, str] = {
         hand finger
         wing feather
         tail feather
-        leaf tree bush vine fern flower
+        leaf tree bush vine fern
         tree bush
         ground floor road sidewalk
-        petal flower leaf
+        petal flower
         tree branch trunk
         rock mountain cliff
         pole pillar beam

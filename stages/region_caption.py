@@ -145,12 +145,15 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
                 swapped = dataclasses.replace(own, region=own.region.model_copy(update={"short": other_short}))
                 subject.caption = subject.caption.model_copy(update={"swapped": other_short, "leaked": swapped.look == own.look})
 
+    def _unasked(self, image: Image, index: int, region: Region) -> RegionCaption:
+        is_too_small = self._is_too_small(image, region)
+        return RegionCaption(region=index, xyxy=region.xyxy, head=region.head, reason="too_small" if is_too_small else "surplus")
+
     def _row(self, image: Image, asked: dict[int, _Asked]) -> RegionCaptionRow:
         regions, before = [], image.before(RegionCaptionRow)
         for i, region in enumerate(image.row(SelectRow).regions):
             caption = asked[i].caption if i in asked else before.regions[i] if before else None
-            reason = "too_small" if self._is_too_small(image, region) else "surplus"
-            regions.append(caption or RegionCaption(region=i, xyxy=region.xyxy, head=region.head, reason=reason))
+            regions.append(caption or self._unasked(image, i, region))
         outcomes = [subject.outcome for subject in asked.values() if subject.outcome]
         spent = [part for subject in asked.values() if subject.outcome for part in (subject.outcome.usage, subject.probe_usage)]
         usage = total_usage([before.usage, *spent] if before else spent)

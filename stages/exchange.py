@@ -50,7 +50,7 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
     """
 
     name = "exchange"
-    version = 2
+    version = 3
     reads = ("region_caption",)
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[ExchangeRow]]:

@@ -67,7 +67,7 @@ class Ground(Stage[GroundParams, GroundRow]):
     """Read phrases, ask the detector sentence by sentence, then all phrases among near misses. Marked phrases are kept and not asked."""
 
     name = "ground"
-    version = 3
+    version = 4
     reads = ("caption",)
     needs_pixels = True
     detector_roles = ("detector",)

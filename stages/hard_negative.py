@@ -83,7 +83,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
     """Ask the writer about each captioned region. What its own caption, phrase or attributes say is never a negative."""
 
     name = "hard_negative"
-    version = 4
+    version = 5
     reads = ("region_caption",)
     may_read = ("caption", "select")  # select is not there where phrases alone were given
     generator_roles = ("writer",)

@@ -34,7 +34,7 @@ class Mine(BlockStage[MineParams, MineRow]):
     """
 
     name = "mine"
-    version = 3
+    version = 4
     reads = ("region_caption",)
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[MineRow]]:

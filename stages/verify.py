@@ -53,7 +53,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
     """
 
     name = "verify"
-    version = 3
+    version = 4
     reads = ("region_caption", "hard_negative")
     may_read = ("select", "mine", "exchange")  # select is not there where phrases alone were given
     needs_pixels = True

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.measure import write_report
 from bench.real_captions.captions import READER, Captions
+from bench.real_captions.edits import edit_figures
 from bench.real_captions.pairs import pair_figures
 from bench.real_captions.phrases import phrase_figures
 from bench.real_captions.released import block_figures, changed_figures, released_figures, voided_figures
@@ -31,6 +32,7 @@ PARTS: Mapping[str, Callable[[Captions], Mapping[str, Any]]] = {
     "values": value_figures,
     "wordnet": wordnet_figures,
     "pairs": pair_figures,
+    "edits": edit_figures,
     "released": released_figures,
     "voided": voided_figures,
     "blocks": block_figures,

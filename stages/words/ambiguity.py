@@ -207,7 +207,9 @@ def _are_near_colours(a: str, b: str) -> bool:
     (shade, base), (other_shade, other_base) = _shaded(a), _shaded(b)
     for bare, other, other_is in ((base, other_base, other_shade), (other_base, base, shade)):
         if bare in _NEVER:
-            return (other_is or other) == bare if other_is or other in _NEVER else other not in _NEVER[bare]
+            if other_is or other in _NEVER:
+                return (other_is or other) == bare
+            return bool(types_of(other)) and other not in _NEVER[bare]  # of a word that no list knows no shade is known: milk chocolate
     if base == other_base:
         return {shade, other_shade} != {"light", "dark"}
     if (

@@ -3,12 +3,12 @@
 Words only. A noun that no list knows is of the kind "" and has no siblings.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, canonical_value, is_another_one, may_be_both_true
 from stages.words.nouns import SINGULAR_IN_S, singular
-from stages.words.scales import DYED, DYED_APART, HAIR, HAIR_APART
+from stages.words.scales import BREADTHS, DYED, DYED_APART, HAIR, HAIR_APART, LINES
 
 _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
@@ -121,14 +121,20 @@ def kind_of(noun: str) -> str:
 def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
     """Whether a thing of this noun of which `a` is true may also be called `b`, as far as words can tell before a judge looks.
 
-    Brown hair is not grey and a brown shirt not red, though a brown table may be either.
+    Brown hair is not grey and a brown shirt not red, though a brown table may be either; a thin line is not wide, a thin board may be.
     """
-    if kind == "colour":
-        apart = HAIR_APART if singular(noun) in HAIR else DYED_APART if kind_of(noun) in DYED else {}
-        names = canonical_value(kind, a), canonical_value(kind, b)
-        if any(other in apart.get(one, "").split() for one, other in (names, names[::-1])):
-            return False
+    names = canonical_value(kind, a), canonical_value(kind, b)
+    apart = _apart(noun, kind)
+    if any(other in apart.get(one, "").split() for one, other in (names, names[::-1])):
+        return False
     return may_be_both_true(kind, a, b) and not is_another_one(kind, a, b)
+
+
+def _apart(noun: str, kind: str) -> Mapping[str, str]:
+    """Values that exclude each other on things of this noun, though not on others."""
+    if kind == "colour":
+        return HAIR_APART if singular(noun) in HAIR else DYED_APART if kind_of(noun) in DYED else {}
+    return BREADTHS if kind == "size" and singular(noun) in LINES else {}
 
 
 @lru_cache(maxsize=65536)

@@ -202,8 +202,14 @@ NEAR_WHITE = frozenset("grey yellow cream beige silver pink tan".split())
 NEAR_BLACK = frozenset("grey blue brown green purple navy charcoal maroon".split())
 # Colours that are told apart on such things, though they are near on wood, stone or fur: first the nouns, or the kinds of things.
 HAIR = frozenset("hair beard moustache mustache ponytail braid eyebrow fringe bun curl".split())
-DYED = frozenset("garment headwear footwear accessory vehicle container device instrument toy picture textile".split())
+DYED = frozenset("garment headwear footwear accessory vehicle container device instrument toy picture mark textile".split())
 HAIR_APART = {"brown": "grey red orange", "dark": "blonde grey white red orange"}
 DYED_APART = {"brown": "grey red", "white": "silver"}
+# What has one breadth alone: a thin line is no wide one, though a thin board may be wide.
+LINES = frozenset(
+    "line border stripe strip band ribbon strap crack edge edging trim outline rim lettering letter text path road street lane river "
+    "stream stem stalk stick pole wire rope chain string cord leg arm neck finger eyebrow".split()
+)
+BREADTHS = {"thin": "wide", "narrow": "thick"}
 # Colours that shade into each other: a mixture of these alone is near whatever one of them is near.
 NEUTRAL = frozenset("grey brown beige tan cream white black silver charcoal".split())

@@ -74,6 +74,42 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
     assert _refusal(proposal.model_copy(update={"new": "green"}), positive="a red striped car", facts=facts) == "accepted"
 
 
+@pytest.mark.parametrize(
+    ("short", "noun", "long", "kind", "old", "new", "reason"),
+    [
+        # What is known of one part says nothing of the thing, or of another part.
+        ("a smiling woman with short brown hair", "woman", "a smiling woman with a black ring", "colour", "brown", "black", "accepted"),
+        ("a man in a long coat", "man", "a man with short hair in a long coat", "size", "long", "short", "accepted"),
+        ("an orange suit", "suit", "an orange suit with a blue tag and white letters", "colour", "orange", "blue", "accepted"),
+        ("an orange suit", "suit", "an orange suit with a blue tag and white letters", "colour", "orange", "white", "accepted"),
+        ("a brown cup", "cup", "a brown cup with a darker edge", "colour", "brown", "dark green", "accepted"),
+        ("a man in a long coat", "man", "a man in a long, wide coat", "size", "long", "wide", "true_of_region"),
+        # A part that is nearly all of the thing is the thing; somewhere on it, it is a part.
+        ("a brown cat", "cat", "a brown cat with white fur", "colour", "brown", "white", "true_of_region"),
+        ("a brown cat", "cat", "a brown cat with white fur on its chest", "colour", "brown", "white", "accepted"),
+        ("a brown shirt", "shirt", "a brown shirt with white stripes", "colour", "brown", "white", "true_of_region"),
+        ("a brown shirt", "shirt", "a brown shirt with a white stripe", "colour", "brown", "white", "accepted"),
+        # Colours that stay in the text are not named again by a near one.
+        ("a red, white and blue flag", "flag", "a red, white and blue flag on dark blue cloth", "colour", "blue", "brown", "accepted"),
+        ("a red, white and blue flag", "flag", "a red, white and blue flag on dark blue cloth", "colour", "blue", "red", "true_of_region"),
+        ("a red car", "car", "a red and black car", "colour", "red", "navy", "true_of_region"),
+        # Words that name things too.
+        ("light brown coffee", "coffee", "light brown coffee", "object", "coffee", "cream", "accepted"),
+        ("a black front tyre", "tyre", "a black front tyre", "object", "tyre", "light", "accepted"),
+        ("a tall wooden chair", "chair", "a tall wooden chair", "object", "chair", "metallic", "wrong_type"),
+        ("lush green leaves", "leaf", "lush green leaves", "object", "leaves", "stones", "accepted"),
+        ("lush green leaves", "leaf", "lush green leaves", "colour", "leaves", "red", "noun_changed"),
+        # An antonym counts as of the old word's type, whatever else it may be.
+        ("a cloudy sky", "sky", "a cloudy sky", "state", "cloudy", "clear", "accepted"),
+        ("a crumpled cloth", "cloth", "a crumpled cloth", "state", "crumpled", "flat", "accepted"),
+    ],
+)
+def test_a_value_is_held_against_what_it_is_said_of(short: str, noun: str, long: str, kind: str, old: str, new: str, reason: str) -> None:
+    proposal = Proposal.model_validate({"type": kind, "old": old, "new": new})
+    _, rejects = accept([proposal], short, noun, known_of([short, long], nouns=[noun]), 10)
+    assert next(iter(rejects), "accepted") == reason
+
+
 def test_a_text_that_was_not_asked_for_is_replayed() -> None:
     (negative,), _ = accept([Proposal(type="colour", old="red", new="green")], POSITIVE, "car", known_of([POSITIVE]), 10)
     assert negative.text == "a green striped metal car"

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from pipeline.demo.world import SLOTS
 from stages.words.ambiguity import canonical_value, contradictions, is_allowed, is_ruled_out, may_be_both_true
-from stages.words.kinds import siblings_of
+from stages.words.kinds import may_be_both_true_of, siblings_of
 from stages.words.lexicon import TYPES_OF_VALUE
-from stages.words.scales import MIXING
+from stages.words.scales import MIXING, OPPOSED
 from stages.words.values import Value, values_in
 
 AMBIGUOUS = [
@@ -53,6 +53,14 @@ AMBIGUOUS = [
     ("object", "table", "coffee table"),
     ("object", "leaves", "leaf"),
     ("object", "people", "person"),
+    ("colour", "reddish-brown", "orange"),
+    ("colour", "brownish gray", "beige"),
+    ("colour", "dark green", "black"),
+    ("colour", "pale yellow", "white"),
+    ("size", "tall", "slender"),
+    ("size", "thin", "wide"),
+    ("shape", "round", "flat"),
+    ("state", "shiny", "broken"),
 ]
 EXCLUSIVE = [
     ("colour", "red", "blue"),
@@ -76,6 +84,27 @@ EXCLUSIVE = [
     ("transparency", "opaque", "clear"),
     ("object", "dog", "cat"),
     ("object", "toy bear", "toy boat"),
+    ("object", "boots", "sneakers"),
+    ("object", "door", "window"),
+    ("colour", "light brown", "white"),
+    ("colour", "light brown", "red"),
+    ("colour", "light brown", "grayish-blue"),
+    ("colour", "pale orange", "bright red"),
+    ("colour", "reddish-brown", "grey"),
+    ("colour", "dark", "orange"),
+    ("colour", "dark", "bright green"),
+    ("colour", "red and white", "cream"),
+    ("size", "broad", "slim"),
+    ("size", "tall", "tiny"),
+    ("size", "long", "small"),
+    ("shape", "round", "pointed"),
+    ("shape", "curved", "flat"),
+    ("shape", "cylindrical", "spherical"),
+    ("state", "pristine", "cracked"),
+    ("state", "vintage", "modern"),
+    ("state", "paved", "unpaved"),
+    ("state", "folded", "open"),
+    ("transparency", "transparent", "cloudy"),
 ]
 
 
@@ -103,6 +132,32 @@ def test_the_guard_is_symmetric_and_no_value_refutes_itself(kind: str, data: st.
     a, b = data.draw(words), data.draw(words)
     assert may_be_both_true(kind, a, b) == may_be_both_true(kind, b, a)
     assert may_be_both_true(kind, a, a)
+
+
+@pytest.mark.parametrize(
+    ("noun", "kind", "a", "b", "is_both"),
+    [
+        ("hair", "colour", "brown", "grey", False),
+        ("hair", "colour", "brown", "blonde", True),
+        ("shirts", "colour", "brown", "red", False),
+        ("cat", "colour", "brown", "grey", True),
+        ("lines", "size", "thin", "wide", False),
+        ("board", "size", "thin", "wide", True),
+        ("bench", "state", "weathered", "repainted", False),  # no list knows it: the judge sees it afterwards
+        ("bench", "state", "weathered", "dirty", True),
+        ("coat", "size", "long", "cropped", False),
+    ],
+)
+def test_some_things_are_told_apart_more_finely(noun: str, kind: str, a: str, b: str, is_both: bool) -> None:
+    assert may_be_both_true_of(noun, kind, a, b) == is_both
+    assert may_be_both_true_of(noun, kind, b, a) == is_both
+
+
+@pytest.mark.parametrize("kind", sorted(set(OPPOSED) - {"object"}))
+def test_words_that_oppose_each_other_stand_for_their_synonyms(kind: str) -> None:
+    for pair in OPPOSED[kind]:
+        assert [canonical_value(kind, word) for word in sorted(pair)] == sorted(pair)
+        assert len(pair) == 2
 
 
 def test_every_type_leaves_something_to_choose_from() -> None:

@@ -1,0 +1,36 @@
+"""Edits that a strong writer would propose, and which of them the guard refuses wrongly, by a reader's judgement.
+
+`edits_judged.jsonl`: phrases of ten photographs' regions (rounds 1 and 2) and of the captions, edits written for them from the prompt alone
+and never revised, and those of them that a reader lets be refused. An edit that is refused and not among these counts as wrong.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.real_captions.captions import Captions
+from schemas.rows import Attribute
+from stages.negatives.edits import Proposal, examine, known_of
+
+_JUDGED = Path(__file__).with_name("edits_judged.jsonl")
+
+
+def edit_figures(captions: Captions) -> dict[str, Any]:
+    """`edits`: by round how many edits, how many refused and how many of these wrongly."""
+    rounds: dict[str, dict[str, int]] = {}
+    for line in _JUDGED.read_text(encoding="utf-8").splitlines():
+        one = json.loads(line)
+        counts = rounds.setdefault(str(one["round"]), {"edits": 0, "refused": 0, "wrongly": 0})
+        known = known_of(one["texts"], [Attribute(type=kind, value=value) for kind, value in one.get("attributes", ())], [one["noun"]])
+        for kind, old, new in one["edits"]:
+            found = examine(Proposal(type=kind, old=old, new=new), one["texts"][0], one["noun"], known)
+            is_refused = isinstance(found, str)
+            is_wrong = is_refused and [kind, old, new] not in one["rightly_refused"]
+            counts["edits"] += 1
+            counts["refused"] += is_refused
+            counts["wrongly"] += is_wrong
+            if is_wrong and captions.verbose:
+                print(f"refused wrongly as {found}: {kind} {old} > {new} in '{one['texts'][0]}'")
+    for name, counts in rounds.items():
+        print(f"round {name}: {counts['edits']} edits, {counts['refused']} refused, {counts['wrongly']} of these wrongly")
+    return {"edits": rounds}

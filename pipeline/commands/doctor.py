@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.api import Job, open_job
+from pipeline.commands.memory import memory_checks
 from pipeline.corpus.params import CorpusError
 from pipeline.given.source import GivenError
 from pipeline.ledger.state import State
@@ -42,6 +43,7 @@ def examine(config: Path | None, must_ask: bool = False) -> list[Check]:
         checks += [Check("old names", True, note) for note in job.config.old_names]
         checks += [check_corpus(job.config), *(check for check in check_config(job.config, job.graph) if check.name != "package names")]
         checks += _placement(job)
+        checks += memory_checks(job.config)
         if all(check.is_ok for check in checks if check.name in ("corpus", "workdir")) and (job.config.given or must_ask):
             checks += _with_images(job, {check.name for check in checks if not check.is_ok}, must_ask)
     return checks

@@ -56,7 +56,7 @@ def fgdata(
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the configuration.")] = Path("fgdata.yaml"),
-    kind: Annotated[str, typer.Option("--for", help="laptop, one-gpu, one-node, cluster or openai.")] = "one-gpu",
+    kind: Annotated[str, typer.Option("--for", help="laptop, one-gpu, gpu-24gb, gpu-80gb, one-node, cluster or openai.")] = "one-gpu",
     as_json: AsJson = False,
 ) -> None:
     """Write a commented configuration to start from."""

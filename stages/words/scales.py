@@ -136,13 +136,13 @@ _OPPOSED: dict[str, str] = {
         serrated straight smooth rounded
         slanted vertical upright level
         star round square
-        straight round arched slanted scalloped crescent zigzag
+        straight round spherical arched slanted scalloped crescent zigzag
     """,
     "transparency": """
         transparent cloudy milky murky muddy
     """,
     "pattern": """
-        plain text logo printed geometric mottled marbled mosaic tie-dyed perforated
+        plain text logo printed geometric mottled marbled mosaic tie-dyed
         smooth textured ribbed corrugated quilted
         tiled carpeted
     """,

@@ -100,3 +100,14 @@ def test_options_that_docs_name_exist() -> None:
     for page in PAGES:
         for block, option in re.findall(r"`(stages\.[a-z_]+|corpus|placement)\.([a-z_]+)`", page.read_text(encoding="utf-8")):
             assert f"{block}.{option}" in keys or (block, option) == ("placement", "stages"), f"{page.name}: {block}.{option}"
+
+
+def test_the_index_of_decisions_lists_each_page_with_its_number() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^\| \[[^]]+\]\(([\w-]+\.md)\) \| (\d+) \| \d{4}-\d\d-\d\d \| \d{4}-\d\d-\d\d \|$",
+        (folder / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    headings = {page.name: len(re.findall(r"^## ", page.read_text(encoding="utf-8"), re.MULTILINE)) for page in folder.glob("*.md")}
+    assert {name: int(number) for name, number in listed} == {name: number for name, number in headings.items() if name != "README.md"}

@@ -83,6 +83,11 @@ _ENGINE_FIELDS = {
 DETECTOR_MIN_SCORE = 0.25
 
 
+def config_text(engine: str) -> str:
+    """The configuration of a demo with these engines."""
+    return _CONFIG.format(kind=engine, min_score=DETECTOR_MIN_SCORE, cpus=min(2, os.cpu_count() or 1), **_ENGINE_FIELDS[engine])
+
+
 def run_demo(
     out: Path, num_images: int, seed: int, engine: str, watch: Callable[[Sequence[str]], Watcher] | None
 ) -> tuple[api.Outcome, dict[str, Any]]:
@@ -96,7 +101,7 @@ def run_demo(
     _check_folder(out)
     write_corpus(out / "corpus", num_images, seed)
     config = out / "config.yaml"
-    config.write_text(_CONFIG.format(kind=engine, min_score=DETECTOR_MIN_SCORE, cpus=min(2, os.cpu_count() or 1), **_ENGINE_FIELDS[engine]))
+    config.write_text(config_text(engine))
     job = api.open_job(config)
     outcome = api.run(job, watch)
     state = job.state()

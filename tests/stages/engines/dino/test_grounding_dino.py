@@ -121,3 +121,26 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
     spec = GroundingDinoSpec(kind="grounding-dino", model=str(save_tiny_llama(tmp_path)))
     with pytest.raises(ValueError, match="Llama"):
         GroundingDinoDetector(spec, Resources())
+
+
+def test_by_size_the_boxes_of_an_image_do_not_depend_on_its_neighbours(tiny_dino: Path, run: Run) -> None:
+    spec = GroundingDinoSpec(kind="grounding-dino", model=str(tiny_dino), batch_size=3, threads=1, batch_by="size")
+    engine = GroundingDinoDetector(spec, Resources())
+    alone = [run(engine.detect([DetectRequest(image, PHRASES)], floor=0.1))[0] for image in (NOISE, PLAIN)]
+    mixed = run(engine.detect([DetectRequest(image, PHRASES) for image in (NOISE, PLAIN) * 3], floor=0.1))
+    run(engine.close())
+    for found, expected in zip(mixed, alone * 3, strict=True):
+        assert [one.phrase for one in found] == [one.phrase for one in expected]
+        np.testing.assert_allclose([one.xyxy for one in found], [one.xyxy for one in expected], atol=0.01)
+        np.testing.assert_allclose([one.score for one in found], [one.score for one in expected], atol=1e-4)
+
+
+def test_calls_of_several_units_at_once_keep_their_own_boxes(dino: Detector, run: Run) -> None:
+    import asyncio
+
+    calls = [[DetectRequest(image, PHRASES[: 1 + i]) for image in (NOISE, PLAIN)] for i in range(3)]
+
+    async def together() -> list[list[Any]]:
+        return list(await asyncio.gather(*(dino.detect(call, 0.1) for call in calls)))
+
+    assert run(together()) == [run(dino.detect(call, 0.1)) for call in calls]

@@ -192,7 +192,7 @@ def summary(tasks: list[Task], figures: list[dict[str, Any]]) -> dict[str, Any]:
     """`rows` as ../docs/ablation.md shows them: mean, standard deviation and values of each figure over the seeds."""
 
     def row_of(name: str) -> dict[str, Any]:
-        mine = [flat(found) for task, found in zip(tasks, figures, strict=True) if task.row == name]
+        mine = [flat(figure) for task, figure in zip(tasks, figures, strict=True) if task.row == name]
         return {"name": name, "seeds": len(mine), **{figure: spread([one[figure] for one in mine]) for figure in FIGURES}}
 
     return {"rows": [row_of(name) for name in ADDED]}

@@ -51,15 +51,15 @@ def main() -> None:
     if done.returncode not in (0, 3, 4):
         sys.exit(done.stderr[-2000:])
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = json.loads(done.stdout)
+    content = json.loads(done.stdout)
     about = {
         "rows": args.rows,
         "options": OPTIONS,
         "seconds": round(seconds, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_mib": round(usage.ru_maxrss / 1024),
-        "items": said["items"],
-        "verdict": said["verdict"],
+        "items": content["items"],
+        "verdict": content["verdict"],
     }
     write_report(args.out, "audit_scale", 1, ["scikit-learn", "scipy", "numpy"], ratios={}, **about)
     path.unlink()

@@ -106,10 +106,10 @@ def audit_items(groups: Iterable[RegionNegatives], phrases: Sequence[RealPhrase]
     return [
         AuditItem(
             positive=group.positive,
-            negatives=tuple(one.text for one in group.negatives),
+            negatives=tuple(negative.text for negative in group.negatives),
             image=phrase.image,
             noun=phrase.noun,
-            types=tuple(one.type for one in group.negatives),
+            types=tuple(negative.type for negative in group.negatives),
         )
         for group, phrase in zip(groups, phrases, strict=True)
         if group.negatives
@@ -204,7 +204,7 @@ def _figures(mode: str, rows: Sequence[HardNegativeRow], seconds: float) -> dict
     num_silent = funnel.pop("nothing_to_edit", 0)
     rungs = Counter(rung for row in rows for rung in row.usage.rungs)
     num_failed = sum(funnel.pop(reason, 0) for reason in ("invalid_output", "truncated", "bad_request", "context_window"))
-    kept: list[Negative] = [one for group in groups for one in group.negatives]
+    kept: list[Negative] = [negative for group in groups for negative in group.negatives]
     proposed = len(kept) + funnel.total()
     tokens = sum(row.usage.completion_tokens for row in rows)
     return {
@@ -246,10 +246,10 @@ def table(results: Sequence[Measured], costs: Sequence[Mapping[str, Any]]) -> st
         "completion_tokens",
         "seconds",
     )
-    lines = [_row(columns), _row(["---"] * len(columns)), *(_row([one.figures[name] for name in columns]) for one in results)]
-    reasons = list(dict.fromkeys(reason for one in results for reason in one.figures["funnel"]))
-    lines += ["", _row(["refused as", *(one.mode for one in results)]), _row(["---"] * (len(results) + 1))]
-    lines += [_row([reason, *(one.figures["funnel"].get(reason, 0) for one in results)]) for reason in reasons]
+    lines = [_row(columns), _row(["---"] * len(columns)), *(_row([result.figures[name] for name in columns]) for result in results)]
+    reasons = list(dict.fromkeys(reason for result in results for reason in result.figures["funnel"]))
+    lines += ["", _row(["refused as", *(result.mode for result in results)]), _row(["---"] * (len(results) + 1))]
+    lines += [_row([reason, *(result.figures["funnel"].get(reason, 0) for result in results)]) for reason in reasons]
     names = ("mode", "schemas", "distinct", "write_ms", "compile_ms", "cached_ms")
     lines += ["", _row(names), _row(["---"] * len(names)), *(_row([cost[name] for name in names]) for cost in costs)]
     return "\n".join(lines)
@@ -264,7 +264,15 @@ def audit_table(audits: Mapping[str, AuditReport], numbers: Mapping[str, int]) -
     for name in PROBES:
         figures = [getattr(report.probes, name) for report in audits.values()]
         lines.append(
-            _row([name, *("-" if one.top1 is None else f"{one.top1:.3f} ({one.top1_low:.3f} to {one.top1_high:.3f})" for one in figures)])
+            _row(
+                [
+                    name,
+                    *(
+                        "-" if figure.top1 is None else f"{figure.top1:.3f} ({figure.top1_low:.3f} to {figure.top1_high:.3f})"
+                        for figure in figures
+                    ),
+                ]
+            )
         )
     lines.append(_row(["leaks", *(", ".join(report.leaks) or "none" for report in audits.values())]))
     lines.append(_row(["verdict", *(report.verdict for report in audits.values())]))
@@ -304,7 +312,7 @@ def main() -> None:
     print(table(results, costs))
     print(audit_table(audits, numbers))
     report = {
-        "modes": [one.figures for one in results],
+        "modes": [result.figures for result in results],
         "grammar": costs,
         "edits": numbers,
         "audit": {name: one.model_dump(mode="json") for name, one in audits.items()},

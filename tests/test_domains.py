@@ -31,8 +31,8 @@ def _config(folder: Path, domain: Any = None, **stages: Any) -> Config:
 
 def _domains(config: Config) -> list[str]:
     stages = [config.stages[name] for name in ("caption", "ground", "region_caption")]
-    assert all(isinstance(one, CaptionParams | GroundParams | RegionCaptionParams) for one in stages)
-    return [one.domain.name for one in stages if isinstance(one, CaptionParams | GroundParams | RegionCaptionParams)]
+    assert all(isinstance(stage, CaptionParams | GroundParams | RegionCaptionParams) for stage in stages)
+    return [stage.domain.name for stage in stages if isinstance(stage, CaptionParams | GroundParams | RegionCaptionParams)]
 
 
 def test_the_worked_example_loads_and_its_words_decide_what_is_asked() -> None:

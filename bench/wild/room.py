@@ -97,9 +97,9 @@ class Room:
 
     def plan(self) -> dict[str, Any]:
         """`fgdata plan --json` of the case's configuration."""
-        found = json.loads(self.done("plan", "job.yaml", "--json").out)
-        assert isinstance(found, dict)
-        return found
+        content = json.loads(self.done("plan", "job.yaml", "--json").out)
+        assert isinstance(content, dict)
+        return content
 
     def index(self) -> list[dict[str, Any]]:
         """The corpus index's rows as stored, by key."""

@@ -106,10 +106,10 @@ def test_a_rehearsal_of_the_prompts_for_real_models_fills_every_stage(phrases: s
         assert [region.reason for region in row.regions[:4]] == [None] * 4
     for row in edited:
         assert isinstance(row, HardNegativeRow)
-        kinds = {one.type for group in row.regions if group.region >= 0 for one in group.negatives}
+        kinds = {negative.type for group in row.regions if group.region >= 0 for negative in group.negatives}
         assert {"colour", "material", "pattern", "object"} <= kinds
     for row in judged:
         assert isinstance(row, VerifyRow)
-        verdicts = [one.verdict for group in row.regions if group.region >= 0 for one in group.negatives]
+        verdicts = [negative.verdict for group in row.regions if group.region >= 0 for negative in group.negatives]
         assert verdicts.count("false") > 0.5 * len(verdicts)  # 8 answers in 100 are doubts, and a value's costs all of its edits
         assert sum(group.positive_verdict == "true" for group in row.regions if group.region >= 0) >= 2

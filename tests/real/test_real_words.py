@@ -38,13 +38,13 @@ def test_what_is_kept_replays_and_every_proposal_is_kept_or_counted(edited: Meas
     for group, phrase in zip(edited.rows, real_phrases, strict=True):
         assert group.positive == phrase.text
         assert group.num_proposed == len(group.negatives) + sum(group.rejects.values())
-        for one in group.negatives:
-            assert replay(group.positive, one.edits) == one.text != group.positive
-            if one.type != "object":
-                assert len(noun_spans(one.text, phrase.noun)) == len(noun_spans(group.positive, phrase.noun))
+        for negative in group.negatives:
+            assert replay(group.positive, negative.edits) == negative.text != group.positive
+            if negative.type != "object":
+                assert len(noun_spans(negative.text, phrase.noun)) == len(noun_spans(group.positive, phrase.noun))
 
 
 def test_no_word_is_the_new_one_in_a_third_of_the_edits(edited: Measured) -> None:
     """A small model's habit would show to whoever reads texts alone; dealing the values out keeps it down."""
-    news = [one.edits[0].new for group in edited.rows for one in group.negatives]
+    news = [negative.edits[0].new for group in edited.rows for negative in group.negatives]
     assert max(news.count(new) for new in set(news)) < len(news) / 3

@@ -34,7 +34,7 @@ def _rows(images: Sequence[Image], **params: int) -> list[ExchangeRow]:
 
 
 def _texts(row: ExchangeRow) -> dict[str, list[str]]:
-    return {entry.positive: [one.text for one in entry.negatives] for entry in row.regions}
+    return {entry.positive: [negative.text for negative in entry.negatives] for entry in row.regions}
 
 
 def test_values_change_hands_between_texts_that_say_different_things_of_one_noun() -> None:
@@ -148,7 +148,7 @@ def test_what_verdicts_probe_and_limits_remove_leaves_exact_groups(said: list[tu
     for image, row in zip(bare, _rows(bare, own_pool=3), strict=True):
         upstream: list[Row] = [
             image.row(RegionCaptionRow),
-            row.model_copy(update={"regions": [_doubted(one, draw) for one in row.regions]}),
+            row.model_copy(update={"regions": [_doubted(region, draw) for region in row.regions]}),
         ]
         images.append(image_of(image.key, *upstream))
     balance = Balance(BalanceParams(allow_unverified=True, released_per_region=3), CONTEXT)
@@ -161,7 +161,9 @@ def test_what_verdicts_probe_and_limits_remove_leaves_exact_groups(said: list[tu
 
 
 def _doubted(entry: RegionNegatives, draw: random.Random) -> RegionNegatives:
-    negatives = [one.model_copy(update={"verdict": draw.choice(["false", "false", "false", "unsure"])}) for one in entry.negatives]
+    negatives = [
+        negative.model_copy(update={"verdict": draw.choice(["false", "false", "false", "unsure"])}) for negative in entry.negatives
+    ]
     return entry.model_copy(update={"negatives": negatives, "positive_verdict": draw.choice(["true", "true", "true", "false"])})
 
 

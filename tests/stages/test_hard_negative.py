@@ -66,9 +66,9 @@ def test_every_proposal_is_kept_or_counted(
     for row in run(image(), params={**params, "max_caption_negatives": max_caption}, seed=seed, bad_json_rate=bad):
         for group in row.regions:
             assert group.num_proposed == len(group.negatives) + sum(group.rejects.values())
-            assert len({one.text for one in group.negatives} | {group.positive}) == len(group.negatives) + 1
-            assert all(replay(group.positive, one.edits) == one.text for one in group.negatives)
-            singles = [one for one in group.negatives if one.level == 1]
+            assert len({negative.text for negative in group.negatives} | {group.positive}) == len(group.negatives) + 1
+            assert all(replay(group.positive, negative.edits) == negative.text for negative in group.negatives)
+            singles = [negative for negative in group.negatives if negative.level == 1]
             assert len(singles) <= (max_caption if group.region == CAPTION else max_negatives)
 
 
@@ -76,16 +76,16 @@ def test_each_source_and_level_is_there_and_says_what_it_is() -> None:
     (row,) = run(image())
     first, _, caption = row.regions
     assert [group.region for group in row.regions] == [0, 1, CAPTION]
-    assert {one.level for one in first.negatives} == {one.level for one in caption.negatives} == {1, 2, 3}
-    assert {one.source for one in first.negatives} == {"written"}
-    assert {one.source for one in caption.negatives} == {"written", "geometry"}
-    assert {one.verdict for one in first.negatives} == {"unverified"}
+    assert {negative.level for negative in first.negatives} == {negative.level for negative in caption.negatives} == {1, 2, 3}
+    assert {negative.source for negative in first.negatives} == {"written"}
+    assert {negative.source for negative in caption.negatives} == {"written", "geometry"}
+    assert {negative.verdict for negative in first.negatives} == {"unverified"}
 
 
 def test_what_is_not_asked_for_is_not_made() -> None:
     (row,) = run(image(), params={"max_caption_negatives": 0, "max_composed": 0})
     assert [group.region for group in row.regions] == [0, 1]
-    assert {one.level for group in row.regions for one in group.negatives} == {1}
+    assert {negative.level for group in row.regions for negative in group.negatives} == {1}
     (row,) = run(image(has_caption=False))
     assert [group.region for group in row.regions] == [0, 1]
 
@@ -100,7 +100,7 @@ def test_an_expression_without_anything_to_edit_costs_no_question() -> None:
 def test_phrases_without_boxes_get_negatives_by_string_rules_alone() -> None:
     (row,) = run(image(has_boxes=False))
     assert all(group.negatives for group in row.regions[:2])
-    assert {one.source for group in row.regions for one in group.negatives} == {"written"}
+    assert {negative.source for group in row.regions for negative in group.negatives} == {"written"}
 
 
 def test_an_error_is_counted_as_the_one_proposal_that_did_not_come() -> None:

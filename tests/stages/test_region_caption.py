@@ -29,7 +29,7 @@ class Eye:
 
     async def generate(self, requests: Sequence[Request]) -> list[Answer]:
         self.asked += requests
-        return [Answer(json.dumps(self.say(_noun(one), _colour(one.images[0])))) for one in requests]
+        return [Answer(json.dumps(self.say(_noun(request), _colour(request.images[0])))) for request in requests]
 
     async def close(self) -> None:
         return None
@@ -105,7 +105,7 @@ def test_attributes_of_every_type_are_kept_without_doubles() -> None:
     context = StageContext("f", {"region_caption": load_prompt("region_caption", "v1")}, {"captioner": Eye(lambda *_: say("mug", "red"))})
     (row,) = asyncio.run(RegionCaptioning(RegionCaptionParams(probe_share=0), context).process([_image("k", ("mug", "red"))]))
     assert isinstance(row, RegionCaptionRow)
-    assert [(one.type, one.value) for one in row.regions[0].attributes] == told[:4]
+    assert [(attribute.type, attribute.value) for attribute in row.regions[0].attributes] == told[:4]
 
 
 def test_a_small_crop_is_enlarged_and_what_stays_too_small_is_not_asked() -> None:

@@ -64,7 +64,9 @@ def region(phrase: str, left: float) -> Region:
 
 def image(groups: list[RegionNegatives], *, mined: list[RegionNegatives] | None = None, problem: Row | None = None) -> Image:
     regions = [region(PHRASE, 4), region("a blue plain metal car", 36)]
-    captions = [RegionCaption(region=i, xyxy=one.xyxy, head="car", short=one.phrase, long=one.phrase) for i, one in enumerate(regions)]
+    captions = [
+        RegionCaption(region=i, xyxy=region.xyxy, head="car", short=region.phrase, long=region.phrase) for i, region in enumerate(regions)
+    ]
     upstream: dict[type[Row], Row] = {
         SelectRow: SelectRow(key="k", regions=regions),
         RegionCaptionRow: RegionCaptionRow(key="k", regions=captions),
@@ -101,7 +103,7 @@ def test_each_value_is_asked_twice_whoever_claims_it_and_no_candidate_is_dropped
     assert [len(group.negatives) for group in row.regions] == [6, 5, 6]
     assert all(group.num_proposed == len(group.negatives) + sum(group.rejects.values()) for group in row.regions)
     assert row.regions[2].group == "g"
-    assert [one.verdict for one in row.regions[0].negatives] == [one.verdict for one in row.regions[2].negatives]
+    assert [negative.verdict for negative in row.regions[0].negatives] == [negative.verdict for negative in row.regions[2].negatives]
 
 
 def test_a_verdict_is_what_both_orders_agree_on() -> None:
@@ -114,9 +116,9 @@ def test_a_verdict_is_what_both_orders_agree_on() -> None:
     for row in rows:
         by_value = {fact.value: fact.verdict for fact in row.facts}
         can_be_told = by_value["red"] != "unsure" != by_value["car"]
-        for one in row.regions[0].negatives:
-            said = by_value[one.edits[0].new]
-            assert one.verdict == (said if can_be_told or said == "true" else "unsure")
+        for negative in row.regions[0].negatives:
+            said = by_value[negative.edits[0].new]
+            assert negative.verdict == (said if can_be_told or said == "true" else "unsure")
 
 
 def test_a_value_that_cannot_be_told_costs_its_own_edits_and_a_noun_costs_the_region() -> None:
@@ -130,7 +132,7 @@ def test_a_value_that_cannot_be_told_costs_its_own_edits_and_a_noun_costs_the_re
         assert row.regions[0].positive_verdict == (lost or "true")
         seen.add((lost, "unsure" in of_values))
         if own["red"] == "unsure":
-            assert "false" not in {one.verdict for one in row.regions[0].negatives}
+            assert "false" not in {negative.verdict for negative in row.regions[0].negatives}
     assert seen >= {(None, False), (None, True), ("false", False), ("unsure", False)}
 
 
@@ -172,7 +174,7 @@ def test_without_pixels_nothing_is_asked_and_nothing_is_lost() -> None:
     gone = CorpusRow(key="k", status="skipped", reason="no_image", path="", offset=-1, size=0)
     row = verify(image(groups, problem=gone))
     assert (row.status, row.facts, row.usage.attempts) == ("ok", [], 0)
-    assert {one.verdict for one in row.regions[0].negatives} == {"unverified"}
+    assert {negative.verdict for negative in row.regions[0].negatives} == {"unverified"}
     assert row.regions[1].negatives == [moved]
     broken = CorpusRow(key="k", status="failed", reason="unreadable", path="", offset=-1, size=0)
     assert verify(image(groups, problem=broken)).status == "failed"

@@ -86,8 +86,8 @@ def image(phrases: Sequence[tuple[str, str]], *groups: RegionNegatives, attribut
         for i, (phrase, head) in enumerate(phrases)
     ]
     captions = [
-        RegionCaption(region=i, xyxy=one.xyxy, head=one.head, short=one.phrase, attributes=list(attributes) if i else [])
-        for i, one in enumerate(regions)
+        RegionCaption(region=i, xyxy=region.xyxy, head=region.head, short=region.phrase, attributes=list(attributes) if i else [])
+        for i, region in enumerate(regions)
     ]
     rows = (
         SelectRow(key="k", regions=regions),
@@ -122,12 +122,12 @@ def test_values_of_one_type_are_one_question_in_two_orders() -> None:
         "blue": "false", "green": "false", "red": "true", "white": "false",
     }  # fmt: skip
     assert row.regions[0].positive_verdict == "true"
-    assert {one.verdict for one in row.regions[0].negatives} == {"false"}
+    assert {negative.verdict for negative in row.regions[0].negatives} == {"false"}
 
 
 def test_a_colour_that_is_one_of_several_is_true() -> None:
     row, _ = judged(image([(CAR, "car")], group(CAR, *COLOURS)), true_of("red", "white", "metal", "car"))
-    assert [one.verdict for one in row.regions[0].negatives] == ["false", "false", "true"]
+    assert [negative.verdict for negative in row.regions[0].negatives] == ["false", "false", "true"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_unticked_values_are_false_only_beside_one_that_is_ticked_in_both_orders
     two = group(CAR, *COLOURS)
     row, _ = judged(image([(CAR, "car")], two), lambda request: ticks(request.told) if request.told["values"] else "yes")
     assert "false" not in {fact.verdict for fact in row.facts if fact.value in ("blue", "green", "white")}
-    assert {one.verdict for one in row.regions[0].negatives} == {"unsure"}
+    assert {negative.verdict for negative in row.regions[0].negatives} == {"unsure"}
 
 
 def test_a_ticked_value_says_nothing_of_one_that_may_be_true_beside_it() -> None:
@@ -158,7 +158,7 @@ def test_a_value_that_cannot_be_told_leaves_the_other_edits() -> None:
     edits = (*COLOURS, ("size", "large", "small"))
     row, _ = judged(image([(phrase, "car")], group(phrase, *edits)), true_of("red", "car"))
     assert row.regions[0].positive_verdict == "true"
-    assert [one.verdict for one in row.regions[0].negatives] == ["false", "false", "false", "unsure"]
+    assert [negative.verdict for negative in row.regions[0].negatives] == ["false", "false", "false", "unsure"]
 
 
 def test_a_changed_phrase_is_asked_as_a_statement() -> None:

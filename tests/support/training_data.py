@@ -111,14 +111,14 @@ def write_dataset(
     for number, records in enumerate(shards):
         name = shard_name(number)
         with ShardFiles(folder) as files:
-            for one in records:
-                files.add(one, (pictures or {}).get(one.key) or picture(one), suffix)
+            for record in records:
+                files.add(record, (pictures or {}).get(record.key) or picture(record), suffix)
         files.tar.path.rename(folder / f"{name}.tar")
         files.parquet.path.rename(folder / f"{name}.parquet")
         files.finehard.file.path.unlink()
         tar = files.tar.digest(f"{name}.tar")
-        regions = sum(len(one.regions) for one in records)
-        negatives = sum(len(box.negatives) for one in records for box in one.regions)
+        regions = sum(len(record.regions) for record in records)
+        negatives = sum(len(box.negatives) for record in records for box in record.regions)
         entries.append(
             ShardEntry(
                 name=name,

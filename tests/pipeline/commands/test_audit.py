@@ -52,12 +52,12 @@ def test_a_leaking_set_exits_3_and_its_json_has_the_names_that_machines_read(tmp
 
 
 def test_a_given_model_is_asked_about_first_sentences(tmp_path: Path) -> None:
-    shard = [one.model_copy(update={"long": f"{one.long}. It is a toy."}) for one in toys(24)[0]]
+    shard = [toy.model_copy(update={"long": f"{toy.long}. It is a toy."}) for toy in toys(24)[0]]
     dataset, model = write_dataset(tmp_path / "dataset", [shard]), save_tiny_clip(tmp_path / "clip")
     result = _audit(dataset, "--model", model, "--json")
-    told = json.loads(result.stdout)["first_sentence"]
-    assert (told["model"], told["images"]) == (str(model), 24)
-    assert set(told["first"]) == {"r1", "r1_low", "r1_high"}
+    content = json.loads(result.stdout)["first_sentence"]
+    assert (content["model"], content["images"]) == (str(model), 24)
+    assert set(content["first"]) == {"r1", "r1_low", "r1_high"}
     assert f"by the model {model}, by the whole caption" in _audit(dataset, "--model", model).stdout
     assert "no such folder" in _refused(dataset, "--model", tmp_path / "none")
     path = _lines(tmp_path / "set.jsonl", skewed_values())

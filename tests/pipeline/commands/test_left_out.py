@@ -18,7 +18,7 @@ def test_plan_and_status_name_all_that_is_left_out_and_the_counts_add_up(tmp_pat
     assert plan["files"] - plan["shards"] + plan["members"] == plan["images"] + plan["sidecars"] + sum(plan["left_out"].values())
     assert plan["unit_size"] == 4
     for command in ("plan", "status"):
-        said = CliRunner().invoke(app, [command, config]).stdout
-        assert "1 .cr2 no decoder" in said
-        assert "1 .tar.gz compressed" in said
-        assert "1 hidden" in said
+        output = CliRunner().invoke(app, [command, config]).stdout
+        assert "1 .cr2 no decoder" in output
+        assert "1 .tar.gz compressed" in output
+        assert "1 hidden" in output

@@ -17,7 +17,7 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path, words: list[str]) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    said = process.stderr.read()
+    output = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=120) == 0
-    assert said == ""
+    assert output == ""

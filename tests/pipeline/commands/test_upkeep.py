@@ -182,6 +182,6 @@ def _question_of(stage: str, questions: list[str]) -> str:
 
 def _children(row: Row) -> dict[Any, Any]:
     if isinstance(row, RegionCaptionRow | HardNegativeRow):
-        return {one.region: one.model_dump() for one in row.regions if one.region != CAPTION}
+        return {region.region: region.model_dump() for region in row.regions if region.region != CAPTION}
     assert isinstance(row, VerifyRow)
-    return {(one.region, one.type, one.value): one.model_dump() for one in row.facts}
+    return {(fact.region, fact.type, fact.value): fact.model_dump() for fact in row.facts}

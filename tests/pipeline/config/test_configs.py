@@ -161,15 +161,15 @@ def test_old_names_of_keys_mean_the_same_and_are_said_to_be_old(tmp_path: Path, 
     for folder in (old, new):
         folder.mkdir()
     written_before = load_config(edited(old, old_names))
-    said = list(caplog.messages)
+    messages = list(caplog.messages)
     written_now = load_config(edited(new, new_names))
-    assert caplog.messages == said
-    assert [line.partition(": ")[2].partition(": ")[0] for line in said] == [
+    assert caplog.messages == messages
+    assert [line.partition(": ")[2].partition(": ")[0] for line in messages] == [
         "export.to is the old name of export_to",
         "stages.ground.floor is the old name of stages.ground.min_stored_score",
         "stages.ground.second is the old name of stages.ground.second_detector",
     ]
-    assert all(re.match(rf"{re.escape(str(old))}/run\.yaml line [0-9]+: ", line) for line in said)
+    assert all(re.match(rf"{re.escape(str(old))}/run\.yaml line [0-9]+: ", line) for line in messages)
     assert [node.fingerprint for node in build_graph(written_before)] == [node.fingerprint for node in build_graph(written_now)]
     assert (Path(str(written_before.export_to)).name, Path(str(written_now.export_to)).name) == ("dataset", "dataset")
 

@@ -27,11 +27,11 @@ def _swatch() -> Image.Image:
 
 
 def _pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    found = decode(data, LIMIT)
-    assert isinstance(found, Image.Image), found
-    assert found.mode == "RGB"
-    assert not found.info
-    return np.asarray(found).astype(int)
+    decoded = decode(data, LIMIT)
+    assert isinstance(decoded, Image.Image), decoded
+    assert decoded.mode == "RGB"
+    assert not decoded.info
+    return np.asarray(decoded).astype(int)
 
 
 def _by_imagecms(stored: Image.Image, profile: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

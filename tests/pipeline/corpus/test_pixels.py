@@ -14,16 +14,16 @@ LIMIT = 1_000_000
 
 
 def _pixels(data: bytes) -> Image.Image:
-    found = decode(data, LIMIT)
-    assert isinstance(found, Image.Image), found
-    assert found.mode == "RGB"
-    return found
+    decoded = decode(data, LIMIT)
+    assert isinstance(decoded, Image.Image), decoded
+    assert decoded.mode == "RGB"
+    return decoded
 
 
 def _reason(data: bytes, limit: int = LIMIT) -> str:
-    found = decode(data, limit)
-    assert isinstance(found, Problem), found
-    return found.reason
+    decoded = decode(data, limit)
+    assert isinstance(decoded, Problem), decoded
+    return decoded.reason
 
 
 def _corner() -> Image.Image:
@@ -168,9 +168,9 @@ def test_a_bomb_is_told_by_its_header_before_it_is_decoded() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
     data += struct.pack(">I", 4) + b"IDAT" + b"\0\0\0\0" + struct.pack(">I", zlib.crc32(b"IDAT\0\0\0\0"))
-    found = decode(data, 178_956_970)
-    assert found == Problem("too_large", "60000 x 60000 pixels, limit 178956970")
-    assert probe(data, 178_956_970) == found
+    decoded = decode(data, 178_956_970)
+    assert decoded == Problem("too_large", "60000 x 60000 pixels, limit 178956970")
+    assert probe(data, 178_956_970) == decoded
 
 
 def test_an_image_between_pillow_s_two_limits_is_no_warning() -> None:

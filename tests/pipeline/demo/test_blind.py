@@ -8,10 +8,10 @@ from tests.support.training_data import negative, toys, write_dataset
 
 def test_regions_and_long_captions_are_asked_apart(tmp_path: Path) -> None:
     shard = []
-    for one in toys(24)[0]:
-        colour = str(one.long).split(" a ")[1].split()[0]
-        edited = negative(str(one.long), "colour", colour, "green" if colour != "green" else "blue")
-        shard.append(one.model_copy(update={"negatives": [edited]}))
+    for toy in toys(24)[0]:
+        colour = str(toy.long).split(" a ")[1].split()[0]
+        edited = negative(str(toy.long), "colour", colour, "green" if colour != "green" else "blue")
+        shard.append(toy.model_copy(update={"negatives": [edited]}))
     figures = blind_figures(write_dataset(tmp_path, [shard]), [])
     assert figures["blind_captions_chance"] == 0.5  # one negative each
     assert round(figures["blind_chance"], 3) == 0.333  # two each

@@ -67,7 +67,7 @@ def test_a_true_caption_states_every_slot_rightly() -> None:
 def test_two_valued_toys_stand_in_scenes_of_their_own() -> None:
     for index in range(5):
         assert two_valued_scene(3, index, 0.0) == scene(3, index)
-    toys = [(one, other) for index in range(200) for one, other in zip(scene(3, index).toys, two_valued_scene(3, index).toys, strict=True)]
+    toys = [(toy, other) for index in range(200) for toy, other in zip(scene(3, index).toys, two_valued_scene(3, index).toys, strict=True)]
     two = [other for one, other in toys if one != other]
     assert 0.15 <= len(two) / len(toys) <= 0.25
     for one, other in toys:

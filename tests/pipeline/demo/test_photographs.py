@@ -50,7 +50,7 @@ def test_every_photograph_is_ok_in_every_stage(done: Run) -> None:
 
 
 def test_boxes_go_through_as_given(done: Run) -> None:
-    given = {one.key: sorted(region.box for region in one.regions) for one in pictures()}
+    given = {picture.key: sorted(region.box for region in picture.regions) for picture in pictures()}
     assert {row.key: sorted(region.xyxy for region in row.regions) for row in done.rows(SelectRow)} == given
 
 
@@ -66,9 +66,16 @@ def test_honest_expressions_are_kept(done: Run) -> None:
 def test_no_candidate_is_lost(done: Run) -> None:
     for kind in (HardNegativeRow, VerifyRow, BalanceRow):
         for row in done.rows(kind):
-            assert all(one.num_proposed == len(one.negatives) + sum(one.rejects.values()) for one in row.regions)
-    proposed = sum(len(region.edits) for one in pictures() for region in one.regions)
-    singles = [one for row in done.rows(HardNegativeRow) for of in row.regions if of.region >= 0 for one in of.negatives if one.level == 1]
+            assert all(region.num_proposed == len(region.negatives) + sum(region.rejects.values()) for region in row.regions)
+    proposed = sum(len(region.edits) for picture in pictures() for region in picture.regions)
+    singles = [
+        negative
+        for row in done.rows(HardNegativeRow)
+        for of in row.regions
+        if of.region >= 0
+        for negative in of.negatives
+        if negative.level == 1
+    ]
     of_regions = [of for row in done.rows(HardNegativeRow) for of in row.regions if of.region >= 0]
     num_refused = sum(sum(of.rejects.values()) for of in of_regions)
     assert len(singles) + num_refused == proposed
@@ -76,16 +83,16 @@ def test_no_candidate_is_lost(done: Run) -> None:
 
 
 def test_few_accepted_edits_read_as_nobody_would_write_them(done: Run) -> None:
-    regions = {(one.key, i): region for one in pictures() for i, region in enumerate(one.regions)}
+    regions = {(picture.key, i): region for picture in pictures() for i, region in enumerate(picture.regions)}
     by_box = {(key, region.box): region for (key, _), region in regions.items()}
     boxes = {(row.key, i): region.xyxy for row in done.rows(SelectRow) for i, region in enumerate(row.regions)}
     accepted = [
-        one.edits[0].new in by_box[row.key, boxes[row.key, of.region]].unnatural
+        negative.edits[0].new in by_box[row.key, boxes[row.key, of.region]].unnatural
         for row in done.rows(HardNegativeRow)
         for of in row.regions
         if of.region >= 0
-        for one in of.negatives
-        if one.level == 1
+        for negative in of.negatives
+        if negative.level == 1
     ]
     assert len(accepted) > 400
     assert sum(accepted) <= 0.07 * len(accepted)
@@ -115,12 +122,12 @@ def test_finehard_has_ten_negatives_of_most_regions(done: Run) -> None:
 @pytest.mark.timeout(600)
 def test_the_command_shows_scikit_images_photographs_and_says_whose_they_are(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipeline.cli", "demo", "--photographs", "--out", str(tmp_path / "out")]
-    said = subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True, timeout=500).stdout
-    assert "8 images, 42 regions" in said
-    assert all(f"{one.key:<16} {LICENCES[one.key]}" in said for one in pictures("skimage"))
+    output = subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True, timeout=500).stdout
+    assert "8 images, 42 regions" in output
+    assert all(f"{picture.key:<16} {LICENCES[picture.key]}" in output for picture in pictures("skimage"))
     report = tmp_path / "out" / "report"
     assert (report / "samples.html").is_file()
     shown = "".join(path.read_text(encoding="utf-8") for path in (report / "data").iterdir())
     assert "long expression refused: other_noun" in shown
     assert "a shiny silver metal spoon with an oval bowl and a flat handle" in shown
-    assert {path.stem for path in (tmp_path / "out" / "corpus").iterdir()} == {one.key for one in pictures("skimage")}
+    assert {path.stem for path in (tmp_path / "out" / "corpus").iterdir()} == {picture.key for picture in pictures("skimage")}

@@ -24,9 +24,9 @@ def test_a_hang_is_withstood_and_nothing_but_the_scratch_folder_is_touched(tmp_p
         command("rehearse", config, "--only", "hang", "--images", 8, "--json"), cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    said = json.loads(answer.stdout)
-    assert said["verdict"] == "pass"
-    (fault,) = said["faults"]
+    content = json.loads(answer.stdout)
+    assert content["verdict"] == "pass"
+    (fault,) = content["faults"]
     assert fault["seconds_to_notice"] < 35
     assert {name: fault[name] for name in ("injected", "lost", "duplicated", "torn", "differing")} == {
         "injected": 1,

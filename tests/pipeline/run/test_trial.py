@@ -38,7 +38,7 @@ def _served(folder: Path, url: str, **edits: Any) -> Path:
 
 
 def _refused(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 2, result.output
     assert sum(line.startswith("fgdata: ") for line in result.stderr.splitlines()) == 1, result.stderr  # beside lines of progress
     return result.stderr

@@ -81,7 +81,7 @@ def test_a_length_that_stands_in_the_middle_is_told() -> None:
         items.append(
             AuditItem(positive=f"a {word} {noun}", negatives=(f"a {word}s {noun}", f"a {word[1:]} {noun}"), image=str(number), noun=noun)
         )
-    padded = [one.model_copy(update={"positive": pad(one.positive), "negatives": tuple(map(pad, one.negatives))}) for one in items]
+    padded = [item.model_copy(update={"positive": pad(item.positive), "negatives": tuple(map(pad, item.negatives))}) for item in items]
     assert "surface" in audit(padded).leaks
 
 
@@ -100,9 +100,12 @@ def form_of(text: str, number: int) -> str:
 def test_a_negative_that_says_what_its_positive_says_hides_no_leak_and_fails_no_sound_set() -> None:
     for items, verdict in ((reciprocal_blocks(), "pass"), (skewed_values(), "fail")):
         dirty = audit(
-            [one.model_copy(update={"negatives": (*one.negatives, form_of(one.positive, n)), "types": ()}) for n, one in enumerate(items)]
+            [
+                item.model_copy(update={"negatives": (*item.negatives, form_of(item.positive, n)), "types": ()})
+                for n, item in enumerate(items)
+            ]
         )
-        clean = audit([one.model_copy(update={"types": ()}) for one in items])
+        clean = audit([item.model_copy(update={"types": ()}) for item in items])
         assert dirty.dropped == {"negative_is_positive": len(items)}
         assert dirty.model_copy(update={"dropped": {}}) == clean
         assert clean.verdict == verdict

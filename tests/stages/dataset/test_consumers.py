@@ -114,7 +114,7 @@ def test_pycocotools_loads_the_boxes_and_captions_of_the_tar(folder: Path, tmp_p
     (tmp_path / "whole.json").write_text(json.dumps(seen["whole"]))
     assert COCO(str(tmp_path / "whole.json")).getCatIds() == boxes.getCatIds()
     captions = seen["captions"].loadAnns(seen["captions"].getAnnIds())
-    assert {one["caption"] for one in captions if one["kind"] == "long"} == {"A red cup stands."}
+    assert {caption["caption"] for caption in captions if caption["kind"] == "long"} == {"A red cup stands."}
 
 
 def test_mlcroissant_validates_the_metadata_and_yields_the_records(folder: Path) -> None:
@@ -155,10 +155,10 @@ def test_open_clips_own_loader_yields_every_exported_image(folder: Path, tmp_pat
     path = {} if is_own else {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **path}, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["version"].startswith("0.2" if is_own else "1.")
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert content["version"].startswith("0.2" if is_own else "1.")
     expected = [record["short"] or record["alt"] or "" for record in records(folder)]
-    assert sorted(said["evaluation"]) == sorted(expected)
+    assert sorted(content["evaluation"]) == sorted(expected)
     if is_own:
-        assert sorted(said["train"]) == sorted(expected)
-        assert said["num_samples"] == len(expected)
+        assert sorted(content["train"]) == sorted(expected)
+        assert content["num_samples"] == len(expected)

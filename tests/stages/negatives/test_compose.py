@@ -92,6 +92,8 @@ def test_every_candidate_of_the_caption_is_kept_or_counted(limit: int, seed: int
     assert group.region == CAPTION
     assert len(group.negatives) <= limit
     assert group.num_proposed == len(group.negatives) + sum(group.rejects.values())
-    for one in group.negatives:
-        assert replay(CAPTION_TEXT, one.edits) == one.text
-        assert (one.verdict == "false") == (one.source == "geometry") == any(e.type in ("position", "count") for e in one.edits)
+    for negative in group.negatives:
+        assert replay(CAPTION_TEXT, negative.edits) == negative.text
+        assert (
+            (negative.verdict == "false") == (negative.source == "geometry") == any(e.type in ("position", "count") for e in negative.edits)
+        )

@@ -137,7 +137,7 @@ def test_records_without_an_image_take_no_part(tmp_path: Path, tiny_clip: Path) 
     """A corpus of texts alone is exported too."""
     records = toys(4)[0]
     root = write_dataset(tmp_path, [records])
-    members = {f"{one.key}.json": one.model_dump_json().encode() for one in records[:3]}
+    members = {f"{record.key}.json": record.model_dump_json().encode() for record in records[:3]}
     last = records[3]
     members |= {f"{last.key}.png": picture(last), f"{last.key}.json": last.model_dump_json().encode()}
     (root / "00000.tar").write_bytes(tar_bytes(members))
@@ -208,7 +208,7 @@ def test_groups_of_an_export_come_into_one_batch(tmp_path: Path, tiny_clip: Path
     groups = [f"g{number % 4}" for number in range(16)]
     records = [record(number, regions=[region("red", "car", group=group)]) for number, group in enumerate(groups)]
     source = source_of(str(write_dataset(tmp_path, [records])), tiny_clip, shuffle_buffer=16)
-    group_of = {one.key: group for one, group in zip(records, groups, strict=True)}
+    group_of = {record.key: group for record, group in zip(records, groups, strict=True)}
     for batch in taken(source, 4):
         assert len({group_of[key] for key in batch.keys}) == 1
 

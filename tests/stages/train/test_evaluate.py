@@ -62,7 +62,7 @@ def test_a_model_says_how_far_first_sentences_find_their_images(learned: Encoder
     """Of 24 toys 6 are there twice, and a tie is never right: at most half are found."""
 
     def asked(name: str, long: str) -> FirstSentence:
-        shard = [one.model_copy(update={"long": long.format(told=str(one.long))}) for one in toys(24)[0]]
+        shard = [toy.model_copy(update={"long": long.format(told=str(toy.long))}) for toy in toys(24)[0]]
         return first_sentence_by_model(learned, ExportedDataset(str(write_dataset(tmp_path / name, [shard]))), "tiny")
 
     opening, ending = asked("opening", "{told}. A photo of the table."), asked("ending", "A photo of the table. {told}.")

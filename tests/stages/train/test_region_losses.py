@@ -19,7 +19,7 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def same(ours: Callable[..., torch.Tensor], theirs: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> None:
     """Value and gradients agree to 1e-4."""
-    found, wanted = ([one.clone().requires_grad_() for one in tensors] for _ in range(2))
+    found, wanted = ([tensor.clone().requires_grad_() for tensor in tensors] for _ in range(2))
     a, b = ours(*(one.float() for one in found)), theirs(*wanted)
     assert float(a.detach()) == pytest.approx(float(b.detach()), abs=1e-4)
     a.backward()

@@ -134,7 +134,7 @@ def test_curves_have_each_step_once_and_killed_saves_go(tmp_path: Path, half: Pa
 
 def test_a_data_set_without_one_readable_image_is_an_error(tmp_path: Path, tiny_clip: Path) -> None:
     records = toys(10)
-    root = str(write_dataset(tmp_path / "broken", records, {one.key: b"no picture" for one in records[0]}))
+    root = str(write_dataset(tmp_path / "broken", records, {record.key: b"no picture" for record in records[0]}))
     with pytest.raises(TrainError, match="none of the 10 images up to step 2 can be read"):
         Trainer(job(tmp_path / "out", root, tiny_clip)).train()
 

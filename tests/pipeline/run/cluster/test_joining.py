@@ -79,10 +79,10 @@ def test_a_submitted_job_runs_with_a_token_and_without_and_a_node_that_hangs_is_
         if "Failed to connect" not in answer.stdout + answer.stderr and "ConnectionError" not in answer.stderr:
             break
         time.sleep(1)
-    said = answer.stdout + answer.stderr
-    assert answer.returncode == 0, said
+    output = answer.stdout + answer.stderr
+    assert answer.returncode == 0, output
     assert len(list(config.parent.glob("work/caption/*/*.parquet"))) == 4
-    assert said.count("asks nobody for a token") == (settings["RAY_AUTH_MODE"] == "disabled")
+    assert output.count("asks nobody for a token") == (settings["RAY_AUTH_MODE"] == "disabled")
     with _stopped(head):
         joined = _write_job(tmp_path / "joined")
         run = [sys.executable, "-m", "pipeline.cli", "run", str(joined), "--address", f"127.0.0.1:{port}"]

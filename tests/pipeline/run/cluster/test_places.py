@@ -43,8 +43,8 @@ def _start(config: Path, root: Path = ROOT) -> subprocess.Popen[str]:
 
 def _status(config: Path) -> dict[str, dict[str, int]]:
     command = [sys.executable, "-m", "pipeline.cli", "status", str(config), "--json"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return {stage["name"]: stage["images"] for stage in json.loads(said)["stages"]}
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {stage["name"]: stage["images"] for stage in json.loads(output)["stages"]}
 
 
 def test_a_streaming_run_ends_although_a_node_is_lost(cluster: Cluster, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_published_configuration_detects_in_its_own_environment(tmp_path: Pa
     many = ("a red car", "the blue mug") * 40
     requests = [DetectRequest(NOISE, ("a red car", "", "a Mug.")), DetectRequest(NOISE, ()), DetectRequest(NOISE, many)]
     found = run(engine.detect(requests, floor=0.0))
-    assert [{one.phrase for one in boxes} for boxes in found] == [{0, 2}, set(), set(range(80))]
+    assert [{box.phrase for box in boxes} for boxes in found] == [{0, 2}, set(), set(range(80))]
     for one in found[0]:
         x0, y0, x1, y1 = one.xyxy
         assert 0 <= x0 < x1 <= 160

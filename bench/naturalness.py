@@ -1,7 +1,7 @@
 """Whether a causal model's likelihood tells edits that nobody would write: `python -m bench.naturalness --model smollm2 --out DIR`.
 
 Each accepted edit of the ten photographs is scored by how much less likely the model finds the text than the one it was made of, as a
-whole and per token, and held against a reader's judgement. AUC .5 is chance; `caught`: of the unnatural ones, those among the twentieth with
+whole and per token, and held against a reader's judgement. AUC .5 is chance; `caught`: of the unnatural ones, those in the twentieth with
 the greatest loss. `bench.smollm2` writes the model of the package; another one is a folder that transformers opens.
 """
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.demo.world import COLOURS, MATERIALS, NOUNS, PATTERNS, SIZES_PX, Scene, Toy, scene
 
 VOCABULARY_SIZE = 640
+IGNORED = -100  # a label that no loss is taken of, as transformers and torch have it
 START, PAD, UNKNOWN, END = "<|im_start|>", "<pad>", "<unk>", "<end_of_utterance>"
 IMAGE, FAKE, GLOBAL = "<image>", "<fake_token_around_image>", "<global-img>"
 SPECIALS = ["<|endoftext|>", START, PAD, UNKNOWN, END, IMAGE, FAKE, GLOBAL]

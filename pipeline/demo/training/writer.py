@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from pipeline.demo.training.captioner.model import forget_paths
-from pipeline.demo.training.vocabulary import END, edit_answer, edit_prompt, phrases, prompt_text, train_tokenizer
+from pipeline.demo.training.vocabulary import END, IGNORED, edit_answer, edit_prompt, phrases, prompt_text, train_tokenizer
 
-IGNORED = -100
 PEAK = 3e-3
 # (from this step on, phrases a step, tokens kept of each): copying is learned on the first edits alone, then carried further.
 SCHEDULE = ((0, 32, 90), (150, 16, 220), (300, 8, 1024))

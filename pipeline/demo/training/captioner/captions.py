@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
 from pipeline.demo.draw import draw
-from pipeline.demo.training.captioner.data import IGNORED, cells_of, crop_of, jittered, packed_scene, thinned_scene
+from pipeline.demo.training.captioner.data import cells_of, crop_of, jittered, packed_scene, thinned_scene
 from pipeline.demo.training.captioner.eye import PATCHES, Dense, Eye, pixels_of
 from pipeline.demo.training.captioner.model import NUM_IMAGE_TOKENS
 from pipeline.demo.training.vocabulary import (
     END,
     FAKE,
     GLOBAL,
+    IGNORED,
     IMAGE,
     PAD,
     WHOLE_PROMPT,

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.demo.draw import draw
+from pipeline.demo.training.vocabulary import IGNORED
 from pipeline.demo.world import BACKGROUNDS, COLOURS, MATERIALS, NOUNS, PATTERNS, POSITIONS, SIDE_PX, SIZES_PX, Scene, Toy, scene
 from stages.regions.crops import focal_box
 from stages.regions.focus import Focus
@@ -18,7 +19,6 @@ from stages.regions.focus import Focus
 TOKEN_PX = 32
 GRID = SIDE_PX // TOKEN_PX
 CLASSES = {"noun": NOUNS, "colour": COLOURS, "pattern": PATTERNS, "material": MATERIALS, "size": tuple(SIZES_PX)}
-IGNORED = -100
 Box = tuple[float, float, float, float]
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers.models.clip.modeling_clip import CLIPVisionModel
 from transformers.models.idefics3.modeling_idefics3 import Idefics3Connector, Idefics3VisionTransformer
 
-from pipeline.demo.training.captioner.data import CLASSES, GRID, IGNORED, TOKEN_PX, Window
+from pipeline.demo.training.captioner.data import CLASSES, GRID, TOKEN_PX, Window
+from pipeline.demo.training.vocabulary import IGNORED
 
 PATCH_PX = 8
 PATCHES = GRID * TOKEN_PX // PATCH_PX

@@ -13,9 +13,8 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 from pipeline.demo.training.captioner.eye import Eye, pixels_of
 from pipeline.demo.training.judge.data import ANSWERS, VALUES, Asked, Choice, Crop, Question, answer_text
 from pipeline.demo.training.judge.model import NUM_IMAGE_TOKENS, READERS
-from pipeline.demo.training.vocabulary import END, FAKE, GLOBAL, IMAGE, prompt_text
+from pipeline.demo.training.vocabulary import END, FAKE, GLOBAL, IGNORED, IMAGE, prompt_text
 
-IGNORED = -100
 _SPELT_IMAGE = f"{FAKE}{GLOBAL}{IMAGE * NUM_IMAGE_TOKENS}{FAKE}"
 VERDICT_SHARE = 0.7  # of the answer's loss, on the one token that is not always the same
 VALUE_SHARE = 0.5

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from schemas.dataset import EngineDescription, ExportRecord, Maker
@@ -10,6 +11,7 @@ from schemas.stage_json import StageJson
 from stages.base import Image
 
 Descriptions = Mapping[str, StageJson]
+_Made = tuple[str, str, str | None, str | None]  # of, kind, model, revision
 GIVEN, CORPUS, COMPUTED = "given", "corpus", "computed"
 
 
@@ -23,12 +25,17 @@ def described_engine(role: str, fields: Mapping[str, Any]) -> EngineDescription:
 
 def makers(image: Image, record: ExportRecord, before: Descriptions) -> list[Maker]:
     """Who made what is in the record, each once. `before`: what the fingerprints of the stages before the export hash."""
-    return list(dict.fromkeys(_makers(image, record, before)))
+    return list(dict.fromkeys(_maker(*said) for said in _makers(image, record, before)))
 
 
-def _makers(image: Image, record: ExportRecord, before: Descriptions) -> Iterator[Maker]:
+@lru_cache(maxsize=1024)
+def _maker(of: str, kind: str, model: str | None, revision: str | None) -> Maker:
+    return Maker(of=of, kind=kind, model=model, revision=revision)
+
+
+def _makers(image: Image, record: ExportRecord, before: Descriptions) -> Iterator[_Made]:
     if record.alt is not None:
-        yield Maker(of="alt", kind=CORPUS)
+        yield "alt", CORPUS, None, None
     caption = image.optional(CaptionRow)
     for of, text in (("long", record.long), ("short", record.short)):
         if text is not None:
@@ -37,7 +44,7 @@ def _makers(image: Image, record: ExportRecord, before: Descriptions) -> Iterato
     if any(region.score is not None for region in boxes):
         yield _of_stage("boxes", before.get("ground"), "detector")
     if any(region.score is None for region in boxes):
-        yield Maker(of="boxes", kind=GIVEN)
+        yield "boxes", GIVEN, None, None
     if any(region.short or region.long for region in record.regions):
         yield _of_row("regions", image.optional(RegionCaptionRow), before.get("region_caption"), "captioner")
     negatives = [*record.negatives, *(negative for region in record.regions for negative in region.negatives)]
@@ -45,18 +52,18 @@ def _makers(image: Image, record: ExportRecord, before: Descriptions) -> Iterato
         if source == "written":
             yield _of_stage("negatives", before.get("hard_negative"), "writer")
         else:
-            yield Maker(of="negatives", kind=GIVEN if source == "given" else COMPUTED)
+            yield "negatives", GIVEN if source == "given" else COMPUTED, None, None
     if any(negative.verdict != "unverified" for negative in negatives):
         yield _of_stage("verdicts", before.get("verify"), "judge")
 
 
-def _of_row(of: str, row: GivableRow | None, stage: StageJson | None, role: str) -> Maker:
-    return Maker(of=of, kind=GIVEN) if row is not None and row.origin == "given" else _of_stage(of, stage, role)
+def _of_row(of: str, row: GivableRow | None, stage: StageJson | None, role: str) -> _Made:
+    return (of, GIVEN, None, None) if row is not None and row.origin == "given" else _of_stage(of, stage, role)
 
 
-def _of_stage(of: str, stage: StageJson | None, role: str) -> Maker:
+def _of_stage(of: str, stage: StageJson | None, role: str) -> _Made:
     fields = stage.engines.get(role) if stage is not None else None
     if fields is None:
-        return Maker(of=of, kind=GIVEN if stage is not None and stage.given is not None else COMPUTED)
+        return of, GIVEN if stage is not None and stage.given is not None else COMPUTED, None, None
     engine = described_engine(role, fields)
-    return Maker(of=of, kind=engine.kind, model=engine.model, revision=engine.revision)
+    return of, engine.kind, engine.model, engine.revision

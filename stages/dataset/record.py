@@ -1,5 +1,7 @@
 """The rows of an image's stages joined to one record: regions, their captions and their negatives. Pure; knows no files."""
 
+from typing import Any
+
 from schemas.boxes import Box, clip_box, normalise
 from schemas.dataset import ExportRecord, ExportRegion, TableRecord
 from schemas.rows import CaptionRow, CorpusRow, Region, RegionCaption, RegionCaptionRow, SelectRow
@@ -30,8 +32,8 @@ def export_record(image: Image, denied: Released, key: str) -> ExportRecord:
 def table_record(image: Image, record: ExportRecord, before: Descriptions) -> TableRecord:
     """The record with whence its image and its texts came."""
     corpus = image.corpus
-    named = {"source_url": corpus.url, "licence": corpus.licence, "source_status": corpus.source_status}
-    return TableRecord(**dict(record), **named, made_by=makers(image, record, before))
+    named: dict[str, Any] = {"source_url": corpus.url, "licence": corpus.licence, "source_status": corpus.source_status}
+    return TableRecord.model_construct(**dict(record), **named, made_by=makers(image, record, before))  # all of it was validated before
 
 
 def text_of(record: ExportRecord, wanted: str) -> str:

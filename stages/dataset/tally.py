@@ -50,17 +50,17 @@ class Tally:
         if suffix is not None:
             self.suffixes[suffix] += 1
         self.licences[row.licence or "unnamed"] += 1
-        self.made_by.update(
-            f"{maker.of}: {' '.join(part for part in (maker.kind, maker.model, maker.revision) if part)}" for maker in row.made_by
-        )
+        for maker in row.made_by:
+            self.made_by[f"{maker.of}: {' '.join(part for part in (maker.kind, maker.model, maker.revision) if part)}"] += 1
 
     def add_negatives(self, denied: Released) -> None:
         """What became of an exported image's candidates."""
-        negatives = [negative for negatives_of_region in denied.negatives.values() for negative in negatives_of_region]
-        self.types.update(negative.type for negative in negatives)
-        self.verdicts.update(negative.verdict for negative in negatives)
-        self.sources.update(negative.source for negative in negatives)
-        self.levels.update(str(negative.level) for negative in negatives)
+        for negatives in denied.negatives.values():
+            for negative in negatives:
+                self.types[negative.type] += 1
+                self.verdicts[negative.verdict] += 1
+                self.sources[negative.source] += 1
+                self.levels[str(negative.level)] += 1
         self.rejects.update(denied.rejects)
         self.num_proposed += denied.num_proposed
         self.num_caption += len(denied.of_caption)

@@ -5,7 +5,7 @@ import json
 import shutil
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,6 +57,14 @@ class ReadRegion(BaseModel):
     unnatural: tuple[str, ...] = Field((), description="New values of accepted edits that read as nobody would write them.")
 
 
+class NamedPhrase(NamedTuple):
+    """A phrase of the long caption, its noun, and words around it that stand in the caption once."""
+
+    text: str
+    noun: str
+    within: str
+
+
 class Picture(BaseModel):
     """One photograph and all answers about it."""
 
@@ -66,6 +74,7 @@ class Picture(BaseModel):
     file: str
     long: str
     short: str
+    phrases: tuple[NamedPhrase, ...]
     regions: tuple[ReadRegion, ...]
 
     @property

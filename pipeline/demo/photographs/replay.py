@@ -68,6 +68,10 @@ class Replay:
         picture = _nearest(self._wholes, image).picture
         return {"long": picture.long, "short": picture.short}
 
+    def _phrases(self, text: str, _: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
+        picture = next((one for one in self._pictures if one.long in text), self._pictures[0])
+        return {"phrases": [one._asdict() for one in picture.phrases]}
+
     def _hard_negative(self, text: str, _: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
         short = _after(text, "Phrase:")
         regions = [region for picture in self._pictures for region in picture.regions]
@@ -99,7 +103,7 @@ class Replay:
         return region
 
 
-_TASKS = {"region_caption": "there", "caption": "long", "hard_negative": "edits", "verify": "answer"}
+_TASKS = {"region_caption": "there", "caption": "long", "phrases": "phrases", "hard_negative": "edits", "verify": "answer"}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from pipeline.api import open_job
@@ -16,7 +17,10 @@ from pipeline.demo.photographs.pictures import LICENCES, pictures
 from pipeline.demo.photographs.replay import Replay, serving
 from pipeline.demo.photographs.run import write_job
 from pipeline.ledger.status import count_statuses
+from prompts.loader import load_prompt
 from schemas.rows import BalanceRow, HardNegativeRow, RegionCaptionRow, SelectRow, VerifyRow
+from stages.words.domain import ANY_DOMAIN
+from stages.words.phrases import given_phrases
 from tests.support.given_job import rows_of
 from tests.support.in_process import carry_all
 
@@ -47,6 +51,16 @@ def test_every_photograph_is_ok_in_every_stage(done: Run) -> None:
         assert dict(stage.images) == {"ok": 10}, stage.name
     assert done.replay.asked["caption"] == 10
     assert done.replay.asked["region_caption"] == 50  # no answer had to be asked for twice
+
+
+def test_phrases_stand_in_the_captions_as_the_prompt_asks_and_name_all_that_has_a_box(done: Run) -> None:
+    prompt = load_prompt("phrases", "v2")
+    for one in pictures():
+        answer = done.replay.answer(prompt.render({"caption": one.long, "domain": ANY_DOMAIN})[1], None, prompt.answer_schema)
+        jsonschema.validate(answer, dict(prompt.answer_schema))
+        found, num_rejected = given_phrases(one.long, [(phrase["text"], phrase["noun"], phrase["within"]) for phrase in answer["phrases"]])
+        assert num_rejected == 0
+        assert {region.phrase for region in one.regions} <= {phrase.text for phrase in found if phrase.mark is None}
 
 
 def test_boxes_go_through_as_given(done: Run) -> None:

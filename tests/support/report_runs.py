@@ -21,7 +21,6 @@ HOSTILE = (
 )
 PHRASE = "a large red plain wooden mug"
 LONG = f"{HOSTILE} shows {PHRASE}. It seems to stand on a table"
-LOST = {("caption", "failed", "unreadable"): 1, ("caption", "filtered", "duplicate"): 1, ("caption", "failed", "bad_request"): 3}
 
 
 def picture(number: int, size: tuple[int, int] = (96, 72)) -> bytes:

@@ -14,7 +14,7 @@ from pipeline.commands.audit_sets import LeftOut, read_set
 from pipeline.run.dataset import write_dataset_files
 from schemas.audit import PROBES, AuditItem
 from stages.audit.readings import guessed_type, head_noun
-from tests.stages.audit.sets import reciprocal_blocks, skewed_values
+from tests.support.audit_sets import reciprocal_blocks, skewed_values
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import write_job
 from tests.support.training_data import save_tiny_clip, toys, write_dataset

@@ -4,7 +4,7 @@ from pipeline.report.blocks import Facts, Grid, Intervals
 from pipeline.report.panels.audit import AuditPanel
 from schemas.arrow import to_table
 from schemas.rows import BalanceRow, BlindFigures, CaptionRow, RegionCaption, RegionCaptionRow
-from tests.stages.audit.sets import captioned
+from tests.support.audit_sets import captioned
 
 
 def figures(of: str, verdict: str, items: int, low: float) -> BlindFigures:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.audit import MARGIN, PROBES, AuditItem, AuditReport
 from stages.audit.audit import audit
-from tests.stages.audit.sets import CHANCE, COLOURS, OPTIONS, reciprocal_blocks, skewed_values, with_negatives, with_positives
+from tests.support.audit_sets import CHANCE, COLOURS, OPTIONS, reciprocal_blocks, skewed_values, with_negatives, with_positives
 
 RULES = ("length", "article", "spacing", "case", "vocabulary", "marginal")
 Change = Callable[[str, random.Random], str]

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.text import sentences
 from stages.audit.first_sentence import first_sentence_retrieval
-from tests.stages.audit.sets import captioned
+from tests.support.audit_sets import captioned
 
 
 def test_a_first_sentence_that_tells_all_finds_as_many_as_the_whole() -> None:

@@ -10,7 +10,7 @@ from schemas.audit import AuditItem
 from stages.audit.audit import audit
 from stages.audit.form.sameness import said
 from stages.audit.tokens import tokens_of
-from tests.stages.audit.sets import MATERIALS, NOUNS, reciprocal_blocks, skewed_values
+from tests.support.audit_sets import MATERIALS, NOUNS, reciprocal_blocks, skewed_values
 
 
 def capital(text: str, place: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from schemas.audit import MARGIN, AuditItem
 from stages.audit.audit import audit
 from stages.audit.rejection import Rejection, reject_to_chance
-from tests.stages.audit.sets import COLOURS, MATERIALS, NOUNS, expression
+from tests.support.audit_sets import COLOURS, MATERIALS, NOUNS, expression
 
 KEEP = 2
 

@@ -9,7 +9,7 @@ from schemas.audit import AuditItem
 from stages.audit.audit import audit
 from stages.audit.readings import caption_items, guessed_type, head_noun
 from stages.audit.tokens import tokens_of
-from tests.stages.audit.sets import reciprocal_blocks, skewed_values
+from tests.support.audit_sets import reciprocal_blocks, skewed_values
 
 WORDS = {
     "chinese": ("黑 白 绿 棕 灰 红 蓝 紫", "金属 玻璃 纸质 布料", "球 车 鼓 鱼 灯 杯子 鞋 卡车 苹果 猫头鹰", "一个{0}色的{1}{2}。"),

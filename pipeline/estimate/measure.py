@@ -1,12 +1,12 @@
 """The sample's run with the configuration's own engines, in a scratch folder, and what it took stage by stage. Extrapolates nothing."""
 
 import dataclasses
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipeline import api
@@ -22,6 +22,8 @@ from pipeline.storage import Storage
 from schemas.rows import Row
 
 _FOLDER = "estimate"
+_MOMENT = "%Y%m%dT%H%M%S"
+_ABANDONED_S = 2 * 24 * 3600.0  # what a killed estimate has left
 
 
 @dataclass
@@ -120,15 +122,15 @@ class Stopwatch:
 @contextmanager
 def scratch_of(config: Config) -> Iterator[str]:
     """A folder below the workdir that no other command reads; it is removed at the end, whatever that is."""
-    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    name = f"{time.strftime(_MOMENT)}-{uuid.uuid4().hex[:6]}"
     workdir = Storage(config.workdir)
+    for left in workdir.folders(_FOLDER):
+        if left < time.strftime(_MOMENT, time.localtime(time.time() - _ABANDONED_S)):
+            _remove(workdir, f"{_FOLDER}/{left}")
     try:
         yield f"{config.workdir}/{_FOLDER}/{name}"
     finally:
-        for entry in workdir.walk(f"{_FOLDER}/{name}"):
-            workdir.delete(entry.path)
-        if workdir.local_root is not None:
-            _remove_empty(workdir.local_root / _FOLDER)
+        _remove(workdir, f"{_FOLDER}/{name}")
 
 
 def run_sample(config: Config, sample: Sample, scratch: str, watch: Callable[[Sequence[str]], Watcher]) -> tuple[api.Job, State, Stopwatch]:
@@ -201,8 +203,10 @@ def files_of(job: api.Job, num_images: int) -> Files:
     return Files(len(of_shards), sizes[0], len(whole), sizes[1], num_shards, num_images)
 
 
-def _remove_empty(folder: Path) -> None:
-    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
-        inner.rmdir() if not any(inner.iterdir()) else None
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _remove(workdir: Storage, folder: str) -> None:
+    for entry in workdir.walk(folder):
+        workdir.delete(entry.path)
+    if workdir.local_root is not None:
+        shutil.rmtree(workdir.local_root / folder, ignore_errors=True)
+        with suppress(OSError):  # another estimate's lies there
+            (workdir.local_root / folder).parent.rmdir()

@@ -1,5 +1,6 @@
 """What a run will take, from a sample: what is drawn, what is extrapolated, what is said, and that nothing is left behind."""
 
+import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from pipeline.config.model import ConfigError
 from pipeline.config.read import load_config
 from pipeline.estimate.figures import Corpus, Figure, Measured, estimated, total
 from pipeline.estimate.growth import Growth
-from pipeline.estimate.measure import Files, Taken
+from pipeline.estimate.measure import Files, Taken, scratch_of
 from pipeline.estimate.sample import draw
 from stages.engines.specs import Resources
 from tests.support.driver import ROOT, command
@@ -133,6 +134,21 @@ def test_the_total_adds_hours_and_knows_the_order_of_the_stages() -> None:
     assert total([first, second], side_by_side=True).elapsed_s.value == pytest.approx(150)
     assert total([first, second], side_by_side=True).figures["gpu_hours"].value == pytest.approx(200 / 3600)
     assert total([first, second], side_by_side=False).figures["questions_per_image"].value == 4
+
+
+def test_the_scratch_folder_goes_whatever_happens_and_what_a_kill_left_goes_later(tmp_path: Path) -> None:
+    config = load_config(write_job(tmp_path))
+    left, recent = (tmp_path / "work" / "estimate" / name for name in ("20200101T000000-abcdef", "99991231T000000-abcdef"))
+    for folder in (left, recent):
+        folder.mkdir(parents=True)
+        (folder / "table.parquet").write_bytes(b"x")
+    with contextlib.suppress(RuntimeError), scratch_of(config) as scratch:
+        (Path(scratch) / "work").mkdir(parents=True)
+        (Path(scratch) / "work" / "table.parquet").write_bytes(b"x")
+        raise RuntimeError
+    assert not left.exists()
+    assert not Path(scratch).exists()
+    assert (recent / "table.parquet").exists()
 
 
 @pytest.mark.ray

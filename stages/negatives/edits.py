@@ -24,7 +24,9 @@ _ENDS_PARTS = re.compile(
     r"(?<!\w)(?:on|in|at|by|from|under|above|behind|beside|near|next|against|over|holding|wearing|standing|sitting|while|that|which)(?!\w)",
     re.IGNORECASE,
 )
-_SOMEWHERE = re.compile(r"\s*(?:on|at|in|by|below|above|around|behind|beside|beneath|underneath|under|over|near|between|along)(?!\w)")
+_SOMEWHERE = re.compile(
+    r"\s*(?:on\s+(?:its|the|his|her|their|one|each|both)|below|above|around|behind|beside|beneath|underneath|under|near)(?!\w)"
+)
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
 

@@ -87,6 +87,7 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
         # A part that is nearly all of the thing is the thing; somewhere on it, it is a part.
         ("a brown cat", "cat", "a brown cat with white fur", "colour", "brown", "white", "true_of_region"),
         ("a brown cat", "cat", "a brown cat with white fur on its chest", "colour", "brown", "white", "accepted"),
+        ("a pale flower", "flower", "a pale flower with pink petals in a vase", "colour", "pale", "pink", "true_of_region"),
         ("a brown shirt", "shirt", "a brown shirt with white stripes", "colour", "brown", "white", "true_of_region"),
         ("a brown shirt", "shirt", "a brown shirt with a white stripe", "colour", "brown", "white", "accepted"),
         # Colours that stay in the text are not named again by a near one.

@@ -27,6 +27,7 @@ _ENDS_PARTS = re.compile(
 _SOMEWHERE = re.compile(
     r"\s*(?:on\s+(?:its|the|his|her|their|one|each|both)|below|above|around|behind|beside|beneath|underneath|under|near)(?!\w)"
 )
+_STATES_TOO = frozenset(("size", "shape", "pattern", "transparency"))  # types whose words say how something is, as states do
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
 
@@ -264,9 +265,20 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     if kind in ATTRIBUTE_TYPES:
         if len(words_of(old)) > 2 or len(words_of(new)) > 2:
             return "several_slots"
-        if any(domain.types_of(value) and kind not in domain.types_of(value) and not is_listed(kind, value) for value in (old, new)):
+        if not (_is_of_type(kind, old, domain) and (_is_of_type(kind, new, domain) or _may_be_state(kind, new, domain))):
             return "wrong_type"
     return None
+
+
+def _is_of_type(kind: str, value: str, domain: Domain) -> bool:
+    """Whether the lists know a value of this type, or of none."""
+    types = domain.types_of(value)
+    return not types or kind in types or is_listed(kind, value)
+
+
+def _may_be_state(kind: str, value: str, domain: Domain) -> bool:
+    """Whether a new state may be named so, though the lists have the word for another type: solid wheels instead of spoked ones."""
+    return kind == "state" and domain.types_of(value) <= _STATES_TOO
 
 
 def _is_thing(value: str) -> bool:

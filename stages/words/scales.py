@@ -208,7 +208,7 @@ DYED_APART = {"brown": "grey red", "white": "silver"}
 # What has one breadth alone: a thin line is no wide one, though a thin board may be wide.
 LINES = frozenset(
     "line border stripe strip band ribbon strap crack edge edging trim outline rim lettering letter text path road street lane river "
-    "stream stem stalk stick pole wire rope chain string cord leg arm neck finger eyebrow".split()
+    "stream stem stalk stick pole wire rope chain string cord leg arm neck finger eyebrow belt headband scarf tie sash collar beam".split()
 )
 BREADTHS = {"thin": "wide", "narrow": "thick"}
 # Colours that shade into each other: a mixture of these alone is near whatever one of them is near.

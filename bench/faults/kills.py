@@ -92,7 +92,7 @@ def _strike(config: Path, kind: _Kill, rng: random.Random, tally: Tally, times: 
     code, said = driver.ended()
     if struck and kind.a_run is None:
         tally.noticed(time.monotonic() - struck)
-    tally.message = tally.message or kind.said or (said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ")
+    tally.message = tally.message or kind.said or ((said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ") if code else "")
     if code != 0 and kind.a_run is not None:
         tally.wrong = f"the run ended with {code}: {said[-200:]}"
     elif code != 0:

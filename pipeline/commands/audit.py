@@ -70,7 +70,7 @@ def audit_set(
     content["first_sentence"] = opening.model_dump(mode="json") if opening else None
     if opening is None:
         content["first_sentence_why"] = "only a data set of ours has long captions beside other texts of the same image"
-    summary = _told(path, known_format, num_entries, is_sample, report)
+    summary = _summary(path, known_format, num_entries, is_sample, report)
     lines = [_line_of_dropped(report), *_lines_of_skipped(left_out), _line_of_opening(opening)]
     return content, _printable("\n".join([*(line for line in lines if line), summary])), EXIT_CODES[report.verdict]
 
@@ -102,7 +102,7 @@ def _lines_of_skipped(left_out: LeftOut) -> list[str]:
     ]
 
 
-def _told(path: str, format: str, num_read: int, is_sample: bool, report: AuditReport) -> str:
+def _summary(path: str, format: str, num_read: int, is_sample: bool, report: AuditReport) -> str:
     assert report.chance is not None  # a set without items was refused
     screen = io.StringIO()
     console = Console(file=screen, width=_WIDTH, highlight=False)

@@ -17,7 +17,7 @@ LinkCheck = Callable[[Sequence[Link]], None]
 
 
 @dataclass(frozen=True)
-class Found:
+class Listed:
     """The shards that are there now, by location; of all files that `corpus.path` names how many there are, and what no shard takes."""
 
     shards: list[ShardFile]
@@ -34,7 +34,7 @@ def discover(params: CorpusParams) -> list[ShardFile]:
     return find(params).shards
 
 
-def find(params: CorpusParams, num_folder_shards: int | None = None, check: LinkCheck | None = None) -> Found:
+def find(params: CorpusParams, num_folder_shards: int | None = None, check: LinkCheck | None = None) -> Listed:
     """What is there now. `num_folder_shards`: into how many shards the files of a folder were grouped before.
 
     `check` is asked first whether the links below the folder may lead where they do. Raises: as `discover`, and as `check`.
@@ -60,14 +60,14 @@ def find(params: CorpusParams, num_folder_shards: int | None = None, check: Link
     return _accounted(corpus_format, shards, listing, finished)
 
 
-def _accounted(corpus_format: Format, shards: list[ShardFile], listing: Listing, finished: set[str]) -> Found:
+def _accounted(corpus_format: Format, shards: list[ShardFile], listing: Listing, finished: set[str]) -> Listed:
     """What of the listing is in no shard, and why."""
     images = {file.path for shard in shards for file in shard.files} or {shard.location for shard in shards}
     sidecars = {path for shard in shards for file in shard.files for path in file.sidecars}
     others = [entry for entry in listing.chosen if entry.path not in images and entry.path not in sidecars]
     places = [(entry.path, _why(corpus_format, entry, finished)) for entry in others]
     num_files = len(images) + len(sidecars) + len(others) + len(listing.unread)
-    return Found(shards, num_files, len(sidecars), left_out([*places, *listing.unread]))
+    return Listed(shards, num_files, len(sidecars), left_out([*places, *listing.unread]))
 
 
 def _why(corpus_format: Format, entry: Entry, finished: set[str]) -> str:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipeline.corpus.benchmarks import Benchmarks, read_benchmarks
-from pipeline.corpus.discover import Found, LinkCheck, find
+from pipeline.corpus.discover import LinkCheck, Listed, find
 from pipeline.corpus.formats.base import ShardFile
 from pipeline.corpus.formats.folder import num_shards_of
 from pipeline.corpus.formats.table import FORMATS
@@ -45,7 +45,7 @@ class Looked:
     """What the corpus and its index hold now, before anything is brought in step."""
 
     footers: dict[str, Footer]
-    found: Found
+    listed: Listed
 
 
 def look_at(params: CorpusParams, workdir: Storage, check: LinkCheck | None = None) -> Looked:
@@ -67,7 +67,7 @@ def update_corpus(params: CorpusParams, workdir: Storage, map_shards: MapShards 
     """
     benchmarks = read_benchmarks(params)
     looked = looked or look_at(params, workdir)
-    footers, listed = looked.footers, looked.found
+    footers, listed = looked.footers, looked.listed
     shards = named(listed.shards, footers)
     go_on(params, workdir, shards, footers, map_shards)
     old = sorted((shard_id for shard_id in shards if shard_id in footers), key=lambda shard_id: footers[shard_id].number)
@@ -93,7 +93,7 @@ def _num_folder_shards(footers: dict[str, Footer]) -> int | None:
     return max(numbers)[1] if numbers else None
 
 
-def _account(listed: Found, footers: Sequence[Footer], *, has_members: bool) -> Account:
+def _account(listed: Listed, footers: Sequence[Footer], *, has_members: bool) -> Account:
     images = sum(unit.num_rows for footer in footers for unit in footer.units)
     parts = [footer for footer in footers if footer.members is not None] if has_members else []
     uncounted = [footer for footer in footers if footer.members is None] if has_members else []

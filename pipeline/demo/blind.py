@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.audit_sets import AuditInputError, own_records, read_set
-from pipeline.demo.score import Told
+from pipeline.demo.score import SceneRows
 from schemas.audit import AuditItem, ProbeFigures
 from schemas.rows import CAPTION
 from stages.audit.audit import audit
@@ -13,7 +13,7 @@ from stages.audit.audit import audit
 _UNBALANCED = 10  # negatives a region, as many as are released at most
 
 
-def blind_figures(dataset: Path, images: Sequence[Told]) -> dict[str, Any]:
+def blind_figures(dataset: Path, images: Sequence[SceneRows]) -> dict[str, Any]:
     """The blind figures of score.json: n-gram probe, head nouns unseen; bounds are 95 % bootstrap over images."""
     try:
         released = list(read_set(str(dataset), None)[1])
@@ -50,7 +50,7 @@ def _named(name: str, probe: ProbeFigures) -> dict[str, float | None]:
     return {name: probe.top1, f"{name}_low": probe.top1_low, f"{name}_high": probe.top1_high}
 
 
-def _unbalanced(images: Iterable[Told]) -> Iterator[AuditItem]:
+def _unbalanced(images: Iterable[SceneRows]) -> Iterator[AuditItem]:
     """The writer's negatives that the judge let pass, the first of each region: what would be released without balancing."""
     for image in images:
         heads = {region.region: region.head for region in image.regions.regions} if image.regions else {}

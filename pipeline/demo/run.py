@@ -16,7 +16,7 @@ from pipeline.config.model import ConfigError
 from pipeline.corpus.update import read_rows
 from pipeline.demo.blind import blind_figures
 from pipeline.demo.corpus import write_corpus
-from pipeline.demo.score import Told, score
+from pipeline.demo.score import SceneRows, score
 from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.run.watch.progress import Watcher
@@ -105,7 +105,7 @@ def run_demo(
     job = api.open_job(config)
     outcome = api.run(job, watch)
     state = job.state()
-    rows = list(_told(state))
+    rows = list(_scene_rows(state))
     figures = score(rows, _statuses(state), engine, time.monotonic() - started) | blind_figures(out / "dataset", rows)
     earlier = out / "score.json"
     if outcome.run_id is None and earlier.is_file():
@@ -149,8 +149,8 @@ def _render(table: RichTable) -> str:
     return captured.get()
 
 
-# Field of Told -> stage and row type.
-_TOLD: dict[str, tuple[str, type[Row]]] = {
+# Field of SceneRows -> stage and row type.
+_SCENE_ROWS: dict[str, tuple[str, type[Row]]] = {
     "caption": ("caption", CaptionRow),
     "select": ("select", SelectRow),
     "regions": ("region_caption", RegionCaptionRow),
@@ -161,12 +161,12 @@ _TOLD: dict[str, tuple[str, type[Row]]] = {
 }
 
 
-def _told(state: State) -> Iterator[Told]:
+def _scene_rows(state: State) -> Iterator[SceneRows]:
     for item in state.items("caption"):
-        by_name = {name: _ok_rows(state, stage, item, kind) for name, (stage, kind) in _TOLD.items() if stage in state.nodes}
+        by_name = {name: _ok_rows(state, stage, item, kind) for name, (stage, kind) in _SCENE_ROWS.items() if stage in state.nodes}
         for corpus_row in read_rows(state.ledger.workdir, item.units[0]):
             rows: dict[str, Any] = {name: of_stage.get(corpus_row.key) for name, of_stage in by_name.items()}
-            yield Told(corpus_row.key, **rows)
+            yield SceneRows(corpus_row.key, **rows)
 
 
 def _ok_rows(state: State, stage: str, item: Item, row_type: type[Row]) -> dict[str, Row]:

@@ -16,7 +16,7 @@ _ABSENT = "the run has no stage that measures it"
 
 
 @dataclass(frozen=True)
-class Told:
+class SceneRows:
     """The rows of one image that are scored; None where the stage was not ok or the run has no such stage."""
 
     key: str
@@ -82,7 +82,7 @@ class _Tally:
     has_balance: bool = False
 
 
-def score(images: Iterable[Told], statuses: Mapping[str, int], engine: str, seconds: float) -> dict[str, Any]:
+def score(images: Iterable[SceneRows], statuses: Mapping[str, int], engine: str, seconds: float) -> dict[str, Any]:
     """The figures of score.json that rest on ground truth; rates 0..1.
 
     negatives_false_rate is of the released negatives where the run balances them, else of the proposed ones.
@@ -137,7 +137,7 @@ def _measured(name: str, value: float | None) -> dict[str, Any]:
     return {name: value} if value is not None else {name: None, f"{name}_why": _ABSENT}
 
 
-def _add(tally: _Tally, image: Told) -> None:
+def _add(tally: _Tally, image: SceneRows) -> None:
     scene = scene_of(image.key)
     tally.true += 6 * len(scene.toys) + 2
     tally.toys += len(scene.toys)
@@ -162,7 +162,7 @@ def _add(tally: _Tally, image: Told) -> None:
         tally.released.add(image.released.regions, owner, scene)
 
 
-def _regions(tally: _Tally, image: Told, owner: Mapping[int, Toy]) -> None:
+def _regions(tally: _Tally, image: SceneRows, owner: Mapping[int, Toy]) -> None:
     for region in image.regions.regions if image.regions else ():
         if region.short is None:
             continue

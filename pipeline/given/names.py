@@ -22,16 +22,18 @@ class IndexedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Match:
-    """One way of matching. `said` and `member` give the name of a given row, `image` that of an image: the same where they belong together.
+    """One way of matching. `name_of` and `member` give the name of a given row, `image` that of an image.
 
-    `said` reads a text of the source; `member` takes the tar's name and the key of a sidecar, and what it makes goes through `said`.
+    The two are the same where they belong together.
+
+    `name_of` reads a text of the source; `member` takes the tar's name and the key of a sidecar, and what it makes goes through `name_of`.
     `folder` and `image_folder` are the folders that a row names and that an image lies in, outermost first: they tell images of one name
     apart.
     """
 
     about: str
     image: Callable[[IndexedImage], str]
-    said: Callable[[str], str] = str
+    name_of: Callable[[str], str] = str
     member: Callable[[str, str], str] = lambda _shard, key: key
     folder: Callable[[str], tuple[str, ...]] = lambda _text: ()
     image_folder: Callable[[IndexedImage], tuple[str, ...]] = lambda _image: ()
@@ -58,16 +60,16 @@ MATCHES: Mapping[str, Match] = {
     "file": Match(
         "the image's file name, whatever the folder",
         lambda image: file_name_of(image.member, image.key),
-        said=lambda text: text.replace("\\", "/").rsplit("/", 1)[-1],
+        name_of=lambda text: text.replace("\\", "/").rsplit("/", 1)[-1],
         folder=lambda text: _parts(text)[:-1],
         image_folder=_image_folder,
     ),
     "path": Match(
-        "relative to the corpus", lambda image: place_of(image.path, image.member, image.key), said=lambda text: text.removeprefix("./")
+        "relative to the corpus", lambda image: place_of(image.path, image.member, image.key), name_of=lambda text: text.removeprefix("./")
     ),
     "export": Match(
         "the key that fgdata's export of this corpus gave it",
         lambda image: image_key(image.shard_number, image.row),
-        said=lambda text: PurePosixPath(text).name.partition(".")[0],
+        name_of=lambda text: PurePosixPath(text).name.partition(".")[0],
     ),
 }

@@ -27,7 +27,7 @@ def projected(stage: str, params: GivenParams, raw: Raw) -> GivenRecord:
     """The fields that this stage reads, and no others: so another field's change is nobody's business."""
     match = MATCHES[params.matched_by]
     if raw.reason is not None:
-        name, folder = (None, ()) if raw.name is None else (match.said(raw.name), match.folder(raw.name))
+        name, folder = (None, ()) if raw.name is None else (match.name_of(raw.name), match.folder(raw.name))
         return GivenRecord(raw.place, name, {}, raw.reason, raw.detail, folder)
     if not isinstance(raw.record, dict):
         return GivenRecord(raw.place, None, {}, "wrong_type", f"the record is {type(raw.record).__name__}, not an object")
@@ -38,7 +38,7 @@ def projected(stage: str, params: GivenParams, raw: Raw) -> GivenRecord:
         return GivenRecord(raw.place, None, {}, "missing_key", f"no field '{params.source_name('key')}' names the image")
     if not isinstance(key, str):
         return GivenRecord(raw.place, None, {}, "wrong_type", f"'{params.source_name('key')}' is {type(key).__name__}, not a text")
-    return GivenRecord(raw.place, match.said(key), _content(stage, params, raw.record), folder=match.folder(key))
+    return GivenRecord(raw.place, match.name_of(key), _content(stage, params, raw.record), folder=match.folder(key))
 
 
 def encoded(content: Mapping[str, Any]) -> str:

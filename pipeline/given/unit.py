@@ -25,7 +25,7 @@ _MAX_SIDE = 2**31
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Record:
     """One indexed row of the source."""
 
     place: str
@@ -63,16 +63,16 @@ class GivenTable:
         (data,) = read_bytes(self._corpus, [member])
         return stored_orientation(data or b"")
 
-    def _read(self, pointers: str, unit: Unit) -> dict[int, list[_Found]]:
+    def _read(self, pointers: str, unit: Unit) -> dict[int, list[_Record]]:
         """Position in the unit -> the source's rows for it."""
         last = unit.first_row + unit.num_rows
         with self._workdir.open(pointers) as file:
             wanted = pq.read_table(file, filters=[("row", ">=", unit.first_row), ("row", "<", last)]).to_pylist()
-        by_file: dict[str, dict[int, _Found]] = {}
+        by_file: dict[str, dict[int, _Record]] = {}
         for file_id in dict.fromkeys(pointer["file"] for pointer in wanted):
             places = sorted({pointer["at"] for pointer in wanted if pointer["file"] == file_id})
             by_file[file_id] = self._read_rows(file_id, places)
-        records: dict[int, list[_Found]] = {}
+        records: dict[int, list[_Record]] = {}
         for pointer in wanted:
             row = by_file[pointer["file"]][pointer["at"]]
             if pointer["is_ambiguous"]:
@@ -80,7 +80,7 @@ class GivenTable:
             records.setdefault(pointer["row"] - unit.first_row, []).append(row)
         return records
 
-    def _read_rows(self, file_id: str, places: Sequence[int]) -> dict[int, _Found]:
+    def _read_rows(self, file_id: str, places: Sequence[int]) -> dict[int, _Record]:
         """Rows of one source file by their place in it; only the row groups that hold one are read."""
         records = {}
         with self._workdir.open(rows_path(self._stage, self._params, file_id)) as file:
@@ -92,11 +92,11 @@ class GivenTable:
                 if places_in_group:
                     columns = table.read_row_group(group, columns=["place", "content", "reason", "detail"])
                     taken = columns.take([place - first for place in places_in_group]).to_pylist()
-                    records.update({place: _Found(**record) for place, record in zip(places_in_group, taken, strict=True)})
+                    records.update({place: _Record(**record) for place, record in zip(places_in_group, taken, strict=True)})
                 first += size
         return records
 
-    def _row(self, image: Image, records: Sequence[_Found], orientation: Callable[[], int]) -> GivableRow:
+    def _row(self, image: Image, records: Sequence[_Record], orientation: Callable[[], int]) -> GivableRow:
         try:
             ambiguous = next((record for record in records if record.reason == "ambiguous_name"), None)
             if ambiguous is not None:

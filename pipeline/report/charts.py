@@ -92,13 +92,13 @@ def _bars(series: Sequence[Sequence[int]], names: Sequence[str]) -> list[Bar]:
                     round(BASE - height, 2),
                     round(max(part, 0.5), 2),
                     round(height, 2),
-                    _told(names[place], count, share),
+                    _bar_text(names[place], count, share),
                 )
             )
     return bars
 
 
-def _told(name: str, count: int, share: float) -> str:
+def _bar_text(name: str, count: int, share: float) -> str:
     return f"{name}: {count:,} ({share:.1%})"
 
 

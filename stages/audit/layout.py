@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from schemas.audit import AuditItem
-from stages.audit.form.sameness import is_plain, numbered, said
+from stages.audit.form.sameness import bare_form, is_plain, numbered
 from stages.audit.texts import Texts
 
 # Arrays of one axis.
@@ -22,7 +22,7 @@ Ints: TypeAlias = Int64[np.ndarray, " _"]
 Floats: TypeAlias = Float64[np.ndarray, " _"]
 Bools: TypeAlias = Bool[np.ndarray, " _"]
 _Texts: TypeAlias = tuple[str, tuple[str, ...]]  # positive, negatives
-_Said: TypeAlias = tuple[str | None, str | None, tuple[str | None, ...]]  # image, noun, types
+_About: TypeAlias = tuple[str | None, str | None, tuple[str | None, ...]]  # image, noun, types
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def lay_out(items: Iterable[AuditItem]) -> tuple[Layout, dict[str, int]]:
 
 def _merged(items: Iterable[AuditItem], dropped: Counter[str]) -> tuple[Layout, bytes]:
     """The layout without images and nouns, and these packed: made anew when the items are gone, they do not lie strewn among them."""
-    merged: dict[_Texts, _Said] = {}
+    merged: dict[_Texts, _About] = {}
     images: defaultdict[_Texts, set[str]] = defaultdict(set)  # of items that occur on several
     same: dict[Any, Any] = {}  # most items have the types, nouns and images of others
     for given in items:
@@ -96,7 +96,7 @@ def _merged(items: Iterable[AuditItem], dropped: Counter[str]) -> tuple[Layout, 
         if item is None:
             continue
         texts = (item.positive, item.negatives)
-        about: _Said = (
+        about: _About = (
             same.setdefault(item.image, item.image),
             same.setdefault(item.noun, item.noun),
             same.setdefault(item.types, item.types),
@@ -117,7 +117,7 @@ def _images(image: str | None) -> tuple[str, ...]:
 def _distinct(item: AuditItem, dropped: Counter[str]) -> AuditItem | None:
     """The item with each other text once; None where all of its options say one thing."""
     texts = (item.positive, *item.negatives)
-    own, *others = texts if is_plain(*texts) else map(said, texts)
+    own, *others = texts if is_plain(*texts) else map(bare_form, texts)
     kept = {text: place for place, text in reversed([*enumerate(others)])}  # the first place of each
     if len(kept) == len(item.negatives) and own not in kept:
         return item

@@ -70,7 +70,7 @@ def reject_to_chance(
         drop = _excess(margins, weight, alive & ~is_held, rng)
         reason[drop] = np.where(margins[drop] > 0, PROBE_NEGATIVE, PROBE_POSITIVE)
     _trim(reason, pairs, is_held, keep, rng)
-    return _told(items, pairs, reason, tuple(rounds))
+    return _rejection(items, pairs, reason, tuple(rounds))
 
 
 def _deals(layout: Layout, pairs: Pairs, alive: Bools, rng: np.random.Generator) -> list[Folds]:
@@ -169,7 +169,7 @@ def _twin_pairs(layout: Layout, pairs: Pairs, twins: Sequence[tuple[Candidate, C
     return twin_of
 
 
-def _told(items: Sequence[AuditItem], pairs: Pairs, reason: np.ndarray, rounds: tuple[tuple[float, float, float], ...]) -> Rejection:
+def _rejection(items: Sequence[AuditItem], pairs: Pairs, reason: np.ndarray, rounds: tuple[tuple[float, float, float], ...]) -> Rejection:
     kept: list[list[int]] = [[] for _ in items]
     rejects: list[dict[str, int]] = [{} for _ in items]
     starts = np.searchsorted(pairs.item, np.arange(len(items)))

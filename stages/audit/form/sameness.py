@@ -44,7 +44,7 @@ def is_plain(*texts: str) -> bool:
     )
 
 
-def said(text: str) -> str:
+def bare_form(text: str) -> str:
     """What is left of a text without its form: equal of two texts of which one is true where the other is. A text of marks is itself."""
     return text if is_plain(text) else _SPACES_AND_MARKS.sub(" ", shown(text).casefold()).strip() or text
 
@@ -53,6 +53,6 @@ def numbered(texts: Iterable[str]) -> Int64[np.ndarray, " texts"]:
     """A number for each text, equal where they say the same. By 64 bits of hash: as texts they would take as much memory again."""
     hashes, left = array("q"), iter(texts)
     while block := list(islice(left, _AT_ONCE)):
-        hashes.extend(map(hash, block if is_plain(*block) else map(said, block)))
+        hashes.extend(map(hash, block if is_plain(*block) else map(bare_form, block)))
     firsts, inverse = np.unique(np.array(hashes, dtype=np.int64), return_index=True, return_inverse=True)[1:]
     return firsts[inverse].astype(np.int64)

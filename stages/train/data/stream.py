@@ -20,8 +20,8 @@ from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.data.texts import TextPacker
 
-_Found = tuple[bytes, ExportRecord] | None
-_Call = tuple[_Found, int, int | None]  # what was read, epoch, patches
+_ReadSample = tuple[bytes, ExportRecord] | None
+_Call = tuple[_ReadSample, int, int | None]  # what was read, epoch, patches
 _DECODING_THREADS = 2
 _AHEAD = 2  # batches that each worker makes before they are asked for
 
@@ -119,7 +119,7 @@ class _Stream(IterableDataset[Batch]):
                     samples = []
             epoch, first = epoch + 1, 0
 
-    def _calls(self, read: Iterable[_Found], epoch: int, reader: Reader, num_done: int) -> Iterator[_Call]:
+    def _calls(self, read: Iterable[_ReadSample], epoch: int, reader: Reader, num_done: int) -> Iterator[_Call]:
         """What is to be made of each image, from this reader's batch `num_done` on."""
         for turn, sample in enumerate(read):
             batch = num_done + turn // self.source.params.batch_size

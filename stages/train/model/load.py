@@ -68,7 +68,7 @@ def load_model(place: str, revision: str | None = None, from_scratch: bool = Fal
     weights, extra = from_official(_weights(place, revision))
     _put(place, towers, weights, "its weights file")
     model = family.model(towers, pixels)
-    path = _found(place, EXTRA_FILE, revision)
+    path = _file_of(place, EXTRA_FILE, revision)
     if path is not None:
         extra = _read(path)
     if extra:
@@ -153,14 +153,14 @@ def _put(
 def _weights(place: str, revision: str | None) -> dict[str, torch.Tensor]:
     """All tensors of the checkpoint, of one file or several, in fp32."""
     for name in _WEIGHT_FILES:
-        path = _found(place, name, revision)
+        path = _file_of(place, name, revision)
         if path is not None:
             return _read(path)
     for name in _INDEX_FILES:
-        path = _found(place, name, revision)
+        path = _file_of(place, name, revision)
         if path is not None:
             parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-            paths = [_found(place, part, revision) for part in parts]
+            paths = [_file_of(place, part, revision) for part in parts]
             missing = [part for part, where in zip(parts, paths, strict=True) if where is None]
             if missing:
                 raise TrainError(f"model {place}: {name} names {missing[0]}, which is not there")
@@ -181,7 +181,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 def _json_file(place: str, name: str, revision: str | None, must_exist: bool = True) -> dict[str, Any]:
     try:
-        path = _found(place, name, revision)
+        path = _file_of(place, name, revision)
         content = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainError(f"model {place}: {name} cannot be read: {_line(error)}") from error
@@ -194,7 +194,7 @@ def _known_pixels(content: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict
     return {key: content[key] for key in wanted if content.get(key) is not None}
 
 
-def _found(place: str, name: str, revision: str | None) -> Path | None:
+def _file_of(place: str, name: str, revision: str | None) -> Path | None:
     """A file of the folder or hub model; None where it has none."""
     from transformers.utils import cached_file
 

@@ -78,7 +78,7 @@ def test_links_elsewhere_and_those_that_the_path_does_not_name_are_allowed(tmp_p
     if corpus != "corpus":
         (tmp_path / "corpus" / "work").symlink_to("../work")
         (tmp_path / "work" / "note.txt").write_text("no image")
-    assert open_job(config).look().found.shards
+    assert open_job(config).look().listed.shards
 
 
 def test_a_list_of_hashes_is_not_written_among_its_images_nor_over_another_file(tmp_path: Path) -> None:

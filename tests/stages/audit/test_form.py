@@ -8,7 +8,7 @@ import pytest
 
 from schemas.audit import AuditItem
 from stages.audit.audit import audit
-from stages.audit.form.sameness import said
+from stages.audit.form.sameness import bare_form
 from stages.audit.tokens import tokens_of
 from tests.support.audit_sets import MATERIALS, NOUNS, reciprocal_blocks, skewed_values
 
@@ -164,8 +164,8 @@ def test_words_keep_their_signs_in_any_script() -> None:
         "\u0932\u093e\u0932",
     ]
     assert tokens_of("cafe\u0301 re\u200bd \uff32\uff25\uff24") == ["caf\u00e9", "red", "red"]
-    assert said("A Red  cup.") == said("a red\u00a0cup") == said("\u201ca red cup\u201d")
-    assert said("a cup \U0001f600") != said("a cup \U0001f621")
+    assert bare_form("A Red  cup.") == bare_form("a red\u00a0cup") == bare_form("\u201ca red cup\u201d")
+    assert bare_form("a cup \U0001f600") != bare_form("a cup \U0001f621")
 
 
 @pytest.mark.parametrize("texts", [("", "x", " "), ("\t", "\n", "1"), ("a\0", "b\0", "a"), ("\ud800", "a \udc00", "b")])

@@ -35,7 +35,7 @@ class Score:
 
     parsed: int = 0
     answers: int = 0
-    said: int = 0
+    stated: int = 0
     true: int = 0
     right: Counter[str] = field(default_factory=Counter)
     matched: int = 0
@@ -50,7 +50,7 @@ class Score:
         regions = {f"region_{slot}": self.right[f"region_{slot}"] / max(1, self.regions) for slot in (*REGION_SLOTS, "exact")}
         return {
             "json": self.parsed / max(1, self.answers),
-            "precision": right / max(1, 6 * self.said),
+            "precision": right / max(1, 6 * self.stated),
             "recall": right / max(1, 6 * self.true),
             "count": self.counted / max(1, self.scenes),
             **shares,
@@ -73,7 +73,7 @@ def score_whole(score: Score, answer: str, toys: tuple[Toy, ...]) -> None:
     except (ValueError, KeyError, TypeError):
         return
     score.parsed += 1
-    score.said += len(sentences)
+    score.stated += len(sentences)
     score.counted += len(sentences) == len(toys)
     by_position = {toy.position: toy for toy in toys}
     for words in sentences:

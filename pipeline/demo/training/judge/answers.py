@@ -86,7 +86,7 @@ class Speller:
     def spell(self, questions: Sequence[Asked]) -> "Spelt":
         """The questions with their answers, padded on the right. A choice tells with all that follows its first bracket."""
         prompts = [self._ids(prompt_text(question.text, True).replace(IMAGE, _SPELT_IMAGE)) for question in questions]
-        answers = [self._ids(question.said + END) for question in questions]
+        answers = [self._ids(question.written_answer + END) for question in questions]
         width = max(len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True))
         ids_QL = torch.full((len(questions), width), self._pad)
         labels_QL, telling_QL = torch.full_like(ids_QL, IGNORED), torch.full_like(ids_QL, IGNORED)
@@ -108,7 +108,7 @@ class Speller:
 
 
 @dataclass(frozen=True)
-class Told:
+class Answered:
     """Loss of the answers, its parts, (Q, 3) logits of yes, no and cannot_tell where the answer forks, and (Q) whether each answer
     would be written as it should be."""
 
@@ -119,7 +119,7 @@ class Told:
     is_right_Q: Tensor
 
 
-def tell(model: Idefics3ForConditionalGeneration, speller: Speller, tokens_BTD: Tensor, questions: Sequence[Sequence[Asked]]) -> Told:
+def tell(model: Idefics3ForConditionalGeneration, speller: Speller, tokens_BTD: Tensor, questions: Sequence[Sequence[Asked]]) -> Answered:
     """Teacher-forced answers to each crop's questions; the crop was encoded once.
 
     A true value is to be expected before it is read: without that the answers stay at the base rate for long, for
@@ -142,7 +142,7 @@ def tell(model: Idefics3ForConditionalGeneration, speller: Speller, tokens_BTD: 
     is_right = torch.ones(telling.shape, dtype=torch.bool)
     is_right[telling != IGNORED] = verdict_logits.argmax(-1) == telling[telling != IGNORED]
     fork_logits = model.lm_head(hidden_QLD[rows, spelt.forks_Q]).float()
-    return Told(loss, verdict.item(), value.item(), fork_logits[:, speller.verdict_ids], is_right.all(1))
+    return Answered(loss, verdict.item(), value.item(), fork_logits[:, speller.verdict_ids], is_right.all(1))
 
 
 assert set(VALUES) < set(READERS)

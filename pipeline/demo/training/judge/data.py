@@ -46,7 +46,7 @@ class Question:
         return f"{asked} {ORDERS[self.order]}"
 
     @property
-    def said(self) -> str:
+    def written_answer(self) -> str:
         """The answer as the judge writes it."""
         return answer_text(self.answer)
 
@@ -66,7 +66,7 @@ class Choice:
         return f"{asked} {', '.join(json.dumps(option) for option in self.options)} or {json.dumps(CANNOT_TELL)}"
 
     @property
-    def said(self) -> str:
+    def written_answer(self) -> str:
         return json.dumps({"answer": list(self.ticked or (CANNOT_TELL,))})
 
 

@@ -40,7 +40,7 @@ def judge_tokenizer() -> PreTrainedTokenizerFast:
         for options in (words, words[::-1])
         for ticked in ((), *((word,) for word in words), *(pair for pair in pairwise(words)))
     ]
-    return train_tokenizer([*texts, *(f"User: {choice.text}\nAssistant:{choice.said}" for choice in chosen)])
+    return train_tokenizer([*texts, *(f"User: {choice.text}\nAssistant:{choice.written_answer}" for choice in chosen)])
 
 
 def judge_config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:

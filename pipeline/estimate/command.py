@@ -50,7 +50,7 @@ def estimate(
         )
         for node in job.graph
     ]
-    whole = rated(total(stages, config.placement.schedule == "streaming"), corpus.images)
+    whole = rated(total(stages, config.placement.schedule == "streaming", stopwatch.setup_s), corpus.images)
     savings = _savings(config, stages, taken, whole)
     content = _content(stages, whole, corpus, savings) | {"sample_images": len(sample.rows), "seconds": round(time.monotonic() - began, 1)}
     return content, _text(config, stages, whole, corpus, savings, len(sample.rows))

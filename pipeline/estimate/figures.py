@@ -148,8 +148,8 @@ def _add_cost(estimate: StageEstimate, price: float | None) -> None:
         estimate.whys["cost_usd"] = "no --price of a GPU-hour was given" if price is None else "its time was not measured"
 
 
-def total(stages: Sequence[StageEstimate], side_by_side: bool) -> StageEstimate:
-    """All stages: sums, and how fast images leave the line when the stages run one after another, or side by side."""
+def total(stages: Sequence[StageEstimate], side_by_side: bool, setup_s: float = 0.0) -> StageEstimate:
+    """All stages: sums, and the time from start to end when they run one after another, or side by side, after a setup."""
     whole = StageEstimate("total")
     for name in _NAMES[1:]:
         figures = [stage.figures[name] for stage in stages if name in stage.figures]
@@ -163,6 +163,7 @@ def total(stages: Sequence[StageEstimate], side_by_side: bool) -> StageEstimate:
         whole.elapsed_s = whole.elapsed_s.plus(elapsed)
     if side_by_side and timed:
         whole.elapsed_s = max(timed, key=lambda elapsed: elapsed.value)
+    whole.elapsed_s = whole.elapsed_s.plus(_exact(setup_s))
     return whole
 
 

@@ -68,6 +68,7 @@ class Stopwatch:
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
+        self._born = time.monotonic()
         self.began: dict[str, float] = {}
         self.works: dict[str, float] = {}
         self.steps: dict[str, list[tuple[float, int]]] = {}
@@ -102,6 +103,11 @@ class Stopwatch:
         tell: Callable[..., Any] | None = getattr(self._watcher, name, None)
         if tell is not None:
             tell(*words)
+
+    @property
+    def setup_s(self) -> float:
+        """Until the first stage could begin: trial questions and Ray's start."""
+        return min(self.began.values(), default=self._born) - self._born
 
     def enter(self, stage: str, taken: Taken) -> None:
         """Put the stage's times down."""

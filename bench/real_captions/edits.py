@@ -17,20 +17,27 @@ _JUDGED = Path(__file__).with_name("edits_judged.jsonl")
 
 def edit_figures(captions: Captions) -> dict[str, Any]:
     """`edits`: by round how many edits, how many refused and how many of these wrongly."""
-    rounds: dict[str, dict[str, int]] = {}
-    for line in _JUDGED.read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        counts = rounds.setdefault(str(one["round"]), {"edits": 0, "refused": 0, "wrongly": 0})
-        known = known_of(one["texts"], [Attribute(type=kind, value=value) for kind, value in one.get("attributes", ())], [one["noun"]])
-        for kind, old, new in one["edits"]:
-            found = examine(Proposal(type=kind, old=old, new=new), one["texts"][0], one["noun"], known)
-            is_refused = isinstance(found, str)
-            is_wrong = is_refused and [kind, old, new] not in one["rightly_refused"]
-            counts["edits"] += 1
-            counts["refused"] += is_refused
-            counts["wrongly"] += is_wrong
-            if is_wrong and captions.verbose:
-                print(f"refused wrongly as {found}: {kind} {old} > {new} in '{one['texts'][0]}'")
+    rounds = judged_rounds(captions.verbose)
     for name, counts in rounds.items():
         print(f"round {name}: {counts['edits']} edits, {counts['refused']} refused, {counts['wrongly']} of these wrongly")
     return {"edits": rounds}
+
+
+def judged_rounds(verbose: bool = False) -> dict[str, dict[str, int]]:
+    """The counts `edits`, `refused` and `wrongly` of each round; `verbose` tells what is refused wrongly."""
+    rounds: dict[str, dict[str, int]] = {}
+    for line in _JUDGED.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        short, noun = row["texts"][0], row["noun"]
+        counts = rounds.setdefault(str(row["round"]), {"edits": 0, "refused": 0, "wrongly": 0})
+        known = known_of(row["texts"], [Attribute(type=kind, value=value) for kind, value in row.get("attributes", ())], [noun])
+        for kind, old, new in row["edits"]:
+            found = examine(Proposal(type=kind, old=old, new=new), short, noun, known)
+            is_refused = isinstance(found, str)
+            is_wrong = is_refused and [kind, old, new] not in row["rightly_refused"]
+            counts["edits"] += 1
+            counts["refused"] += is_refused
+            counts["wrongly"] += is_wrong
+            if is_wrong and verbose:
+                print(f"refused wrongly as {found}: {kind} {old} > {new} in '{short}'")
+    return rounds

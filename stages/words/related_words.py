@@ -77,7 +77,7 @@ _SYNONYMS: dict[str, str] = {
         empty unfilled
         full filled
         clean spotless
-        dirty muddy soiled dusty
+        dirty soiled dusty
         old aged worn older ancient elderly vintage antique
         lit illuminated
         closed shut
@@ -237,7 +237,7 @@ _NEIGHBOURS: dict[str, str] = {
         full whole
         broken cracked
         pristine clean new whole
-        dirty stained
+        dirty stained muddy
     """,
     "shape": """
         triangular conical wedge-shaped v-shaped arrow-shaped pyramid-shaped

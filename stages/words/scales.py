@@ -114,6 +114,7 @@ _OPPOSED: dict[str, str] = {
         snowy lush green grassy snowless snow-free
         stacked scattered strewn
         stained clean pristine
+        muddy dry clean shiny pristine
         sunny cloudy rainy stormy foggy gloomy moonlit
         tidy messy cluttered untidy
         tied untied
@@ -145,6 +146,7 @@ _OPPOSED: dict[str, str] = {
         plain text logo printed geometric mottled marbled mosaic tie-dyed
         smooth textured ribbed corrugated quilted
         tiled carpeted
+        corrugated flat
     """,
     "object": """
         sneaker boot sandal heel

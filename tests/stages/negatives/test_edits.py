@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.real_captions.edits import judged_rounds
 from schemas.rows import Edit
 from stages.negatives.edits import Proposal, accept, known_of, replay
 
@@ -109,6 +110,13 @@ def test_a_value_is_held_against_what_it_is_said_of(short: str, noun: str, long:
     proposal = Proposal.model_validate({"type": kind, "old": old, "new": new})
     _, rejects = accept([proposal], short, noun, known_of([short, long], nouns=[noun]), 10)
     assert next(iter(rejects), "accepted") == reason
+
+
+def test_few_of_a_strong_writers_edits_are_refused_and_those_rightly() -> None:
+    counts = [sum(one_round[name] for one_round in judged_rounds().values()) for name in ("edits", "refused", "wrongly")]
+    assert counts[0] > 4000
+    assert counts[1] <= 0.08 * counts[0]
+    assert counts[2] <= 0.05 * counts[1]
 
 
 def test_a_text_that_was_not_asked_for_is_replayed() -> None:

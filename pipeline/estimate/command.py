@@ -89,6 +89,8 @@ def _savings(
         if "judge" in config.specs(stage.name):
             savings["half the judge's questions"] = {name: round(hours.value / 2, 4), "share": _share(hours, whole.figures[name], 0.5)}
         prompt_share = taken[stage.name].prompt_share
+        if not prompt_share:
+            continue
         saved = savings.setdefault("images of half the pixels, at most", {name: 0.0, "share": 0.0})
         saved[name] = round(saved[name] + hours.value * prompt_share / 2, 4)
         saved["share"] = round(saved["share"] + _share(hours, whole.figures[name], prompt_share / 2), 4)

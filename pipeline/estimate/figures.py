@@ -15,6 +15,7 @@ from stages.engines.specs import Resources
 
 _RESAMPLES = 400
 _SEED = 11
+_ONE_UNIT_DIFFERS = 0.5  # a rule of thumb: one unit, or one block, says nothing of how units differ
 _HOUR_S = 3600
 _NAMES = ("images_s", "questions_per_image", "tokens_per_image", "gpu_hours", "cpu_hours", "bytes", "objects", "cost_usd")
 
@@ -181,8 +182,10 @@ def pace_of(taken: Taken) -> Figure:
     value = taken.seconds / num
     spread = relative(mean_of(taken.tokens if any(taken.tokens) else taken.weights))
     wide = max(spread.high - 1, 1 - spread.low)
+    differs = _ONE_UNIT_DIFFERS
     if len(taken.unit_s) > 1:
-        wide = math.hypot(wide, 2 * statistics.stdev(taken.unit_s) / statistics.mean(taken.unit_s) / math.sqrt(len(taken.unit_s)))
+        differs = 2 * statistics.stdev(taken.unit_s) / statistics.mean(taken.unit_s) / math.sqrt(len(taken.unit_s))
+    wide = math.hypot(wide, differs)
     return Figure(value, value / (1 + wide), value * (1 + wide))
 
 

@@ -11,10 +11,14 @@ import pytest
 from pipeline.api import open_job
 from pipeline.config.model import ConfigError
 from pipeline.config.read import load_config
+from pipeline.corpus.discover import discover
+from pipeline.corpus.formats.small_tars import write_tars
+from pipeline.corpus.index import index_shard
 from pipeline.estimate.figures import Corpus, Figure, Measured, estimated, total
 from pipeline.estimate.growth import Growth
 from pipeline.estimate.measure import Files, Taken, scratch_of
 from pipeline.estimate.sample import draw
+from pipeline.storage import Storage
 from stages.engines.specs import Resources
 from tests.support.driver import ROOT, command
 from tests.support.rehearsal_job import files, write_job, write_tar
@@ -182,3 +186,16 @@ def test_an_estimate_runs_the_sample_and_leaves_nothing(tmp_path: Path) -> None:
     assert caption["objects"] == 6  # 24 images in units of 4
     assert content["elapsed_s"] > 0
     assert files(tmp_path) == before
+
+
+def test_a_workdir_on_s3_is_left_as_it_was(tmp_path: Path, s3_bucket: str) -> None:
+    config = load_config(write_job(tmp_path, workdir=f"{s3_bucket}/{tmp_path.name}"))
+    sample = draw(config, 6)
+    with scratch_of(config) as scratch:
+        keys = write_tars(config.corpus, sample.rows, Storage(f"{scratch}/corpus"), 1)
+        params = config.corpus.model_copy(update={"path": f"{scratch}/corpus"})
+        (shard,) = discover(params)
+        copied = index_shard(params, shard)
+        assert [row.key for row in copied.rows] == keys
+        assert {row.sha256 for row in copied.rows} == {row.sha256 for row in sample.rows}
+    assert Storage(config.workdir).walk() == []

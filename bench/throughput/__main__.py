@@ -3,7 +3,8 @@
 One vLLM engine answers both ways in turn, the same questions about the same images: ours, which reads the tars, decodes, asks, checks and
 commits its tables, with the renderers that `placement.cpus: 2` gives it, and without; and AsyncLLM.generate called by hand, which reads
 and decodes the same tars. The prefix cache is off, and each repeat has images of its own. `engine_cpu_outside_over_inside` compares
-processor seconds of the process that holds AsyncLLM, with renderers and without. Writes DIR/throughput.json.
+processor seconds of the process that holds AsyncLLM, with renderers and without. Then answers with the grammar and without, and the
+detector at Swin-T's dimensions beside its own forward passes. Writes DIR/throughput.json.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import spread, write_report
+from bench.throughput.detector import detector_rates, save_detector
+from bench.throughput.grammar import grammar_rates
 from bench.throughput.inputs import bench_prompt, save_model, write_tars
 from bench.throughput.ways import BLANK, Job, Took, keys_of, texts_of
 from stages.engines.specs import Resources
@@ -28,6 +31,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--renderers", type=int, default=1)
     parser.add_argument("--words", type=int, default=20, help="Words of an answer's long text.")
+    parser.add_argument("--detector-images", type=int, default=4, help="Of a repeat; 0: the detector is left out.")
     parser.add_argument("--stages", nargs="+", default=list(_STAGES), choices=_STAGES)
     arguments = parser.parse_args()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -69,7 +73,13 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
             for way in ("outside", "inside"):
                 compared += len(one["bare"].answers)
                 differ += sum(text != one[way].answers.get(key) for key, text in one["bare"].answers.items())
+    grammar = await grammar_rates(engine, 16, arguments.words, 2)
+    ratios["with_grammar_over_without"] = spread([one["with"] / one["without"] for one in grammar])
     await engine.close()
+    if arguments.detector_images:
+        rates = await detector_rates(save_detector(arguments.out / "detector", "tiny"), arguments.detector_images, 2, batch_size=2)
+        ratios["detector_over_forward"] = spread([one["engine"] / one["forward"] for one in rates])
+        detail["detector"] = {f"{way}_images_s": spread([one[way] for one in rates]) for way in ("engine", "forward")}
     settings = {name: getattr(arguments, name) for name in ("images", "renderers", "words")}
     return {"ratios": ratios, "answers_compared": compared, "answers_that_differ": differ, "settings": settings, "detail": detail}
 

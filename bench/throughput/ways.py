@@ -33,7 +33,6 @@ from stages.engines.vllm_async import VllmGenerator
 from stages.hard_negative import HardNegativeParams, HardNegatives
 from stages.region_caption import RegionCaptioning, RegionCaptionParams
 
-_IN_FLIGHT = 4
 _BOXES = ((60.0, 60.0, 260.0, 220.0), (400.0, 100.0, 640.0, 300.0), (120.0, 420.0, 330.0, 640.0), (640.0, 400.0, 900.0, 640.0))
 
 
@@ -81,8 +80,9 @@ def name_of(request: Request) -> str:
 class Job:
     """One stage over the parts of the bench's corpus, and the questions that it asks there."""
 
-    def __init__(self, name: str, prompt: Prompt, tars: Sequence[Path], work: Path) -> None:
+    def __init__(self, name: str, prompt: Prompt, tars: Sequence[Path], work: Path, unit_size: int = 8, in_flight: int = 4) -> None:
         self.name, self.prompt, self.tars, self.work = name, prompt, tars, work
+        self.unit_size, self.in_flight = unit_size, in_flight
 
     def stage(self, generator: Any) -> Stage[Any, Any]:
         context = StageContext("bench", {self.name: self.prompt}, dict.fromkeys(("captioner", "writer"), generator))
@@ -93,7 +93,7 @@ class Job:
         return HardNegatives(HardNegativeParams(attempts=1, max_caption_negatives=0), context)
 
     def units(self, part: int) -> Iterator[tuple[CorpusParams, list[Image]]]:
-        params = CorpusParams(path=str(self.tars[part]), unit_size=8)
+        params = CorpusParams(path=str(self.tars[part]), unit_size=self.unit_size)
         workdir = Storage(str(self.work / f"{part}"))
         for unit in update_index(params, workdir):
             yield params, [Image(row, upstream=upstream(row, self.name)) for row in read_rows(workdir, unit)]
@@ -101,7 +101,7 @@ class Job:
     async def ours(self, part: int, engine: VllmGenerator) -> Took:
         """The stage as a worker runs it: some units in flight, each read, asked and committed."""
         heard = Opening(engine) if engine.renderers is not None else Heard(engine)
-        stage, ledger, gate = self.stage(heard), Ledger(Storage(str(self.work / "out"))), asyncio.Semaphore(_IN_FLIGHT)
+        stage, ledger, gate = self.stage(heard), Ledger(Storage(str(self.work / "out"))), asyncio.Semaphore(self.in_flight)
         units = list(self.units(part))
 
         async def carry(number: int, params: CorpusParams, images: list[Image]) -> None:
@@ -131,7 +131,7 @@ class Job:
 
     async def bare(self, part: int, engine: VllmGenerator, texts: Mapping[str, str]) -> Took:
         """AsyncLLM as a user drives it: tars read, images decoded in threads, a bounded number of questions in flight."""
-        core, pool, loop, answers = engine._engine, ThreadPoolExecutor(2), asyncio.get_running_loop(), {}  # noqa: SLF001
+        core, pool, loop, answers = engine._engine, ThreadPoolExecutor(8), asyncio.get_running_loop(), {}  # noqa: SLF001
         gate, numbers = asyncio.Semaphore(int(engine.vllm_config.scheduler_config.max_num_seqs * 1.1) + 1), itertools.count()
         made = {key: self.requests(key, None if self.name == "hard_negative" else BLANK) for key in keys_of(self.tars[part])}
 

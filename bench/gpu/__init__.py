@@ -1,0 +1,1 @@
+"""What one card gives: `python -m bench.gpu`."""

@@ -1,8 +1,9 @@
 """The stages that ask a generator, beside bare AsyncLLM: `python -m bench.throughput --out DIR [--images 24] [--repeats 4]`.
 
 One vLLM engine answers both ways in turn, the same questions about the same images: ours, which reads the tars, decodes, asks, checks and
-commits its tables, with the renderers that `placement.cpus: 2` gives it, and without; and AsyncLLM.generate called by hand, which reads
-and decodes the same tars. The prefix cache is off, and each repeat has images of its own. `engine_cpu_outside_over_inside` compares
+commits its tables, with renderers (`outside`) and without (`inside`); and AsyncLLM.generate called by hand, which reads
+and decodes the same tars. The prefix cache is off, and each repeat has images of its own. `caption_over_bare` is what the placement
+gives by itself on so many cores as the machine has: on two no renderers. `engine_cpu_outside_over_inside` compares
 processor seconds of the process that holds AsyncLLM, with renderers and without. Then answers with the grammar and without, and the
 detector at Swin-T's dimensions beside its own forward passes. Writes DIR/throughput.json.
 """
@@ -57,6 +58,7 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     engine = VllmGenerator(spec, Resources(cpus=2, renderers=arguments.renderers))
     assert engine.renderers is not None, "this vLLM takes finished inputs"
     await engine.renderers.ready()
+    auto = Resources(cpus=len(os.sched_getaffinity(0))).num_renderers
     ratios: dict[str, Any] = {}
     detail: dict[str, Any] = {}
     compared = differ = 0
@@ -64,8 +66,9 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         num_images = _num_images(name, arguments)
         job = Job(name, bench_prompt(name, arguments.words), tars[num_images], arguments.out / "work" / name)
         repeats = await side_by_side(job, engine, arguments.repeats)
-        ratios[f"{name}_over_bare"] = spread([one["bare"].seconds / one["outside"].seconds for one in repeats])
-        ratios[f"{name}_inside_over_bare"] = spread([one["bare"].seconds / one["inside"].seconds for one in repeats])
+        for way in ("outside", "inside"):
+            ratios[f"{name}_{way}_over_bare"] = spread([one["bare"].seconds / one[way].seconds for one in repeats])
+        ratios[f"{name}_over_bare"] = ratios[f"{name}_{'outside' if auto else 'inside'}_over_bare"]
         if name == "caption":
             ratios["engine_cpu_outside_over_inside"] = spread([one["outside"].cpu_s / one["inside"].cpu_s for one in repeats])
         detail[name] = {way: figures([one[way] for one in repeats], num_images) for way in ("bare", "outside", "inside")}

@@ -80,7 +80,8 @@ class Resources(BaseModel):
     renderers: int | None = Field(
         None,
         ge=0,
-        description="Processes beside the worker's that read images and render them for vLLM; null: one a core but the first; 0: none.",
+        description="Processes beside the worker's that read images and render them for vLLM; null: one a core but two, which the engine "
+        "and the worker themselves need; 0: none.",
     )
     tensor_parallel: int = Field(1, gt=0, description="GPUs over which vLLM spreads one model.")
     gpu_memory_share: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory that vLLM takes.")
@@ -88,4 +89,4 @@ class Resources(BaseModel):
     @property
     def num_renderers(self) -> int:
         """How many renderers an engine has that can use them."""
-        return max(0, int(self.cpus) - 1) if self.renderers is None else self.renderers
+        return max(0, int(self.cpus) - 2) if self.renderers is None else self.renderers

@@ -12,7 +12,7 @@ from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
 from stages.words.ambiguity import is_allowed, is_listed, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import kind_of, may_be_both_true_of
-from stages.words.lexicon import BOUNDARIES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
+from stages.words.lexicon import BOUNDARIES, LEAFY, LEAVES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
 from stages.words.nouns import plural_forms, singular
 from stages.words.phrases import chunk_phrases
 from stages.words.values import Value, values_in
@@ -86,7 +86,7 @@ def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: 
     values = [value for text in texts for value in stated_values(text, domain)]
     words = frozenset(word for said in (*texts, *(one.value for one in told), *nouns) for word in words_of(said))
     of_parts = [one.value for one in told if one.type == "parts"]
-    divided = [_divided(text, nouns) for text in texts] + [("", [one]) if _is_of_a_part(one, "") else (one, []) for one in of_parts]
+    divided = [_divided(text, nouns) for text in texts] + [("", [one]) if _is_of_a_part(one, "", nouns) else (one, []) for one in of_parts]
     owns = [own for own, _ in divided]
     own = {value for text in owns for value in stated_values(text, domain)} | {one for one in told if one.type != "parts"} | {*named}
     said_of_it = (*owns, *(one.value for one in told if one.type != "parts"), *nouns)
@@ -102,23 +102,25 @@ def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: 
     )
 
 
-def _divided(text: str, nouns: Iterable[str]) -> tuple[str, list[str]]:
+def _divided(text: str, nouns: Sequence[str]) -> tuple[str, list[str]]:
     """What a text says of the thing itself, and the phrases behind its noun that name parts of it, or what it holds or wears."""
     first = min((end for noun in nouns for _, end in noun_spans(text, noun)[:1]), default=len(text))
     spans = [(one.start, one.end) for one in chunk_phrases(text) if one.start is not None and one.end is not None and one.start >= first]
-    spans = [(start, end) for start, end in spans if _is_of_a_part(text[start:end], text[end:])]
+    spans = [(start, end) for start, end in spans if _is_of_a_part(text[start:end], text[end:], nouns)]
     own = text
     for start, end in reversed(spans):
         own = own[:start] + own[end:]
     return own, [text[start:end] for start, end in spans]
 
 
-def _is_of_a_part(phrase: str, after: str) -> bool:
-    """Whether a phrase names a part that leaves most of the thing to be otherwise: a wheel, fur on its belly; not its fur."""
+def _is_of_a_part(phrase: str, after: str, nouns: Iterable[str]) -> bool:
+    """Whether a phrase names a part that leaves most of the thing to be otherwise: a wheel, a rose's leaves; not its fur."""
     last = next(reversed(words_of(phrase)), "")
     if not last or (types_of(last) and not _is_thing(last)):
         return False
-    return {last, singular(last)}.isdisjoint(SURFACES) or _SOMEWHERE.match(after) is not None
+    is_leafy = singular(last) in LEAVES and any(singular(noun) in LEAFY for noun in nouns)
+    is_surface = is_leafy or not {last, singular(last)}.isdisjoint(SURFACES)
+    return not is_surface or _SOMEWHERE.match(after) is not None
 
 
 def _part(phrase: str, domain: Domain) -> Part:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, canonical_value, is_another_one, may_be_both_true
 from stages.words.nouns import SINGULAR_IN_S, singular
-from stages.words.scales import BREADTHS, DYED, DYED_APART, HAIR, HAIR_APART, LINES
+from stages.words.scales import BREADTHS, DYED, DYED_APART, HAIR, HAIR_APART, LINES, UPHOLSTERED
 
 _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
@@ -133,7 +133,8 @@ def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
 def _apart(noun: str, kind: str) -> Mapping[str, str]:
     """Values that exclude each other on things of this noun, though not on others."""
     if kind == "colour":
-        return HAIR_APART if singular(noun) in HAIR else DYED_APART if kind_of(noun) in DYED else {}
+        is_dyed = kind_of(noun) in DYED or singular(noun) in UPHOLSTERED
+        return HAIR_APART if singular(noun) in HAIR else DYED_APART if is_dyed else {}
     return BREADTHS if kind == "size" and singular(noun) in LINES else {}
 
 

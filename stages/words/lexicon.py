@@ -99,10 +99,13 @@ THINGS_ALONE_TOO = frozenset(
 # Parts that are nearly all that one sees of a thing: their values are its own. Marks all over it are so in the plural alone.
 SURFACES = frozenset(
     "surface side front back top bottom face inside interior lining outside exterior outer half section body frame shell case casing "
-    "finish paint coating cover upholstery skin coat fur feather plumage scale hide fleece petal leaf foliage needle facade wall "
+    "finish paint coating cover upholstery skin coat fur feather plumage scale hide fleece petal facade wall "
     "pattern print design tone hue colour color shade tint background base ground area panel fabric cloth material texture weave "
     "stripes dots spots checks squares patches splotches streaks swirls markings bands".split()
 )
+# What one sees of a plant is its leaves; of a flower or a fruit it is not.
+LEAFY = frozenset("tree bush shrub hedge plant houseplant vine branch fern weed palm".split())
+LEAVES = frozenset("leaf foliage needle frond".split())
 # Words of matter that are no nouns: "the wooden" is nothing.
 ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())
 COMMON_VALUES: dict[str, tuple[str, ...]] = {

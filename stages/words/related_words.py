@@ -77,8 +77,8 @@ _SYNONYMS: dict[str, str] = {
         empty unfilled
         full filled
         clean spotless
-        dirty soiled dusty
-        old aged worn older ancient elderly vintage antique
+        dirty soiled
+        old aged older ancient elderly vintage antique
         lit illuminated
         closed shut
         open opened ajar
@@ -237,7 +237,8 @@ _NEIGHBOURS: dict[str, str] = {
         full whole
         broken cracked
         pristine clean new whole
-        dirty stained muddy
+        dirty stained muddy dusty
+        worn old faded peeling
     """,
     "shape": """
         triangular conical wedge-shaped v-shaped arrow-shaped pyramid-shaped

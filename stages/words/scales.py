@@ -115,6 +115,8 @@ _OPPOSED: dict[str, str] = {
         stacked scattered strewn
         stained clean pristine
         muddy dry clean shiny pristine
+        dusty wet clean shiny pristine
+        worn new pristine young
         sunny cloudy rainy stormy foggy gloomy moonlit
         tidy messy cluttered untidy
         tied untied
@@ -204,6 +206,7 @@ NEAR_WHITE = frozenset("grey yellow cream beige silver pink tan".split())
 NEAR_BLACK = frozenset("grey blue brown green purple navy charcoal maroon".split())
 # Colours that are told apart on such things, though they are near on wood, stone or fur: first the nouns, or the kinds of things.
 HAIR = frozenset("hair beard moustache mustache ponytail braid eyebrow fringe bun curl".split())
+UPHOLSTERED = frozenset("sofa couch armchair ottoman mattress seat".split())
 DYED = frozenset("garment headwear footwear accessory vehicle container device instrument toy picture mark textile".split())
 HAIR_APART = {"brown": "grey red orange", "dark": "blonde grey white red orange"}
 DYED_APART = {"brown": "grey red", "white": "silver"}

@@ -98,7 +98,7 @@ THINGS_ALONE_TOO = frozenset(
 )
 # Parts that are nearly all that one sees of a thing: their values are its own. Marks all over it are so in the plural alone.
 SURFACES = frozenset(
-    "surface side front back top bottom face inside interior lining outside exterior outer half section body frame shell case casing "
+    "surface face inside interior lining outside exterior outer half section body frame shell case casing "
     "finish paint coating cover upholstery skin coat fur feather plumage scale hide fleece petal facade wall "
     "pattern print design tone hue colour color shade tint background base ground area panel fabric cloth material texture weave "
     "stripes dots spots checks squares patches splotches streaks swirls markings bands".split()

@@ -60,6 +60,7 @@ _OPPOSED: dict[str, str] = {
         tall squat stubby stocky dwarf
         long stubby cropped knee-length waist-length
         full-length cropped short
+        steep flat gentle shallow
         tight loose baggy
         shallow bottomless
     """,

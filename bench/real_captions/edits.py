@@ -1,8 +1,8 @@
 """Edits that a strong writer would propose, and which of them the guard refuses wrongly, by a reader's judgement.
 
-`edits_judged.jsonl`: phrases of ten photographs' regions (rounds 1 and 2), of the captions, and of imagined regions (11 and 12), edits written
-for them from the prompt alone and never revised, and those of them that a reader lets be refused. An edit that is refused and not among
-these counts as wrong.
+`edits_judged.jsonl`: phrases of ten photographs' regions (rounds 1 and 2), of the captions, and of imagined regions (from round 11), edits
+written for them from the prompt alone and never revised, and those of them that a reader lets be refused. An edit that is refused and not
+among these counts as wrong.
 """
 
 import json

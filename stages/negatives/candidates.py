@@ -37,30 +37,30 @@ def holders(stages: Collection[str], before: str | None = None) -> tuple[str, ..
     levels = list(_HOLDERS)
     if before is not None:
         levels = levels[: next(i for i, level in enumerate(levels) if before in level)]
-    found = (tuple(name for name in level if name in stages) for level in reversed(levels))
-    return next((names for names in found if names), ())
+    levels_present = (tuple(name for name in level if name in stages) for level in reversed(levels))
+    return next((names for names in levels_present if names), ())
 
 
 def entries_of(rows: Iterable[Row], before: str | None = None) -> list[RegionNegatives]:
     """An image's texts with their candidates, as those stages hold them; see `holders`."""
     by_type: Mapping[type[Row], Row] = {type(row): row for row in rows}
     names = holders([name for name, kind in HOLDING.items() if kind in by_type], before)
-    found: list[RegionNegatives] = []
+    entries: list[RegionNegatives] = []
     for name in names:
         row = by_type[HOLDING[name]]
         assert isinstance(row, CandidateRow)
-        found += row.regions
-    return found
+        entries += row.regions
+    return entries
 
 
 def is_reciprocal(entry: RegionNegatives) -> bool:
     """Whether a text's candidates are whole texts of a group, each of which is the positive equally often."""
-    return entry.group is not None and all(one.source == "reciprocal" for one in entry.negatives)
+    return entry.group is not None and all(negative.source == "reciprocal" for negative in entry.negatives)
 
 
 def is_exchanged(entry: RegionNegatives) -> bool:
     """Whether a text's candidates hold the values of a group, each of which is true of one of its regions."""
-    return entry.group is not None and bool(entry.negatives) and all(one.source == "exchanged" for one in entry.negatives)
+    return entry.group is not None and bool(entry.negatives) and all(negative.source == "exchanged" for negative in entry.negatives)
 
 
 def places_left(entry: RegionNegatives, left: RegionNegatives) -> set[int]:
@@ -68,7 +68,7 @@ def places_left(entry: RegionNegatives, left: RegionNegatives) -> set[int]:
     places: set[int] = set()
     rest = iter(enumerate(entry.negatives))
     for negative in left.negatives:
-        places.add(next(place for place, one in rest if (one.source, one.text) == (negative.source, negative.text)))
+        places.add(next(place for place, candidate in rest if (candidate.source, candidate.text) == (negative.source, negative.text)))
     return places
 
 

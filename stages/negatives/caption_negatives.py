@@ -33,7 +33,7 @@ def caption_negatives(
                 rejects[made] += 1
             else:
                 singles.append(made)
-    distinct = list({one.text.lower(): one for one in singles}.values())
+    distinct = list({negative.text.lower(): negative for negative in singles}.values())
     rejects["duplicate"] += len(singles) - len(distinct)
     chosen, num_left = drawn_evenly(distinct, limit - limit // 2, draw)
     rejects["surplus"] += num_left

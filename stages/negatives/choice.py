@@ -79,12 +79,16 @@ def choose(
     dropped. `surplus`: more than the limits. `duplicate`: held already, or exchanged.
     """
     traded = [ref for share in shares for ref in share.taken.values()]
-    reasons: dict[Candidate, str | None] = {one: "duplicate" if one.negative in held.get(one.place, ()) else None for one in traded}
+    reasons: dict[Candidate, str | None] = {
+        candidate: "duplicate" if candidate.negative in held.get(candidate.place, ()) else None for candidate in traded
+    }
     settled = _settle(shares, reasons)
-    taken = {(one.place, one.negative) for one in settled.refs}
+    taken = {(candidate.place, candidate.negative) for candidate in settled.refs}
     reasons |= {
-        one: "duplicate" if one.negative in held.get(one.place, ()) or (one.place, one.negative) in taken else "marginal"
-        for one in candidates
+        candidate: "duplicate"
+        if candidate.negative in held.get(candidate.place, ()) or (candidate.place, candidate.negative) in taken
+        else "marginal"
+        for candidate in candidates
     }
     _pair(texts, reasons, candidates)
     _trim(reasons, candidates, limits.considered)
@@ -93,7 +97,7 @@ def choose(
         settled = _settle(shares, reasons)
     if limits.max_rounds:
         for is_caption in (False, True):
-            live = [one for one, why in reasons.items() if why is None and (one.place.region == CAPTION) == is_caption]
+            live = [candidate for candidate, why in reasons.items() if why is None and (candidate.place.region == CAPTION) == is_caption]
             reasons |= _reject(texts, live, settled.twins if not is_caption else (), held, limits)
     _settle(shares, reasons)
     _revive(texts, shares, reasons, candidates, held)
@@ -107,9 +111,9 @@ def _pair(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], can
     """Of those that are unpaired so far (`marginal`) take those that others undo: of their noun, of its kind, of anything."""
     candidates = list(candidates)
     for pool in (_noun, _kind, _anything):  # what is left over of a noun is counted with that of its kind, then with all
-        unpaired = [one for one in candidates if reasons[one] == "marginal"]
-        for one in symmetric([Change(one, pool(texts, one), one.edits, one.order) for one in unpaired]):
-            reasons[one] = None
+        unpaired = [candidate for candidate in candidates if reasons[candidate] == "marginal"]
+        for candidate in symmetric([Change(candidate, pool(texts, candidate), candidate.edits, candidate.order) for candidate in unpaired]):
+            reasons[candidate] = None
 
 
 def _revive(
@@ -120,31 +124,37 @@ def _revive(
     held: Held,
 ) -> None:
     """Written texts that an exchange had too, and lost with its group and not to the probe, are paired like other written ones."""
-    lost = {(one.place, one.negative) for share in shares for one in share.taken.values() if reasons[one] == "group"}
-    told = {(one.place, one.negative) for share in shares for one in share.taken.values() if reasons[one] != "group"}
-    found = [
-        one
-        for one in candidates
-        if reasons[one] == "duplicate" and (one.place, one.negative) in lost - told and one.negative not in held.get(one.place, ())
+    lost = {
+        (candidate.place, candidate.negative) for share in shares for candidate in share.taken.values() if reasons[candidate] == "group"
+    }
+    standing = {
+        (candidate.place, candidate.negative) for share in shares for candidate in share.taken.values() if reasons[candidate] != "group"
+    }
+    revived = [
+        candidate
+        for candidate in candidates
+        if reasons[candidate] == "duplicate"
+        and (candidate.place, candidate.negative) in lost - standing
+        and candidate.negative not in held.get(candidate.place, ())
     ]
-    reasons |= dict.fromkeys(found, "marginal")
-    _pair(texts, reasons, found)
+    reasons |= dict.fromkeys(revived, "marginal")
+    _pair(texts, reasons, revived)
 
 
 def _cap(shares: Sequence[Traded], reasons: dict[Candidate, str | None], candidates: Sequence[Candidate], share: float) -> None:
     """Mark what a type has above its share of all as surplus, whole groups and pairs that undo each other; first those of texts that
     have nothing but this type."""
-    live = [one for one, why in reasons.items() if why is None]
+    live = [candidate for candidate, why in reasons.items() if why is None]
     types: dict[Place, set[str]] = defaultdict(set)
-    for one in live:
-        types[one.place].add(one.edits[0][0])
-    counts = Counter(one.edits[0][0] for one in live)
+    for candidate in live:
+        types[candidate.place].add(candidate.edits[0][0])
+    counts = Counter(candidate.edits[0][0] for candidate in live)
     for kind, number in counts.items():
         allowed = share / (1 - share) * (len(live) - number)
         if number <= allowed:
             continue
         units = [*_groups_of(kind, shares, reasons), *_pairs_of(kind, candidates, reasons, types)]
-        units.sort(key=lambda unit: (-sum(len(types[one.place]) > 1 for one in unit) / len(unit), unit[0].order))
+        units.sort(key=lambda unit: (-sum(len(types[candidate.place]) > 1 for candidate in unit) / len(unit), unit[0].order))
         for unit in units:
             allowed -= len(unit)
             if allowed < 0:
@@ -154,7 +164,9 @@ def _cap(shares: Sequence[Traded], reasons: dict[Candidate, str | None], candida
 def _groups_of(kind: str, shares: Sequence[Traded], reasons: Mapping[Candidate, str | None]) -> list[list[Candidate]]:
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for share in shares:
-        groups[share.group] += [one for one in share.taken.values() if reasons[one] is None and one.edits[0][0] == kind]
+        groups[share.group] += [
+            candidate for candidate in share.taken.values() if reasons[candidate] is None and candidate.edits[0][0] == kind
+        ]
     return [group for _, group in sorted(groups.items()) if group]
 
 
@@ -162,23 +174,23 @@ def _pairs_of(
     kind: str, candidates: Sequence[Candidate], reasons: Mapping[Candidate, str | None], types: Mapping[Place, set[str]]
 ) -> Iterator[list[Candidate]]:
     ways: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
-    for one in candidates:
-        if reasons[one] is None and one.edits[0][0] == kind:
-            ways[one.edits[0][1:] if len(one.edits) == 1 else ("", one.negative)].append(one)
+    for candidate in candidates:
+        if reasons[candidate] is None and candidate.edits[0][0] == kind:
+            ways[candidate.edits[0][1:] if len(candidate.edits) == 1 else ("", candidate.negative)].append(candidate)
     for there in ways.values():
-        there.sort(key=lambda one: (-len(types[one.place]), one.order))
+        there.sort(key=lambda candidate: (-len(types[candidate.place]), candidate.order))
     for (old, new), there in ways.items():
         back = ways.get((new, old), [])
         if not back or old < new:
-            yield from ([one for one in pair if one is not None] for pair in zip_longest(there, back))
+            yield from ([candidate for candidate in pair if candidate is not None] for pair in zip_longest(there, back))
 
 
 def figures(texts: Mapping[Place, Text], released: Iterable[Candidate], held: Held, seed: int) -> list[BlindFigures]:
     """What a guesser that sees texts alone gets right of what is released: of the regions' texts, and of the long captions."""
     negatives: dict[Place, list[str]] = {place: list(others) for place, others in held.items()}
-    for one in released:
-        negatives.setdefault(one.place, []).append(one.negative)
-    found = []
+    for candidate in released:
+        negatives.setdefault(candidate.place, []).append(candidate.negative)
+    shares = []
     for of, is_caption in (("regions", False), ("captions", True)):
         items = [
             item
@@ -187,8 +199,8 @@ def figures(texts: Mapping[Place, Text], released: Iterable[Candidate], held: He
             for item in _items(texts[place], others, is_caption)
         ]
         if items:
-            found.append(_figures(of, items, seed))
-    return found
+            shares.append(_figures(of, items, seed))
+    return shares
 
 
 def _items(text: Text, others: Sequence[str], is_caption: bool) -> list[AuditItem]:
@@ -219,9 +231,9 @@ def _bounds(probe: ProbeFigures) -> dict[str, float | None]:
 def _settle(shares: Sequence[Traded], reasons: dict[Candidate, str | None]) -> Settled[Entry, Candidate]:
     """What is left of the exchanges; of candidates that are live and not left the reason is `group`."""
     traded = [ref for share in shares for ref in share.taken.values()]
-    settled = settle(shares, {one for one in traded if reasons[one] is None})
+    settled = settle(shares, {candidate for candidate in traded if reasons[candidate] is None})
     left = settled.refs
-    reasons |= {one: "group" for one in traded if reasons[one] is None and one not in left}
+    reasons |= {candidate: "group" for candidate in traded if reasons[candidate] is None and candidate not in left}
     return settled
 
 
@@ -229,7 +241,7 @@ def _trim_shares(shares: Sequence[Traded], reasons: dict[Candidate, str | None],
     """Mark whole entries of a text that take it above the limit, those of several slots first."""
     by_place: dict[Place, list[list[Candidate]]] = defaultdict(list)
     for share in shares:
-        live = [one for one in share.taken.values() if reasons[one] is None]
+        live = [candidate for candidate in share.taken.values() if reasons[candidate] is None]
         if live:
             by_place[live[0].place].append(live)
     for entries in by_place.values():
@@ -245,16 +257,16 @@ def _reject(
     texts: Mapping[Place, Text], live: Sequence[Candidate], twins: Sequence[tuple[Candidate, Candidate]], held: Held, limits: Limits
 ) -> dict[Candidate, str | None]:
     by_place: dict[Place, list[Candidate]] = defaultdict(list)
-    for one in live:
-        by_place[one.place].append(one)
+    for candidate in live:
+        by_place[candidate.place].append(candidate)
     # In an order that is the same wherever the units lie in the block.
     places = sorted(by_place, key=lambda place: (texts[place].image, place.region, texts[place].positive, place))
     items, kept_anyway = [], []
     for place in places:
-        own = sorted(by_place[place], key=lambda one: one.order)
+        own = sorted(by_place[place], key=lambda candidate: candidate.order)
         by_place[place] = own
         reciprocal = held.get(place, ())
-        negatives = (*(one.negative for one in own), *reciprocal)
+        negatives = (*(candidate.negative for candidate in own), *reciprocal)
         items.append(
             AuditItem(positive=texts[place].positive, negatives=negatives, image=texts[place].image, noun=texts[place].noun or None)
         )
@@ -262,33 +274,33 @@ def _reject(
     if not items:
         return {}
     keep = max(len(item.negatives) for item in items)
-    where = {one: (item, n) for item, place in enumerate(places) for n, one in enumerate(by_place[place])}
-    found = reject_to_chance(
+    where = {candidate: (item, n) for item, place in enumerate(places) for n, candidate in enumerate(by_place[place])}
+    rejection = reject_to_chance(
         items,
         keep=keep,
         seed=limits.seed,
         max_rounds=limits.max_rounds,
         held=kept_anyway,
-        twins=[(where[one], where[other]) for one, other in twins],
+        twins=[(where[candidate], where[other]) for candidate, other in twins],
     )
     reasons: dict[Candidate, str | None] = {}
-    for place, kept in zip(places, found.kept, strict=True):
-        for n, one in enumerate(by_place[place]):
-            reasons[one] = None if n in kept else "probe"
+    for place, kept in zip(places, rejection.kept, strict=True):
+        for n, candidate in enumerate(by_place[place]):
+            reasons[candidate] = None if n in kept else "probe"
     return reasons
 
 
 def _trim(reasons: dict[Candidate, str | None], candidates: Sequence[Candidate], limit: int) -> None:
     """Mark those of the candidates that a text has above the limit beside its exchanged ones, the last in order."""
-    num_live = Counter(one.place for one, why in reasons.items() if why is None)
+    num_live = Counter(candidate.place for candidate, why in reasons.items() if why is None)
     live: dict[Place, list[Candidate]] = defaultdict(list)
-    for one in candidates:
-        if reasons[one] is None:
-            live[one.place].append(one)
+    for candidate in candidates:
+        if reasons[candidate] is None:
+            live[candidate.place].append(candidate)
     for place, there in live.items():
         left = limit - (num_live[place] - len(there))
-        for one in sorted(there, key=lambda one: one.order)[max(0, left) :]:
-            reasons[one] = "surplus"
+        for candidate in sorted(there, key=lambda candidate: candidate.order)[max(0, left) :]:
+            reasons[candidate] = "surplus"
 
 
 def _noun(texts: Mapping[Place, Text], candidate: Candidate) -> str:

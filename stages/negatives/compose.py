@@ -37,11 +37,11 @@ def composed(
     Swaps are left out, and so are edits of the object: with another noun there is nothing left to tell apart. A text in
     `taken` is not made again. A computed edit refutes the whole by the boxes alone, and the verdict is its own.
     """
-    usable = [one for one in singles if one.level == 1 and len(one.edits) == 1 and one.type not in ("object", "swap")]
+    usable = [single for single in singles if single.level == 1 and len(single.edits) == 1 and single.type not in ("object", "swap")]
     seen = {text.lower() for text in taken} | {positive.lower()}
     made: list[Negative] = []
     for _ in range(_TRIES * limit if len(usable) >= level else 0):
-        edits = sorted((one.edits[0] for one in draw.sample(usable, level)), key=lambda edit: edit.start)
+        edits = sorted((single.edits[0] for single in draw.sample(usable, level)), key=lambda edit: edit.start)
         text = "" if any(a.end > b.start for a, b in itertools.pairwise(edits)) else replay(positive, edits)
         if text and text.lower() not in seen:
             seen.add(text.lower())
@@ -75,11 +75,11 @@ def drawn_evenly(negatives: Sequence[Negative], limit: int, draw: random.Random)
     shuffled = draw.sample(list(negatives), len(negatives))
     place_in_type: Counter[str] = Counter()
     ranked = []
-    for order, one in enumerate(shuffled):
-        ranked.append((place_in_type[one.type], order, one))
-        place_in_type[one.type] += 1
+    for order, candidate in enumerate(shuffled):
+        ranked.append((place_in_type[candidate.type], order, candidate))
+        place_in_type[candidate.type] += 1
     ranked.sort(key=lambda entry: entry[:2])
-    return [one for _, _, one in ranked[:limit]], max(0, len(ranked) - limit)
+    return [candidate for _, _, candidate in ranked[:limit]], max(0, len(ranked) - limit)
 
 
 def _negative(text: str, edits: list[Edit], level: int) -> Negative:

@@ -28,6 +28,7 @@ _SOMEWHERE = re.compile(
     r"\s*(?:on\s+(?:its|the|his|her|their|one|each|both)|below|above|around|behind|beside|beneath|underneath|under|near)(?!\w)"
 )
 _STATES_TOO = frozenset(("size", "shape", "pattern", "transparency"))  # types whose words say how something is, as states do
+_NEXT_WORD = re.compile(r"\s+([^\W\d_][\w'-]*)")
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
 
@@ -81,20 +82,26 @@ class Known:
 def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = (), domain: Domain = ANY_DOMAIN) -> Known:
     """What these texts (first the one that is edited), typed attributes and names of the thing say."""
     texts, attributes, nouns = list(texts), list(attributes), list(nouns)
-    told = [Value(one.type, one.value.lower()) for one in attributes]
+    told = [Value(attribute.type, attribute.value.lower()) for attribute in attributes]
     named = [Value("object", noun.lower()) for noun in nouns]
     values = [value for text in texts for value in stated_values(text, domain)]
-    words = frozenset(word for said in (*texts, *(one.value for one in told), *nouns) for word in words_of(said))
-    of_parts = [one.value for one in told if one.type == "parts"]
-    divided = [_divided(text, nouns) for text in texts] + [("", [one]) if _is_of_a_part(one, "", nouns) else (one, []) for one in of_parts]
+    words = frozenset(word for stated in (*texts, *(attribute.value for attribute in told), *nouns) for word in words_of(stated))
+    of_parts = [attribute.value for attribute in told if attribute.type == "parts"]
+    divided = [_divided(text, nouns) for text in texts] + [
+        ("", [part]) if _is_of_a_part(part, "", nouns) else (part, []) for part in of_parts
+    ]
     owns = [own for own, _ in divided]
-    own = {value for text in owns for value in stated_values(text, domain)} | {one for one in told if one.type != "parts"} | {*named}
-    said_of_it = (*owns, *(one.value for one in told if one.type != "parts"), *nouns)
+    own = (
+        {value for text in owns for value in stated_values(text, domain)}
+        | {attribute for attribute in told if attribute.type != "parts"}
+        | {*named}
+    )
+    said_of_it = (*owns, *(attribute.value for attribute in told if attribute.type != "parts"), *nouns)
     return Known(
         words,
         tuple(dict.fromkeys([*values, *told, *named])),
         domain,
-        own_words=frozenset(word for said in said_of_it for word in words_of(said)),
+        own_words=frozenset(word for stated in said_of_it for word in words_of(stated)),
         own=frozenset(own),
         beside=frozenset(stated_values(texts[0], domain)) if texts else frozenset(),
         parts=tuple(_part(phrase, domain) for _, parts in divided for phrase in parts),
@@ -106,11 +113,20 @@ def _divided(text: str, nouns: Sequence[str]) -> tuple[str, list[str]]:
     """What a text says of the thing itself, and the phrases behind its noun that name parts of it, or what it holds or wears."""
     first = min((end for noun in nouns for _, end in noun_spans(text, noun)[:1]), default=len(text))
     spans = [(one.start, one.end) for one in chunk_phrases(text) if one.start is not None and one.end is not None and one.start >= first]
+    spans = [(start, _end_of_phrase(text, start, end)) for start, end in spans]
     spans = [(start, end) for start, end in spans if _is_of_a_part(text[start:end], text[end:], nouns)]
     own = text
     for start, end in reversed(spans):
         own = own[:start] + own[end:]
     return own, [text[start:end] for start, end in spans]
+
+
+def _end_of_phrase(text: str, start: int, end: int) -> int:
+    """Where a phrase ends that the chunker may have ended before its noun, since that ends as adjectives do: "a white belly"."""
+    following = _NEXT_WORD.match(text, end)
+    last = words_of(text[start:end])[-1:]
+    is_cut = bool(last) and bool(types_of(last[0])) and not _is_thing(last[0])
+    return following.end() if is_cut and following and following[1].lower() not in BOUNDARIES else end
 
 
 def _is_of_a_part(phrase: str, after: str, nouns: Iterable[str]) -> bool:
@@ -201,12 +217,12 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
         return "true_of_region"
     if may_be_both_true_of(of.noun, kind, old, new):
         return "neighbour"
-    others = [one for one in of.values if one.type == kind and not set(words_of(one.value)) <= set(words_of(old))]
+    others = [part for part in of.values if part.type == kind and not set(words_of(part.value)) <= set(words_of(old))]
     # Of the colours that stay in the text none is named again by a near one: brown is false of a red, white and blue flag.
-    beside = [one.value for one in known.beside if one.type == kind == "colour" and one.value != old.lower()]
-    stay = [one for one in others if any(says_the_same(kind, one.value, named) for named in beside)]
-    is_near = is_allowed(kind, new.lower(), [one for one in others if one not in stay])
-    return "true_of_region" if is_near or any(says_the_same(kind, one.value, new) for one in stay) else None
+    beside = [part.value for part in known.beside if part.type == kind == "colour" and part.value != old.lower()]
+    stay = [part for part in others if any(says_the_same(kind, part.value, named) for named in beside)]
+    is_near = is_allowed(kind, new.lower(), [part for part in others if part not in stay])
+    return "true_of_region" if is_near or any(says_the_same(kind, part.value, new) for part in stay) else None
 
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:
@@ -293,12 +309,12 @@ def noun_spans(text: str, head: str) -> list[tuple[int, int]]:
     return sorted(span for form in plural_forms(head.lower()) for span in occurrences(text.lower(), form))
 
 
-def are_of_two_things(text: str, head: str, one: str, other: str) -> bool:
+def are_of_two_things(text: str, head: str, first: str, second: str) -> bool:
     """Whether two values, each standing once, are said of two things: the noun, or a word that begins another phrase, stands between.
 
     "a yellow and black frog", "a long, thin line": in either order they say the same.
     """
-    spans = sorted(span for value in (one, other) for span in occurrences(text, value)[:1])
+    spans = sorted(span for value in (first, second) for span in occurrences(text, value)[:1])
     if len(spans) != 2:
         return True  # another rule says that they cannot be named
     between = text[spans[0][1] : spans[1][0]]

@@ -51,10 +51,14 @@ def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domai
     A word's types come from the word lists, the domain and the region's own attributes. What stands there twice is left out,
     since an edit could not name it.
     """
-    typed = [Value(one.type, one.value) for one in attributes if one.type in ATTRIBUTE_TYPES and not domain.types_of(one.value)]
-    found = [_standing(phrase, value) for value in [*stated_values(phrase, domain), *typed]]
+    typed = [
+        Value(attribute.type, attribute.value)
+        for attribute in attributes
+        if attribute.type in ATTRIBUTE_TYPES and not domain.types_of(attribute.value)
+    ]
+    standing = [_standing(phrase, value) for value in [*stated_values(phrase, domain), *typed]]
     nouns = [phrase[start:end] for start, end in noun_spans(phrase, noun)]
-    attribute_slots = [Slot(one.type, one.value) for one in found if one and one.value not in nouns]  # type: ignore[arg-type]  # kinds of lists
+    attribute_slots = [Slot(attribute.type, attribute.value) for attribute in standing if attribute and attribute.value not in nouns]  # type: ignore[arg-type]  # kinds of lists
     others = [chunk.text.split()[-1] for chunk in chunk_phrases(phrase) if chunk.head != noun and chunk.mark is None]
     slots = [*attribute_slots, *(Slot("object", word) for word in nouns[:1] if " " not in word)]
     slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word) and is_part(phrase, word)]
@@ -121,11 +125,11 @@ class _Filling:
     def choices(self, types: Sequence[str]) -> list[tuple[Slot, list[str] | None]]:
         """The slots of these types that leave something to choose, each with its new values; None: any words."""
         wanted = [slot for slot in self.slots if slot.type in types]
-        found = [(slot, self._new_values(slot) if self.values != "open" or slot.type == "swap" else None) for slot in wanted]
-        found = [(slot, listed) for slot, listed in found if listed != []]
-        if not found:
+        listed_by_slot = [(slot, self._new_values(slot) if self.values != "open" or slot.type == "swap" else None) for slot in wanted]
+        listed_by_slot = [(slot, listed) for slot, listed in listed_by_slot if listed != []]
+        if not listed_by_slot:
             raise _NothingToEdit
-        return found
+        return listed_by_slot
 
     def _new_values(self, slot: Slot) -> list[str] | None:
         chances = self.chances_of(slot)
@@ -201,8 +205,8 @@ def _standing(phrase: str, value: Value) -> Value | None:
     return Value(value.type, match.group()) if match else None
 
 
-def _may_swap(one: Slot, other: Slot, phrase: str, noun: str) -> bool:
-    return not may_be_both_true(one.type, one.old, other.old) and are_of_two_things(phrase, noun, one.old, other.old)
+def _may_swap(slot: Slot, other: Slot, phrase: str, noun: str) -> bool:
+    return not may_be_both_true(slot.type, slot.old, other.old) and are_of_two_things(phrase, noun, slot.old, other.old)
 
 
 def _swaps(slots: Sequence[Slot], phrase: str, noun: str) -> list[Slot]:

@@ -45,16 +45,20 @@ def moved(caption: str, regions: Sequence[Region], width: int, height: int) -> l
     """
     negatives = []
     for start, end in sentences(caption):
-        inside = [one for one in regions if one.start is not None and one.end is not None and start <= one.start and one.end <= end]
+        inside = [
+            region
+            for region in regions
+            if region.start is not None and region.end is not None and start <= region.start and region.end <= end
+        ]
         places = list(_PLACE.finditer(caption, start, end))
         if len(inside) != 1 or len(places) != 1 or inside[0].num_boxes != 1 or _names_others(caption, start, end, inside[0]):
             continue
-        said = _place_of(places[0])
-        if not _is_confirmed(inside[0], said, width, height):
+        place = _place_of(places[0])
+        if not _is_confirmed(inside[0], place, width, height):
             continue
-        same = [one for one in regions if may_be_both_true("object", one.head, inside[0].head)]
-        for new, other in _other_places(places[0], said):
-            if all(_is_refuted(one, other, width, height) for one in same):
+        same = [region for region in regions if may_be_both_true("object", region.head, inside[0].head)]
+        for new, other in _other_places(places[0], place):
+            if all(_is_refuted(region, other, width, height) for region in same):
                 left, right = places[0].span("place")
                 negatives.append(_negative(caption, Edit(type="position", start=left, end=right, old=caption[left:right], new=new)))
     return negatives
@@ -73,10 +77,10 @@ def recounted(caption: str, regions: Sequence[Region], most: int = 3) -> list[Ne
         if phrase.start is None or first.lower() not in NUMBERS[1:]:
             continue
         count = NUMBERS.index(first.lower()) + 1
-        named = [one for one in regions if one.start == phrase.start]
+        named = [region for region in regions if region.start == phrase.start]
         head = named[0].head if named else phrase.head
-        meant = {one.xyxy for one in regions if may_be_both_true("object", head, one.head)}
-        own = {one.xyxy for one in named} or (meant if len(phrase.text.split()) == 2 else set())
+        meant = {region.xyxy for region in regions if may_be_both_true("object", head, region.head)}
+        own = {region.xyxy for region in named} or (meant if len(phrase.text.split()) == 2 else set())
         if len(own) != count:
             continue
         others = [n for n in range(2, len(NUMBERS) + 1) if n < count or n > max(count, len(meant)) + 1]
@@ -104,9 +108,9 @@ def _place_of(match: re.Match[str]) -> Place:
     return _ROWS[match.group("row").lower()], _COLUMNS[match.group("column").lower()]
 
 
-def _other_places(match: re.Match[str], said: Place) -> Iterator[tuple[str, Place]]:
+def _other_places(match: re.Match[str], place: Place) -> Iterator[tuple[str, Place]]:
     """(new words, new place) for every other place that the same form of words can name."""
-    row, column = said
+    row, column = place
     if row is None or column is None:
         opposite = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}[row or column or ""]
         yield opposite, (opposite if row else None, opposite if column else None)
@@ -116,7 +120,7 @@ def _other_places(match: re.Match[str], said: Place) -> Iterator[tuple[str, Plac
     upper, lower = ("upper", "lower") if words.startswith(("upper", "lower")) else ("top", "bottom")
     for new_row, row_word in (("top", upper), ("bottom", lower)):
         for new_column, column_word in (("left", "left"), ("middle", centre), ("right", "right")):
-            if (new_row, new_column) != said:
+            if (new_row, new_column) != place:
                 yield f"{row_word}{match.group('place')[len(match.group('row'))]}{column_word}", (new_row, new_column)
 
 

@@ -43,7 +43,7 @@ def parse(text: str, head: str, long: str, attributes: tuple[Attribute, ...]) ->
     nouns = noun_spans(text, head)
     if not nouns:
         return None
-    listed = [Value(one.type, one.value.lower()) for one in attributes if one.type in ATTRIBUTE_TYPES]
+    listed = [Value(attribute.type, attribute.value.lower()) for attribute in attributes if attribute.type in ATTRIBUTE_TYPES]
     before = text[: nouns[0][0]]
     slots: list[Slot] = []
     stated = values_in(text[: nouns[0][1]])  # the noun is read too: by it "orange" is known for a colour
@@ -74,7 +74,7 @@ def edits_between(positive: Expression, other: Expression) -> list[Edit]:
 
 def level_between(a: Expression, b: Expression) -> int:
     """In how many slots two expressions of one frame differ."""
-    return sum(one.value != other.value for one, other in zip(a.slots, b.slots, strict=True))
+    return sum(own.value != other.value for own, other in zip(a.slots, b.slots, strict=True))
 
 
 def exclude_each_other(a: Expression, b: Expression, max_level: int) -> bool:
@@ -84,21 +84,21 @@ def exclude_each_other(a: Expression, b: Expression, max_level: int) -> bool:
     """
     if a.text.lower() == b.text.lower() or not 1 <= level_between(a, b) <= max_level:
         return False
-    for one, other in zip(a.slots, b.slots, strict=True):
-        if one.value == other.value:
+    for own, other in zip(a.slots, b.slots, strict=True):
+        if own.value == other.value:
             continue
-        if not is_ruled_out(one.type, other.value, a.known) or not is_ruled_out(one.type, one.value, b.known):
+        if not is_ruled_out(own.type, other.value, a.known) or not is_ruled_out(own.type, own.value, b.known):
             return False
     return replay(a.text, edits_between(a, b)) == b.text and replay(b.text, edits_between(b, a)) == a.text
 
 
 def reciprocal(positive: Expression, others: Sequence[Expression]) -> list[Negative]:
     """The other expressions of a group as negatives of one, in their order."""
-    found = []
+    negatives = []
     for other in others:
         edits = edits_between(positive, other)
-        found.append(Negative(text=other.text, edits=edits, type=edits[0].type, level=len(edits), source="reciprocal"))
-    return found
+        negatives.append(Negative(text=other.text, edits=edits, type=edits[0].type, level=len(edits), source="reciprocal"))
+    return negatives
 
 
 def _frame(text: str, slots: Sequence[Slot]) -> str:

@@ -39,13 +39,13 @@ class Shares(BaseModel):
     def _of_value(self, weights: Mapping[str, float], kind: str, value: str) -> float:
         """The weight of a value as it stands, or of a synonym."""
         same = canonical_value(kind, value.lower())
-        of_synonyms = (weight for one, weight in weights.items() if canonical_value(kind, one) == same)
+        of_synonyms = (weight for synonym, weight in weights.items() if canonical_value(kind, synonym) == same)
         return weights.get(value.lower(), 0.0) or max(of_synonyms, default=0.0)
 
     def _weights(self, kind: str, noun: str, old: str) -> dict[str, float]:
         """How many things of this noun have each value, smoothed; of an object how many things each other noun names."""
         if kind == "object":
-            return {form: float(self.nouns[one]) for one, form in siblings_among(old, self._of_kinds.get(kind_of(old), ())).items()}
+            return {form: float(self.nouns[noun]) for noun, form in siblings_among(old, self._of_kinds.get(kind_of(old), ())).items()}
         own, of_kind = self.by_noun.get(kind, {}).get(noun, {}), self._of_kind(kind, noun)
         total = sum(of_kind.values())
         smoothed = {value: _SMOOTHING * number / total for value, number in of_kind.items()}
@@ -59,10 +59,10 @@ class Shares(BaseModel):
     @cached_property
     def _of_kinds(self) -> dict[str, list[str]]:
         """The sample's nouns by kind."""
-        found: dict[str, list[str]] = defaultdict(list)
+        by_kind: dict[str, list[str]] = defaultdict(list)
         for noun in self.nouns:
-            found[kind_of(noun)].append(noun)
-        return found
+            by_kind[kind_of(noun)].append(noun)
+        return by_kind
 
     @cached_property
     def _of_all(self) -> dict[str, Counter[str]]:
@@ -92,4 +92,4 @@ def shares_of(regions: Iterable[tuple[str, Expression | None]]) -> Shares:
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -45,8 +45,8 @@ class Target(NamedTuple):
 
 def verdict_of_answers(answers: Sequence[str]) -> Verdict:
     """`true` where every order of the options got yes, `false` where every one got no, else `unsure`."""
-    said = set(answers)
-    return "true" if said == {"yes"} else "false" if said == {"no"} else "unsure"
+    given = set(answers)
+    return "true" if given == {"yes"} else "false" if given == {"no"} else "unsure"
 
 
 def charges_of(
@@ -69,7 +69,7 @@ def charges_of(
         value = _value_of(group, positive, target)
         claim = Claim(target.region, group[0].type, value or _changed_phrase(group, positive, target), value is None)
         others = () if claim.is_text else tuple(claim._replace(region=other) for other in same_noun.get(target.region, ()))
-        charges.append(Charge(claim, others, tuple(one for one in stated.get(target.region, ()) if _is_under(one, group))))
+        charges.append(Charge(claim, others, tuple(claim for claim in stated.get(target.region, ()) if _is_under(claim, group))))
     return charges
 
 
@@ -79,24 +79,24 @@ def positive_claims(positive: str, target: Target, attributes: Iterable[Attribut
     nouns = noun_spans(phrase, target.head)
     before = phrase[: nouns[0][0]] if nouns else ""
     stated = values_in(phrase[: nouns[0][1]]) if nouns else ()  # the noun is read too: by it "orange" is known for a colour
-    found = [(value.type, value.value) for value in stated if occurrences(before.lower(), value.value)]
+    pairs = [(value.type, value.value) for value in stated if occurrences(before.lower(), value.value)]
     listed = [
-        (one.type, one.value.lower())
-        for one in attributes
-        if one.type in ATTRIBUTE_TYPES and occurrences(phrase.lower(), one.value.lower())
+        (attribute.type, attribute.value.lower())
+        for attribute in attributes
+        if attribute.type in ATTRIBUTE_TYPES and occurrences(phrase.lower(), attribute.value.lower())
     ]
-    values = dict.fromkeys([*found, *(pair for pair in listed if not any(pair[1] in own for _, own in found))])
+    values = dict.fromkeys([*pairs, *(pair for pair in listed if not any(pair[1] in own for _, own in pairs))])
     return [Claim(target.region, kind, value) for kind, value in [*values, ("object", target.head)]]  # type: ignore[arg-type]  # kinds of lists
 
 
 def verdict_of_negative(charges: Sequence[Charge], verdicts: Mapping[Claim, Verdict]) -> Verdict:
     """`false` where one edit is false of its region and of all others of that noun; `true` where every edit may stand."""
-    said = [_verdict_of_charge(charge, verdicts) for charge in charges]
-    if "false" in said:
+    charged = [_verdict_of_charge(charge, verdicts) for charge in charges]
+    if "false" in charged:
         return "false"
-    if said and all(verdict == "true" for verdict in said):
+    if charged and all(verdict == "true" for verdict in charged):
         return "true"
-    return "unverified" if "unverified" in said else "unsure"
+    return "unverified" if "unverified" in charged else "unsure"
 
 
 def verdict_of_positive(claims: Sequence[Claim], verdicts: Mapping[Claim, Verdict]) -> Verdict:
@@ -104,20 +104,22 @@ def verdict_of_positive(claims: Sequence[Claim], verdicts: Mapping[Claim, Verdic
 
     Of a single thing whose noun cannot be told nothing can.
     """
-    said = {claim: verdicts[claim] for claim in claims if verdicts.get(claim, "unverified") != "unverified"}
-    if not said:
+    judged = {claim: verdicts[claim] for claim in claims if verdicts.get(claim, "unverified") != "unverified"}
+    if not judged:
         return "unverified"
-    if "false" in said.values():
+    if "false" in judged.values():
         return "false"
-    if len({claim.region for claim in said}) == 1 and any(verdict == "unsure" for claim, verdict in said.items() if claim.type == "object"):
+    if len({claim.region for claim in judged}) == 1 and any(
+        verdict == "unsure" for claim, verdict in judged.items() if claim.type == "object"
+    ):
         return "unsure"
-    return "true" if "true" in said.values() else "unsure"
+    return "true" if "true" in judged.values() else "unsure"
 
 
 def targets_of(region: int, positive: str, regions: Sequence[Region]) -> list[Target]:
     """Whom a text is about: its region from end to end; a caption's phrases, best score first."""
     if region == CAPTION:
-        spans = [(i, one.head, one.start, one.end) for i, one in enumerate(regions)]
+        spans = [(i, region.head, region.start, region.end) for i, region in enumerate(regions)]
         return [
             Target(i, head, start, end) for i, head, start, end in spans if start is not None and end is not None and end <= len(positive)
         ]
@@ -126,20 +128,20 @@ def targets_of(region: int, positive: str, regions: Sequence[Region]) -> list[Ta
 
 def is_edited(target: Target, negatives: Iterable[Negative]) -> bool:
     """Whether some negative changes words of this phrase."""
-    return any(target.start <= edit.start and edit.end <= target.end for one in negatives for edit in one.edits)
+    return any(target.start <= edit.start and edit.end <= target.end for negative in negatives for edit in negative.edits)
 
 
 def others_of_noun(regions: Sequence[Region]) -> dict[int, list[int]]:
     """Region -> the other regions with its head noun."""
-    return {i: [j for j, other in enumerate(regions) if j != i and other.head == one.head] for i, one in enumerate(regions)}
+    return {i: [j for j, other in enumerate(regions) if j != i and other.head == region.head] for i, region in enumerate(regions)}
 
 
 def _verdict_of_charge(charge: Charge, verdicts: Mapping[Claim, Verdict]) -> Verdict:
-    said = [verdicts.get(claim, "unverified") for claim in (charge.own, *charge.others)]
+    given = [verdicts.get(claim, "unverified") for claim in (charge.own, *charge.others)]
     if any(verdicts.get(claim) == "unsure" for claim in charge.rests_on):
-        said.append("unsure")
+        given.append("unsure")
     for verdict in ("true", "unverified", "unsure"):
-        if verdict in said:
+        if verdict in given:
             return verdict
     return "false"
 

@@ -128,9 +128,9 @@ def exchanges(offers: Iterable[Offer[RefT]], sizes: Sizes) -> Iterator[Exchange[
             inside: dict[Pool, list[Offer[RefT]]] = defaultdict(list)
             for offer in left:
                 inside[pool_of(offer)].append(offer)
-            large = {pool: found for pool, found in inside.items() if len(found) >= least}
+            large = {pool: offers_of_pool for pool, offers_of_pool in inside.items() if len(offers_of_pool) >= least}
             yield from _groups(large, sizes)
-            left = [offer for pool, found in inside.items() if pool not in large for offer in found]
+            left = [offer for pool, offers_of_pool in inside.items() if pool not in large for offer in offers_of_pool]
 
 
 def _groups(pools: Mapping[Pool, Sequence[Offer[RefT]]], sizes: Sizes) -> Iterator[Exchange[RefT]]:
@@ -171,10 +171,10 @@ class _Fitting:
             nouns[offer.values].add(offer.head)
         return cls({values: frozenset(heads) for values, heads in nouns.items()})
 
-    def takes(self, one: Offer[RefT], other: Offer[RefT]) -> bool:
+    def takes(self, own: Offer[RefT], other: Offer[RefT]) -> bool:
         """Whether the first may be given the values of the second."""
         heads = self.nouns[other.values]
-        return one.is_object or one.head in heads or len(heads) > 1
+        return own.is_object or own.head in heads or len(heads) > 1
 
 
 def _cells(offers: Sequence[Offer[RefT]], most: int, bit: int) -> Iterator[Sequence[Offer[RefT]]]:
@@ -210,7 +210,7 @@ def _first_group(
     for seed in waiting[order[0]]:
         group = [seed]
         for values in order[1:]:
-            fits = next((other for other in waiting[values] if all(_fit(one, other, fitting) for one in group)), None)
+            fits = next((other for other in waiting[values] if all(_fit(member, other, fitting) for member in group)), None)
             group += [fits] if fits is not None else []
             if len(group) == size:
                 return group

@@ -51,15 +51,15 @@ def group_members(members: Iterable[Member[MemberT]], size: int, min_size: int, 
     for member in members:
         frames[member.expression.frame].append(member)
     for _, inside in sorted(frames.items()):
-        found: list[Group[MemberT]] = []
-        left = _descend(sorted(inside, key=_place), _keys(inside[0].expression), size, exclude, found)
+        groups: list[Group[MemberT]] = []
+        left = _descend(sorted(inside, key=_place), _keys(inside[0].expression), size, exclude, groups)
         for smaller in range(size - 1, min_size - 1, -1):
-            left = _fill(left, smaller, exclude, found)
-        yield from found
+            left = _fill(left, smaller, exclude, groups)
+        yield from groups
 
 
 def _descend(
-    members: Sequence[Member[MemberT]], keys: Sequence[int], size: int, exclude: Exclude, found: list[Group[MemberT]]
+    members: Sequence[Member[MemberT]], keys: Sequence[int], size: int, exclude: Exclude, groups: list[Group[MemberT]]
 ) -> Sequence[Member[MemberT]]:
     """Group those that share the value of the first slot, then what is left of all of them.
 
@@ -70,20 +70,20 @@ def _descend(
         parts: dict[str, list[Member[MemberT]]] = defaultdict(list)
         for member in members:
             parts[member.expression.slots[keys[0]].value].append(member)
-        members = [one for _, part in sorted(parts.items()) for one in _descend(part, keys[1:], size, exclude, found)]
-    return _in_cells(members, 0, size, exclude, found)
+        members = [member for _, part in sorted(parts.items()) for member in _descend(part, keys[1:], size, exclude, groups)]
+    return _in_cells(members, 0, size, exclude, groups)
 
 
 def _in_cells(
-    members: Sequence[Member[MemberT]], depth: int, size: int, exclude: Exclude, found: list[Group[MemberT]]
+    members: Sequence[Member[MemberT]], depth: int, size: int, exclude: Exclude, groups: list[Group[MemberT]]
 ) -> Sequence[Member[MemberT]]:
     """Group the members by the bits of their digests, cell by cell, then what is left of neighbouring cells."""
     if len(members) > _CELL * size and depth < 64:
         sides: tuple[list[Member[MemberT]], list[Member[MemberT]]] = ([], [])
         for member in members:
             sides[_bit(member.name, depth)].append(member)
-        members = [one for side in sides for one in _in_cells(side, depth + 1, size, exclude, found)]
-    return _fill(sorted(members, key=_place), size, exclude, found)
+        members = [member for side in sides for member in _in_cells(side, depth + 1, size, exclude, groups)]
+    return _fill(sorted(members, key=_place), size, exclude, groups)
 
 
 def _keys(expression: Expression) -> list[int]:
@@ -114,7 +114,7 @@ class _Pool(Generic[MemberT]):
         return taken
 
 
-def _fill(members: Sequence[Member[MemberT]], size: int, exclude: Exclude, found: list[Group[MemberT]]) -> Sequence[Member[MemberT]]:
+def _fill(members: Sequence[Member[MemberT]], size: int, exclude: Exclude, groups: list[Group[MemberT]]) -> Sequence[Member[MemberT]]:
     """Groups of exactly `size` as long as there are any; returns the members that are left."""
     pool: _Pool[MemberT] = _Pool()
     for member in members:
@@ -125,7 +125,7 @@ def _fill(members: Sequence[Member[MemberT]], size: int, exclude: Exclude, found
         if clique is None:
             break
         clique.sort(key=lambda expression: expression.text)
-        found.append(Group(clique, pool.take(clique)))
+        groups.append(Group(clique, pool.take(clique)))
     return [member for queue in pool.waiting.values() for member in queue]
 
 
@@ -135,7 +135,7 @@ def _clique(seed: Expression, order: Sequence[Expression], pool: _Pool[MemberT],
     near = sorted(order, key=lambda other: (-len(pool.waiting[other]), level_between(seed, other), place[other]))
     chosen = [seed]
     for other in near:
-        if other is not seed and all(exclude(one, other) for one in chosen):
+        if other is not seed and all(exclude(member, other) for member in chosen):
             chosen.append(other)
             if len(chosen) == size:
                 return chosen

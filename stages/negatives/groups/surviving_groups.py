@@ -36,9 +36,9 @@ def survivors(carriers: Sequence[Carrier[RefT]]) -> list[tuple[Carrier[RefT], Su
     As many times as can be, one carrier of each text is taken and those that do not fit are put back, the worst first.
     """
     waiting: dict[str, deque[Carrier[RefT]]] = {}
-    for carrier in sorted(carriers, key=lambda one: (-len(one.false_texts), one.order)):
+    for carrier in sorted(carriers, key=lambda carrier: (-len(carrier.false_texts), carrier.order)):
         waiting.setdefault(carrier.text, deque()).append(carrier)
-    found: list[tuple[Carrier[RefT], Survivor]] = []
+    surviving: list[tuple[Carrier[RefT], Survivor]] = []
     while len(waiting) > 1:
         chosen = _fitting({text: queue[0] for text, queue in waiting.items()})
         if len(chosen) < 2:  # the worst of those in front, so that others of its text have their turn
@@ -46,9 +46,9 @@ def survivors(carriers: Sequence[Carrier[RefT]]) -> list[tuple[Carrier[RefT], Su
             continue
         survivor = Survivor(_name(chosen), frozenset(chosen))
         for text, carrier in chosen.items():
-            found.append((carrier, survivor))
+            surviving.append((carrier, survivor))
             _drop(waiting, text)
-    return found
+    return surviving
 
 
 def _fitting(chosen: Mapping[str, Carrier[RefT]]) -> dict[str, Carrier[RefT]]:

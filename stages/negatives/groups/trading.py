@@ -43,7 +43,7 @@ class Settled(Generic[EntryT, RefT]):
 
 def values_of(negatives: Sequence[Negative]) -> tuple[str, list[str]]:
     """The value of a text that its exchanged candidates replace, and what each has in its place."""
-    return _key(negatives[0].edits, new=False), [_key(one.edits, new=True) for one in negatives]
+    return _key(negatives[0].edits, new=False), [_key(negative.edits, new=True) for negative in negatives]
 
 
 def settle(shares: Iterable[Share[EntryT, RefT]], live: set[RefT]) -> Settled[EntryT, RefT]:
@@ -57,18 +57,19 @@ def settle(shares: Iterable[Share[EntryT, RefT]], live: set[RefT]) -> Settled[En
     for _, inside in sorted(by_group.items()):
         of = {share.entry: share for share in inside}
         carriers = [
-            Carrier(one.entry, one.order, one.own, frozenset(value for value, ref in one.taken.items() if ref in live)) for one in inside
+            Carrier(share.entry, share.order, share.own, frozenset(value for value, ref in share.taken.items() if ref in live))
+            for share in inside
         ]
-        found: dict[int, list[Share[EntryT, RefT]]] = defaultdict(list)
+        shares_of_group: dict[int, list[Share[EntryT, RefT]]] = defaultdict(list)
         left: dict[int, Survivor] = {}
         for carrier, survivor in survivors(carriers):
-            found[id(survivor)].append(of[carrier.ref])
+            shares_of_group[id(survivor)].append(of[carrier.ref])
             left[id(survivor)] = survivor
-        for number, group in found.items():
+        for number, group in shares_of_group.items():
             for share in group:
                 kept[share.entry] = tuple(ref for value, ref in share.taken.items() if value in left[number].texts)
                 names[share.entry] = left[number].name
-            twins += [(one.taken[other.own], other.taken[one.own]) for one, other in combinations(group, 2)]
+            twins += [(first.taken[second.own], second.taken[first.own]) for first, second in combinations(group, 2)]
     return Settled(kept, names, twins)
 
 

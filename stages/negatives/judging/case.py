@@ -45,46 +45,54 @@ class JudgeCase:
         assert isinstance(regions, RegionCaptionRow)
         self.regions = select.regions if isinstance(select, SelectRow) else []
         self.groups = entries_of(rows.values())
-        self.attributes = {one.region: one.attributes for one in regions.regions}
+        self.attributes = {caption.region: caption.attributes for caption in regions.regions}
         same_noun = others_of_noun(self.regions)
         self.charges: list[list[list[Charge] | None]] = []
         self.own: list[list[Claim]] = []
         for group in self.groups:
             targets = targets_of(group.region, group.positive, self.regions)
-            stated = {one.region: positive_claims(group.positive, one, self.attributes.get(one.region, ())) for one in targets}
+            stated = {target.region: positive_claims(group.positive, target, self.attributes.get(target.region, ())) for target in targets}
             others = same_noun if group.region == CAPTION else {}
-            charged = [None if _is_settled(one) else charges_of(one, group.positive, targets, others, stated) for one in group.negatives]
+            charged = [
+                None if _is_settled(negative) else charges_of(negative, group.positive, targets, others, stated)
+                for negative in group.negatives
+            ]
             self.charges.append(charged)
             edited = [target for target in targets if is_edited(target, group.negatives)] if group.region == CAPTION else targets
-            own = [claim for one in edited for claim in stated[one.region]]
+            own = [claim for target in edited for claim in stated[target.region]]
             self.own.append(own if group.negatives else [])
         self.positive_claims = {claim for claims in self.own for claim in claims}
         alleged = [c for charged in self.charges for charges in charged for charge in charges or () for c in (charge.own, *charge.others)]
         # A region's questions stand together: its crop's tokens are then found in the engine's cache.
         every = questions_about({*self.positive_claims, *alleged}, way, self._likely() if way == "choose" else {})
-        self.claims = sorted({claim for one in every for claim in one.claims})
+        self.claims = sorted({claim for question in every for claim in question.claims})
         self.before = before
         self.known = _answered(self.claims, self.before.facts) if self.before else {}
-        self.questions = [one for one in every if not all(claim in self.known for claim in one.claims)]
+        self.questions = [question for question in every if not all(claim in self.known for claim in question.claims)]
 
     def _likely(self) -> dict[tuple[int, str], list[Claim]]:
         """What is held to be true of each region by type: its positives' words, else its attributes; its noun."""
-        found: dict[tuple[int, str], list[Claim]] = {}
+        claims: dict[tuple[int, str], list[Claim]] = {}
         for claim in self.positive_claims:
-            found.setdefault((claim.region, claim.type), []).append(claim)
-        listed = [_claim(region, one) for region, of_region in self.attributes.items() for one in of_region if one.type in ATTRIBUTE_TYPES]
-        nouns = [Claim(i, "object", one.head) for i, one in enumerate(self.regions)]
-        stated = set(found)
+            claims.setdefault((claim.region, claim.type), []).append(claim)
+        listed = [
+            _claim(region, attribute)
+            for region, of_region in self.attributes.items()
+            for attribute in of_region
+            if attribute.type in ATTRIBUTE_TYPES
+        ]
+        nouns = [Claim(i, "object", region.head) for i, region in enumerate(self.regions)]
+        stated = set(claims)
         for claim in (*listed, *nouns):
             if (claim.region, claim.type) not in stated:
-                found.setdefault((claim.region, claim.type), []).append(claim)
-        return found
+                claims.setdefault((claim.region, claim.type), []).append(claim)
+        return claims
 
-    def row(self, said: Mapping[JudgeQuestion, Sequence[str | frozenset[str]]], usage: Usage, **fields: Any) -> VerifyRow:
+    def row(self, answers_given: Mapping[JudgeQuestion, Sequence[str | frozenset[str]]], usage: Usage, **fields: Any) -> VerifyRow:
         """The row that these answers make; without any, every verdict that the boxes did not settle is unverified."""
         answers = dict(self.known)
-        for one, of_question in said.items():
-            answers |= answers_of(one, of_question)
+        for question, of_question in answers_given.items():
+            answers |= answers_of(question, of_question)
         facts = {claim: self._fact(claim, answers[claim]) for claim in self.claims if claim in answers}
         verdicts = {claim: fact.verdict for claim, fact in facts.items()}
         groups = [self._judged(i, verdicts) for i in range(len(self.groups))]
@@ -99,11 +107,11 @@ class JudgeCase:
     def _judged(self, index: int, verdicts: Mapping[Claim, Verdict]) -> RegionNegatives:
         group = self.groups[index]
         negatives = [
-            one if charges is None else one.model_copy(update={"verdict": verdict_of_negative(charges, verdicts)})
-            for one, charges in zip(group.negatives, self.charges[index], strict=True)
+            negative if charges is None else negative.model_copy(update={"verdict": verdict_of_negative(charges, verdicts)})
+            for negative, charges in zip(group.negatives, self.charges[index], strict=True)
         ]
         positive = verdict_of_positive(self.own[index], verdicts)
-        if not self.own[index] and negatives and all(one.source == "geometry" for one in negatives):
+        if not self.own[index] and negatives and all(negative.source == "geometry" for negative in negatives):
             positive = "true"  # every word that is edited was confirmed by boxes
         judged: RegionNegatives = group.model_copy(update={"negatives": negatives, "positive_verdict": positive})
         return judged
@@ -114,8 +122,8 @@ def _is_settled(negative: Negative) -> bool:
     return negative.verdict != "unverified"
 
 
-def _claim(region: int, one: Attribute) -> Claim:
-    return Claim(region, one.type, one.value.lower())  # type: ignore[arg-type]  # types of attributes that are edited too
+def _claim(region: int, attribute: Attribute) -> Claim:
+    return Claim(region, attribute.type, attribute.value.lower())  # type: ignore[arg-type]  # types of attributes that are edited too
 
 
 def _answered(claims: Sequence[Claim], facts: Sequence[Fact]) -> dict[Claim, list[str]]:

@@ -45,32 +45,32 @@ def questions_about(claims: Iterable[Claim], ask: Ask, likely: Mapping[tuple[int
     Where no claim of a type is held to be true beforehand, those of `likely` are added to the options.
     """
     together: dict[tuple[int, str], list[Claim]] = {}
-    found: list[JudgeQuestion] = []
+    questions: list[JudgeQuestion] = []
     for claim in sorted(claims):
         if ask == "each" or claim.is_text:
-            found.append(JudgeQuestion((claim,)))
+            questions.append(JudgeQuestion((claim,)))
         else:
             together.setdefault((claim.region, claim.type), []).append(claim)
     for place, alleged in together.items():
         true = likely.get(place, ())
-        options = sorted({*true, *(claim for claim in alleged if any(_exclude(claim, one) for one in true))})
+        options = sorted({*true, *(claim for claim in alleged if any(_exclude(claim, true_claim) for true_claim in true))})
         chosen = JudgeQuestion(tuple(options))
         if chosen.is_choice:
-            found.append(chosen)
-        found += [JudgeQuestion((claim,)) for claim in alleged if not chosen.is_choice or claim not in options]
-    return sorted(found, key=lambda question: question.claims)
+            questions.append(chosen)
+        questions += [JudgeQuestion((claim,)) for claim in alleged if not chosen.is_choice or claim not in options]
+    return sorted(questions, key=lambda question: question.claims)
 
 
-def answers_of(question: JudgeQuestion, said: Sequence[str | frozenset[str]]) -> dict[Claim, list[str]]:
+def answers_of(question: JudgeQuestion, answers: Sequence[str | frozenset[str]]) -> dict[Claim, list[str]]:
     """Of each claim what each order's answer says of it: yes, no, cannot_tell, or the error that stands in the answer's place.
 
     An unticked value is a "no" only where a value that excludes it was ticked in both orders: to tick what stands first refutes nothing.
     """
     if not question.is_choice:
-        return {question.claims[0]: [next(iter(one)) if isinstance(one, frozenset) else one for one in said]}
-    ticks = [one - {CANNOT_TELL} for one in said if isinstance(one, frozenset)]
-    sure = frozenset.intersection(*ticks) if len(ticks) == len(said) and ticks else frozenset[str]()
-    return {claim: [_answer(claim, one, sure, question) for one in said] for claim in question.claims}
+        return {question.claims[0]: [next(iter(answer)) if isinstance(answer, frozenset) else answer for answer in answers]}
+    ticks = [answer - {CANNOT_TELL} for answer in answers if isinstance(answer, frozenset)]
+    sure = frozenset.intersection(*ticks) if len(ticks) == len(answers) and ticks else frozenset[str]()
+    return {claim: [_answer(claim, answer, sure, question) for answer in answers] for claim in question.claims}
 
 
 def filled_schema(template: Mapping[str, Any], question: JudgeQuestion) -> dict[str, Any]:
@@ -88,17 +88,17 @@ def has_options(template: Any) -> bool:
     return isinstance(template, list) and any(has_options(part) for part in template)
 
 
-def _answer(claim: Claim, said: str | frozenset[str], sure: frozenset[str], question: JudgeQuestion) -> str:
-    if not isinstance(said, frozenset):
-        return said
-    if claim.value in said:
+def _answer(claim: Claim, answer: str | frozenset[str], sure: frozenset[str], question: JudgeQuestion) -> str:
+    if not isinstance(answer, frozenset):
+        return answer
+    if claim.value in answer:
         return YES
-    ticked = (one for one in question.claims if one.value in sure)
-    return NO if any(_exclude(claim, one) for one in ticked) and CANNOT_TELL not in said else CANNOT_TELL
+    ticked = (other for other in question.claims if other.value in sure)
+    return NO if any(_exclude(claim, other) for other in ticked) and CANNOT_TELL not in answer else CANNOT_TELL
 
 
-def _exclude(one: Claim, other: Claim) -> bool:
-    return not may_be_both_true(one.type, one.value, other.value)
+def _exclude(claim: Claim, other: Claim) -> bool:
+    return not may_be_both_true(claim.type, claim.value, other.value)
 
 
 def _filled(node: Any, values: Mapping[str, Any]) -> Any:

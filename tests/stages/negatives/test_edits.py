@@ -93,6 +93,7 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
         ("a brown shirt", "shirt", "a brown shirt with a white stripe", "colour", "brown", "white", "accepted"),
         ("red berries", "berry", "red berries with green leaves", "colour", "red", "green", "accepted"),
         ("a red bush", "bush", "a red bush with green leaves", "colour", "red", "green", "true_of_region"),
+        ("an orange tiger", "tiger", "an orange tiger with a white belly and claws", "colour", "orange", "white", "accepted"),
         # Colours that stay in the text are not named again by a near one.
         ("a red, white and blue flag", "flag", "a red, white and blue flag on dark blue cloth", "colour", "blue", "brown", "accepted"),
         ("a red, white and blue flag", "flag", "a red, white and blue flag on dark blue cloth", "colour", "blue", "red", "true_of_region"),

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from PIL import Image as PillowImage
 from pydantic import BaseModel, Field
 
 from prompts.loader import Prompt
@@ -13,11 +14,15 @@ from schemas.rows import Row, Usage, VerifyRow
 from stages.answers import Outcome, ask, failure_of, question, total_usage
 from stages.base import Image, Stage, seed_of
 from stages.engines.base import Request
+from stages.engines.pixels import Picture
 from stages.negatives.judging.case import JudgeCase
 from stages.negatives.judging.questions import CANNOT_TELL, MARKER, NO, YES, Ask, JudgeQuestion, filled_schema, has_options
 from stages.params import StageParams
 from stages.regions.crops import JudgeCut
-from stages.regions.outline import Outlined, outlined_crop
+from stages.regions.outline import outlined_crop
+
+# A region's crop, and the colour of the line around its box, which the question names; no line, no colour.
+Shown = tuple[PillowImage.Image | Picture, str]
 
 
 class VerifyParams(StageParams):
@@ -80,7 +85,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         asked: list[tuple[int, JudgeQuestion]] = []
         requests: list[Request] = []
         for i, case in enumerate(cases):
-            shown: dict[int, Outlined] = {}
+            shown: dict[int, Shown] = {}
             for query in case.questions:
                 orders = self._requests(unit[i], case, query, shown, retry)
                 requests += orders
@@ -91,7 +96,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
             answered[i].setdefault(query, []).append(outcome)
         return [_row(case, answers) for case, answers in zip(cases, answered, strict=True)]
 
-    def _requests(self, image: Image, case: JudgeCase, query: JudgeQuestion, shown: dict[int, Outlined], retry: int) -> list[Request]:
+    def _requests(self, image: Image, case: JudgeCase, query: JudgeQuestion, shown: dict[int, Shown], retry: int) -> list[Request]:
         """Two requests, one an order of the options, on the region's crop; none where the prompt has no question for this."""
         prompt, key, claim = self.context.prompts["verify"], image.key, query.claims[0]
         noun, seed = case.regions[claim.region].head, seed_of(self.context.fingerprint, f"{key}/{query.name}", retry)
@@ -107,13 +112,13 @@ class Verify(Stage[VerifyParams, VerifyRow]):
         common: dict[str, Any] = {"seed": seed, "images": (crop,), "image_ids": (f"{key}/{claim.region}@{noun}",), "answer_schema": schema}
         return [question(prompt, {**fields, **order}, **common) for order in _orders(query, seed)]
 
-    def _shown(self, image: Image, xyxy: Box) -> Outlined:
+    def _shown(self, image: Image, xyxy: Box) -> Shown:
         """A box's crop, and the colour of the line around it; no line, no colour."""
         px = self.params.upscale_side_px
         size: dict[str, Any] = {"scale": self.params.crop_scale, "min_side_px": self.params.crop_min_side_px}
         if self.params.outline:
             return outlined_crop(image.rgb, xyxy, upscale_side_px=px, **size)
-        return Outlined(image.shown(JudgeCut(xyxy, **size, upscale_side_px=px)), "")
+        return image.shown(JudgeCut(xyxy, **size, upscale_side_px=px)), ""
 
     @classmethod
     def settled(cls, image: Image) -> Row | None:

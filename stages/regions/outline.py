@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from schemas.boxes import Box
-from stages.engines.pixels import Picture
 from stages.regions.crops import focal_box, focal_crop, upscaled
 
 # By name, for the question names it; the first that is far from all of the crop's colours, those that things seldom have first.
@@ -28,7 +27,7 @@ _LINES_A_SIDE = 160  # the line is so much thinner than the crop's shorter side,
 class Outlined(NamedTuple):
     """The crop with its line, and the line's colour by name."""
 
-    crop: Image.Image | Picture
+    crop: Image.Image
     colour: str
 
 

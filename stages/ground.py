@@ -95,14 +95,14 @@ class Ground(Stage[GroundParams, GroundRow]):
 
     async def run(self, unit: Sequence[Image], retry: int) -> list[GroundRow]:
         read = await self._read(unit, retry)
-        groups = [(i, group) for i, one in enumerate(read) for group in _by_sentence(one.phrases)]
-        for one, found in zip(read, await self._detect("detector", unit, read, groups), strict=True):
-            one.detections = found
+        groups = [(i, group) for i, reading in enumerate(read) for group in _by_sentence(reading.phrases)]
+        for reading, answers in zip(read, await self._detect("detector", unit, read, groups), strict=True):
+            reading.detections = answers
         await self._line_up(unit, read)
         if self.params.second_detector:
-            for one, found in zip(read, await self._detect("second_detector", unit, read, groups), strict=True):
-                one.detections = with_agreement(one.detections, found)
-        return [_row(image, one) for image, one in zip(unit, read, strict=True)]
+            for reading, answers in zip(read, await self._detect("second_detector", unit, read, groups), strict=True):
+                reading.detections = with_agreement(reading.detections, answers)
+        return [_row(image, reading) for image, reading in zip(unit, read, strict=True)]
 
     async def _detect(
         self, role: str, unit: Sequence[Image], read: Sequence[_Reading], groups: Sequence[tuple[int, list[int]]]
@@ -111,18 +111,20 @@ class Ground(Stage[GroundParams, GroundRow]):
         requests = [DetectRequest(unit[i].rgb, tuple(read[i].phrases[p].text for p in group)) for i, group in groups]
         answers = await self.context.detectors[role].detect(requests, self.params.min_stored_score) if requests else []
         detections: list[list[Detection]] = [[] for _ in unit]
-        for (i, group), found in zip(groups, answers, strict=True):
-            detections[i] += _detections(unit[i], group, found)
+        for (i, group), boxes in zip(groups, answers, strict=True):
+            detections[i] += _detections(unit[i], group, boxes)
         return detections
 
     async def _line_up(self, unit: Sequence[Image], read: Sequence[_Reading]) -> None:
         """One more request an image: its phrases among near misses of themselves, and what they score on each box."""
-        lineups = [lineup_of(one.phrases, best_boxes(one.detections), self.params.domain, self.params.near_misses) for one in read]
+        lineups = [
+            lineup_of(reading.phrases, best_boxes(reading.detections), self.params.domain, self.params.near_misses) for reading in read
+        ]
         asked = [i for i, lineup in enumerate(lineups) if lineup.controls]
         requests = [DetectRequest(unit[i].rgb, tuple(lineups[i].texts)) for i in asked]
         answers = await self.context.detectors["detector"].detect(requests, self.params.min_stored_score) if requests else []
-        for i, found in zip(asked, answers, strict=True):
-            boxes = _detections(unit[i], range(len(lineups[i].texts)), found)
+        for i, answer in zip(asked, answers, strict=True):
+            boxes = _detections(unit[i], range(len(lineups[i].texts)), answer)
             read[i].detections = with_lineup(read[i].detections, lineups[i], boxes)
             read[i].phrases = _with_near_misses(read[i].phrases, lineups[i])
 
@@ -163,9 +165,9 @@ def _by_sentence(phrases: Sequence[Phrase]) -> list[list[int]]:
     return [groups[number] for number in sorted(groups)]
 
 
-def _detections(image: Image, group: Sequence[int], found: Sequence[Found]) -> list[Detection]:
+def _detections(image: Image, group: Sequence[int], boxes: Sequence[Found]) -> list[Detection]:
     kept = []
-    for box in found:
+    for box in boxes:
         inside = clip_box(box.xyxy, image.rgb.width, image.rgb.height)
         if inside is not None:
             kept.append(Detection(phrase=group[box.phrase], xyxy=inside, score=box.score, score_max=box.score_max))

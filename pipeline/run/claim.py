@@ -33,10 +33,15 @@ def shard_nodes(config: Config, graph: Sequence[Node]) -> list[Node]:
 def check_export_place(config: Config, graph: Sequence[Node]) -> Iterator[Check]:
     """Whether what an export would replace is all our own. Writes nothing."""
     if shard_nodes(config, graph):
-        found = _foreign(Storage(str(config.export_to)))
-        detail = f"{config.export_to} holds {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}, which no export of fgdata wrote"
+        foreign = _foreign(Storage(str(config.export_to)))
+        detail = (
+            f"{config.export_to} holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}, which no export of fgdata wrote"
+        )
         yield Check(
-            "export_to", not found, detail if found else str(config.export_to), "nothing of it is replaced: name an empty or a new folder"
+            "export_to",
+            not foreign,
+            detail if foreign else str(config.export_to),
+            "nothing of it is replaced: name an empty or a new folder",
         )
 
 
@@ -48,9 +53,9 @@ def claim_export(config: Config, state: State) -> None:
     for node in shard_nodes(config, state.graph):
         target = Storage(str(config.export_to))
         pending = {shard_name(item.units[0].shard_number) for item, table in state.current_tables(node.name) if table is None}
-        found = _foreign(target, pending)
-        if found:
-            raise ConfigError(f"export_to: {target.url(found[0])} is no file of ours: nothing is replaced; name an empty or a new folder")
+        foreign = _foreign(target, pending)
+        if foreign:
+            raise ConfigError(f"export_to: {target.url(foreign[0])} is no file of ours: nothing is replaced; name an empty or a new folder")
         content = json.dumps({"written_by": "fgdata export", "format": 1}).encode()
         if target.write_if_absent(CLAIM, content) and target.write_if_absent(CLAIM, content):
             _log.warning("export_to: %s replaces what is there although asked not to: let no other run export to it meanwhile", target.root)
@@ -81,33 +86,33 @@ def _foreign(target: Storage, pending: Collection[str] | None = None) -> list[st
     shards = _shards(target, names)
     is_claimed = CLAIM in names
     looked_at = sorted(shards if not is_claimed else [name for name in shards if pending is not None and name in pending])
-    found, has_ours = [], is_claimed
+    foreign, has_ours = [], is_claimed
     for name, stats in _statistics(target, looked_at).items():
         if stats is not None or (f"{name}_stats.json" not in names and _is_our_tar(target, f"{name}.tar", names)):
             has_ours = has_ours or stats is not None
         else:
-            found += [f"{name}{suffix}" for suffix in (".tar", ".parquet", "_stats.json") if f"{name}{suffix}" in names]
+            foreign += [f"{name}{suffix}" for suffix in (".tar", ".parquet", "_stats.json") if f"{name}{suffix}" in names]
     if not has_ours:
-        found += [name for name in _SET_FILES if name in names]
-        found += [f"{folder}/" for folder in target.folders() if folder in _SET_FOLDERS and target.walk(folder)]
-    return found
+        foreign += [name for name in _SET_FILES if name in names]
+        foreign += [f"{folder}/" for folder in target.folders() if folder in _SET_FOLDERS and target.walk(folder)]
+    return foreign
 
 
 def _shards(target: Storage, names: Collection[str] | None = None) -> set[str]:
     listed = names if names is not None else {entry.path for entry in target.files()}
-    return {found[1] for name in listed if (found := _SHARD_FILE.fullmatch(name))}
+    return {match[1] for name in listed if (match := _SHARD_FILE.fullmatch(name))}
 
 
 def _statistics(target: Storage, shards: Sequence[str]) -> dict[str, dict[str, Any] | None]:
     """The statistics of shards that an export of ours wrote: they have a label. None of others, and where there are none."""
-    found: dict[str, dict[str, Any] | None] = {}
+    statistics: dict[str, dict[str, Any] | None] = {}
     for name, content in zip(shards, target.read_many([f"{name}_stats.json" for name in shards]), strict=True):
         try:
             stats = json.loads(content or b"null")
         except ValueError:
             stats = None
-        found[name] = stats if isinstance(stats, dict) and isinstance(stats.get("label"), str) and stats["label"] else None
-    return found
+        statistics[name] = stats if isinstance(stats, dict) and isinstance(stats.get("label"), str) and stats["label"] else None
+    return statistics
 
 
 def _is_our_tar(target: Storage, path: str, names: Collection[str]) -> bool:

@@ -57,20 +57,20 @@ def written(config: Config, state: State) -> Written | None:
     for node in shard_nodes(config, state.graph):
         tables = state.current_tables(node.name)
         shards = _statistics(Storage(str(config.export_to)), [item for item, table in tables if table is not None])
-        found = [stats for stats in shards if stats is not None]
-        if tables and len(found) == len(tables):
+        statistics = [stats for stats in shards if stats is not None]
+        if tables and len(statistics) == len(tables):
             rejects: Counter[str] = Counter()
-            for stats in found:
+            for stats in statistics:
                 rejects.update(stats.negatives_rejected)
             return Written(
                 str(config.export_to),
-                sum(stats.images for stats in found),
-                sum(stats.regions for stats in found),
-                sum(stats.negatives for stats in found),
-                sum(stats.negatives_proposed for stats in found),
+                sum(stats.images for stats in statistics),
+                sum(stats.regions for stats in statistics),
+                sum(stats.negatives for stats in statistics),
+                sum(stats.negatives_proposed for stats in statistics),
                 rejects,
-                frozenset(audit.verdict for stats in found for audit in stats.audits),
-                sum(stats.finehard_flagged for stats in found) if any(stats.finehard for stats in found) else None,
+                frozenset(audit.verdict for stats in statistics for audit in stats.audits),
+                sum(stats.finehard_flagged for stats in statistics) if any(stats.finehard for stats in statistics) else None,
             )
     return None
 
@@ -87,8 +87,8 @@ def ask_for_lost_shards(config: Config, state: State) -> int:
     num_lost = 0
     for node in shard_nodes(config, state.graph):
         done = [item for item, table in state.current_tables(node.name) if table is not None]
-        found = _statistics(Storage(str(config.export_to)), done)
-        lost = [item for item, stats in zip(done, found, strict=True) if stats is None or stats.label != state.label(node.name, item)]
+        statistics = _statistics(Storage(str(config.export_to)), done)
+        lost = [item for item, stats in zip(done, statistics, strict=True) if stats is None or stats.label != state.label(node.name, item)]
         for item in lost:
             state.ask_retry(node.name, item)
         num_lost += len(lost)

@@ -26,7 +26,9 @@ class Gate:
         if guard is None or guard not in self._state.nodes:
             return True
         tables = self._state.tables_of(guard, item.units)
-        objections = sorted({said for inputs in {table.inputs for table in tables} for said in self._objections(node, guard, inputs, item)})
+        objections = sorted(
+            {objection for inputs in {table.inputs for table in tables} for objection in self._objections(node, guard, inputs, item)}
+        )
         if objections:
             self._refused.setdefault(node.name, {})[item.id] = objections
         return not objections
@@ -34,7 +36,7 @@ class Gate:
     def check(self) -> None:
         """Raises: GateError where an item was refused."""
         for stage, refused in self._refused.items():
-            objections = sorted({said for found in refused.values() for said in found})
+            objections = sorted({objection for of_item in refused.values() for objection in of_item})
             raise GateError(self._state.nodes[stage].stage.refusal(len(refused), objections))
 
     def _objections(self, node: Node, guard: str, inputs: str, item: Item) -> list[str]:
@@ -43,6 +45,6 @@ class Gate:
             row_type = self._state.nodes[guard].row_type
             tables = [table for table in self._state.tables_of(guard, item.units) if table.inputs == inputs]
             rows = (row for table in tables for row in self._state.ledger.read(table, row_type))
-            found = (node.stage.objections(self._params[node.name], row) for row in rows)
-            self._known[node.name, inputs] = next((said for said in found if said is not None), [])
+            by_row = (node.stage.objections(self._params[node.name], row) for row in rows)
+            self._known[node.name, inputs] = next((of_row for of_row in by_row if of_row is not None), [])
         return self._known[node.name, inputs]

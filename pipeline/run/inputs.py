@@ -91,7 +91,8 @@ class Inputs:
         upstream = [self.ledger.read(tables[position], row_type(name)) for name, tables in self.task.upstream.items()]
         lost = {row.key: row for row in self._good() if row.lost}
         images = [
-            Image(row, upstream={type(said[i]): said[i] for said in upstream}, previous=lost.get(row.key)) for i, row in enumerate(rows)
+            Image(row, upstream={type(rows_of_image[i]): rows_of_image[i] for rows_of_image in upstream}, previous=lost.get(row.key))
+            for i, row in enumerate(rows)
         ]
         before = sum(unit.num_rows for unit in self.task.item.units[:position])
         for place in (place for place in {*self.problems, *self.task.quarantined} if 0 <= place - before < len(images)):
@@ -122,10 +123,10 @@ class Inputs:
         """The same images with pixels, where nothing upstream has stopped them."""
         wanted = _wanted(images)
         loaded = load_images(self.job.corpus, [images[i].corpus for i in wanted])
-        found = list(images)
+        opened = list(images)
         for i, result in zip(wanted, loaded, strict=True):
-            found[i] = dataclasses.replace(images[i], pixels=result.image, problem=result.problem)
-        return found
+            opened[i] = dataclasses.replace(images[i], pixels=result.image, problem=result.problem)
+        return opened
 
     async def opened(self, images: Sequence[Image], opener: Opener) -> list[Image] | None:
         """The same images opened in the engine's own processes; None where they are to be read here."""
@@ -134,11 +135,11 @@ class Inputs:
         answers = await opener.open(partial(load_images, self.job.corpus), rows, [row.sha256 or "" for row in rows])
         if answers is None:
             return None
-        found = list(images)
-        for i, one in zip(wanted, answers, strict=True):
-            problem, image = (one, None) if isinstance(one, Row) else (None, one)
-            found[i] = dataclasses.replace(images[i], problem=problem, opened=image)
-        return found
+        shown = list(images)
+        for i, answer in zip(wanted, answers, strict=True):
+            problem, image = (answer, None) if isinstance(answer, Row) else (None, answer)
+            shown[i] = dataclasses.replace(images[i], problem=problem, opened=image)
+        return shown
 
     def _given(self) -> dict[str, Row]:
         if self.job.given is None or self.task.given is None:

@@ -27,11 +27,11 @@ _HUB_S = 5
 
 def check_config(config: Config, graph: list[Node]) -> Iterator[Check]:
     """What can be seen from the driver alone: names, packages, weights, servers, schemas, paths."""
-    found = collisions()
+    foreign = collisions()
     yield Check(
         "package names",
-        not found,
-        "; ".join(found) or f"{', '.join(PACKAGES)} are ours",
+        not foreign,
+        "; ".join(foreign) or f"{', '.join(PACKAGES)} are ours",
         "use a virtual environment of its own",
     )
     yield from check_export_place(config, graph)
@@ -79,15 +79,15 @@ def check_corpus(config: Config) -> Check:
     Raises: ConfigError where a link leads into what is written, before anything else is looked at.
     """
     try:
-        found = find(config.corpus, check=lambda links: check_links("corpus.path", links, places_written(config)))
+        listed = find(config.corpus, check=lambda links: check_links("corpus.path", links, places_written(config)))
     except CorpusError as error:
         return Check("corpus", False, " ".join(str(error).split()), "correct the block corpus")
     except remote_errors() as error:
         return Check("corpus", False, in_one_line(error), "correct the block corpus")
-    num_images = sum(len(shard.files) for shard in found.shards)
-    what = f"{num_images} images" if num_images else f"{len(found.shards)} shards"
-    left_out = f"; left out: {', '.join(str(each) for each in found.left_out)}" if found.left_out else ""
-    return Check("corpus", True, f"{found.files} files: {what}, {found.sidecars} sidecars{left_out}")
+    num_images = sum(len(shard.files) for shard in listed.shards)
+    counted = f"{num_images} images" if num_images else f"{len(listed.shards)} shards"
+    left_out = f"; left out: {', '.join(str(each) for each in listed.left_out)}" if listed.left_out else ""
+    return Check("corpus", True, f"{listed.files} files: {counted}, {listed.sidecars} sidecars{left_out}")
 
 
 def _writable(name: str, place: str) -> Check:
@@ -96,8 +96,8 @@ def _writable(name: str, place: str) -> Check:
         storage.write(".fgdata-probe", b"probe")
         storage.delete(".fgdata-probe")
     except (OSError, StorageError) as error:
-        said = " ".join(str(error).split())
-        return Check(name, False, f"{place} cannot be written: {said}", "or choose a folder or bucket that you may write")
+        message = " ".join(str(error).split())
+        return Check(name, False, f"{place} cannot be written: {message}", "or choose a folder or bucket that you may write")
     return Check(name, True, place)
 
 

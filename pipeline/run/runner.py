@@ -225,7 +225,7 @@ class Runner:
             return dataclasses.replace(self._task(lane, suspect.item), quarantined=quarantined, parts=parts)
         if suspect.witnesses is None:
             suspect.witnesses = self._witnesses(lane, suspect)
-        item, place = next((found for found in suspect.witnesses if found[0].id != suspect.dead_witness), (None, 0))
+        item, place = next((witness for witness in suspect.witnesses if witness[0].id != suspect.dead_witness), (None, 0))
         if item is None:
             return None
         # It is really asked, though a retry would copy its row.
@@ -303,10 +303,10 @@ class Runner:
             lane.suspects.popleft()
             self._finish(lane, task, done)
 
-    def _server_is_away(self, lane: Lane, task: Task, said: str, *, requeue: bool) -> None:
+    def _server_is_away(self, lane: Lane, task: Task, reason: str, *, requeue: bool) -> None:
         if requeue:
             lane.ready.appendleft(task.item)
-        words = lane.patience.away(time.monotonic(), said)
+        words = lane.patience.away(time.monotonic(), reason)
         if words is not None:
             self.watcher.note(words)
 

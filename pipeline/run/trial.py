@@ -114,9 +114,9 @@ def ask_remote(config: Config, trials: Sequence[Trial], note: Callable[[str], No
     checks = []
     for mine in _by_role(remote):
         patience = Patience(mine[0].stage, config.placement.patience_s)
-        while (found := _asked_unless_away(config, mine, patience, note)) is None:
+        while (answered := _asked_unless_away(config, mine, patience, note)) is None:
             time.sleep(max(0.0, patience.until - time.monotonic()))
-        checks += found
+        checks += answered
     return checks
 
 
@@ -183,18 +183,18 @@ def _name(specs: Mapping[str, Spec], trial: Trial) -> str:
 
 
 def _failed(specs: Mapping[str, Spec], trial: Trial, error: Exception) -> Check:
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return Check(_name(specs, trial), False, said, "see its log, or correct its block")
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Check(_name(specs, trial), False, message, "see its log, or correct its block")
 
 
 def _answers(spec: Spec, config: Config, stage: str, requests: Sequence[Request | DetectRequest]) -> list[Answer | None]:
     resources = config.resources(stage)
     if isinstance(spec, DetectorSpec):
         detector = spec.build(resources)
-        asyncio.run(_detected(detector, [one for one in requests if isinstance(one, DetectRequest)]))
+        asyncio.run(_detected(detector, [request for request in requests if isinstance(request, DetectRequest)]))
         return [None] * len(requests)
     assert isinstance(spec, GeneratorSpec), "an engine generates or detects"
-    return list(asyncio.run(_generated(spec.build(resources), [one for one in requests if isinstance(one, Request)])))
+    return list(asyncio.run(_generated(spec.build(resources), [request for request in requests if isinstance(request, Request)])))
 
 
 async def _generated(generator: Generator, requests: Sequence[Request]) -> list[Answer]:
@@ -268,13 +268,15 @@ def _row(kind: type[Row], picture: Image) -> Row:
     width, height = picture.rgb.size
     xyxy = (0.0, 0.0, float(width), float(height))
     region = Region(xyxy=xyxy, score=0.9, phrase=_PHRASE, start=0, end=len(_PHRASE), head="car")
-    said = RegionCaption(region=0, xyxy=xyxy, head="car", short=_PHRASE, long=_PHRASE, attributes=[Attribute(type="colour", value="red")])
+    caption = RegionCaption(
+        region=0, xyxy=xyxy, head="car", short=_PHRASE, long=_PHRASE, attributes=[Attribute(type="colour", value="red")]
+    )
     edit = Edit(type="colour", start=2, end=5, old="red", new="blue")
     negative = Negative(text="a blue car", edits=[edit], type="colour")
     rows: tuple[Row, ...] = (
         CaptionRow(key=picture.key, long=_LONG, short=_PHRASE, width=width, height=height),
         SelectRow(key=picture.key, width=width, height=height, regions=[region]),
-        RegionCaptionRow(key=picture.key, regions=[said]),
+        RegionCaptionRow(key=picture.key, regions=[caption]),
         HardNegativeRow(key=picture.key, regions=[RegionNegatives(region=0, positive=_PHRASE, negatives=[negative], num_proposed=1)]),
     )
     return next((row for row in rows if type(row) is kind), kind(key=picture.key))

@@ -203,8 +203,8 @@ class StageWorker:
         if isinstance(stage, Stage):
             asker = UnitAsker(stage, inputs, self._budget)
             rows = await asker.rows()
-            done.findings = found = asker.findings
-            done.is_withheld = inputs.task.may_withhold and bool(found.num_asked) and not found.num_good
+            done.findings = findings = asker.findings
+            done.is_withheld = inputs.task.may_withhold and bool(findings.num_asked) and not findings.num_good
             yield item.id, rows
             return
         problems: Mapping[int, Row] = {}

@@ -32,23 +32,23 @@ def answer_of(status: int, content: bytes) -> Answer:
     if not 200 <= status < 300:
         return refusal(status, said_in(content))
     try:
-        said = json.loads(content, parse_constant=_no_number)
+        answered = json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         return no_completion(f"no JSON ({type(problem).__name__}) but {shortened(_text_of(content))!r}")
-    if not isinstance(said, dict):
-        return no_completion(f"no object but {type(said).__name__}")
-    error, choices = said.get("error"), said.get("choices")
+    if not isinstance(answered, dict):
+        return no_completion(f"no object but {type(answered).__name__}")
+    error, choices = answered.get("error"), answered.get("choices")
     if error and not choices:
         code = error.get("code") if isinstance(error, dict) else None
         return refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, said_in(content))
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return no_completion("no choices")
-    return _choice(choices[0], _counts(said.get("usage")))
+    return _choice(choices[0], _counts(answered.get("usage")))
 
 
-def refusal(status: int, said: str) -> Answer:
+def refusal(status: int, words: str) -> Answer:
     """The error that a status stands for; `said` is what came with it."""
-    return Answer(error=_kind(status, said.lower()), detail=shortened(f"{status}: {said}"))
+    return Answer(error=_kind(status, words.lower()), detail=shortened(f"{status}: {words}"))
 
 
 def no_completion(problem: str) -> Answer:
@@ -130,13 +130,13 @@ def _joined(content: Any) -> str | None:
 
 def _counts(usage: Any) -> tuple[int, int]:
     given = usage if isinstance(usage, dict) else {}
-    found = (given.get("prompt_tokens"), given.get("completion_tokens"))
-    prompt, completion = (count if isinstance(count, int) and 0 <= count < _MOST_TOKENS else 0 for count in found)
+    counts = (given.get("prompt_tokens"), given.get("completion_tokens"))
+    prompt, completion = (count if isinstance(count, int) and 0 <= count < _MOST_TOKENS else 0 for count in counts)
     return int(prompt), int(completion)
 
 
-def _kind(status: int, said: str) -> ErrorKind:
-    if status < 500 and any(phrase in said for phrase in _TOO_LONG):
+def _kind(status: int, words: str) -> ErrorKind:
+    if status < 500 and any(phrase in words for phrase in _TOO_LONG):
         return "context_window"
     if status in (401, 402, 403, 407):
         return "auth"

@@ -121,8 +121,8 @@ class OpenAIGenerator:
         try:
             return list(await asyncio.gather(*asked))
         except BaseException:
-            for one in asked:
-                one.cancel()
+            for task in asked:
+                task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
             raise
 

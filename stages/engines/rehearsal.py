@@ -103,11 +103,11 @@ class RehearsalGenerator:
         if mark and any(_holds(request, mark) for request in requests) and self._is_due("hung", mark):
             await asyncio.sleep(self._spec.hang_s)
 
-    def _is_due(self, what: str, mark: str) -> bool:
+    def _is_due(self, fault: str, mark: str) -> bool:
         """Whether a fault strikes: always, or once where a folder remembers it."""
         if self._spec.crash_once_dir is None:
             return True
-        memory = Path(self._spec.crash_once_dir) / f"{what}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
+        memory = Path(self._spec.crash_once_dir) / f"{fault}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
         memory.parent.mkdir(parents=True, exist_ok=True)
         try:
             memory.touch(exist_ok=False)
@@ -147,7 +147,7 @@ class RehearsalDetector:
 
     async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:
         """The boxes of each request whose score reaches the floor."""
-        return [[found for found in self._find(request) if found.score >= floor] for request in requests]
+        return [[box for box in self._find(request) if box.score >= floor] for request in requests]
 
     async def close(self) -> None:
         return None
@@ -155,14 +155,14 @@ class RehearsalDetector:
     def _find(self, request: DetectRequest) -> list[Found]:
         width, height = request.image.size
         identity = _digest(request.image)
-        found = []
+        boxes = []
         for index, phrase in enumerate(request.phrases):
             rng = random.Random(f"{self._spec.seed}/{identity}/{index}/{phrase}")
             box_width, box_height = width * rng.uniform(0.2, 0.5), height * rng.uniform(0.2, 0.5)
             left, top = rng.uniform(0, width - box_width), rng.uniform(0, height - box_height)
             score = rng.uniform(0.5, 0.95)
-            found.append(Found(index, (left, top, left + box_width, top + box_height), score, score + rng.uniform(0, 0.04)))
-        return found
+            boxes.append(Found(index, (left, top, left + box_width, top + box_height), score, score + rng.uniform(0, 0.04)))
+        return boxes
 
 
 def _holds(request: Request, mark: str) -> bool:

@@ -63,16 +63,16 @@ class _Words:
 
     def item(self, each: EachWordOf, properties: Mapping[str, Any], index: int) -> dict[str, str]:
         """The item for the text's next word, in turn, among the words and lists that the schema's `properties` admit."""
-        text, found = self._known_words(each.each_word_of)
+        text, words_found = self._known_words(each.each_word_of)
         last = next(reversed(self._lists), "")
         lists = _admitted(each, properties, "{list}") or list(self._lists) or [last]
-        words = [one for one in found if self._list_of.get(one[0], last) in lists] or found
+        words = [word_found for word_found in words_found if self._list_of.get(word_found[0], last) in lists] or words_found
         if admitted := _admitted(each, properties, "{word}"):
             words = [(word, text.find(word)) for word in admitted]
         word, start = words[index % len(words)]
         of = self._list_of.get(word, last)
         kind = of if of in lists else lists[0]
-        other = self._rng.choice([one for one in self._lists.get(kind, _ANYTHING) if one != word] or _ANYTHING)
+        other = self._rng.choice([word_found for word_found in self._lists.get(kind, _ANYTHING) if word_found != word] or _ANYTHING)
         before = _LAST_PHRASE.match(text[: max(start, 0)])
         bound = {"word": word, "list": kind, "other": other, "changed": text.replace(word, other, 1)}
         bound["noun_phrase"] = f"{before[1] if before else ''}{word}"
@@ -128,8 +128,8 @@ class _Words:
         words = self._example.shown[name]
         if isinstance(words, str):
             return self._fill(words, {})
-        thing = self._shown_name.partition("@")[0]
-        return (random.Random(f"{thing}/{name}") if thing else self._rng).choice(words)
+        shown_thing = self._shown_name.partition("@")[0]
+        return (random.Random(f"{shown_thing}/{name}") if shown_thing else self._rng).choice(words)
 
     def _fill(self, text: str, drawn: Mapping[str, Sequence[str]]) -> str:
         num_seen: Counter[str] = Counter()
@@ -145,10 +145,10 @@ class _Words:
         if name == "question":
             asked, mark, _ = self._request.user.partition("?")
             return asked + mark
-        if not isinstance(told := self._request.told.get(name), str):
+        if not isinstance(value := self._request.told.get(name), str):
             known = sorted({*self._lists, *self._example.words, *self._example.shown, *self._request.told, "question"})
             raise PromptError(f"the example of a prompt names {{{name}}}, which is no text; known here: {', '.join(known)}")
-        return told
+        return value
 
     def _verdict(self, value: WhereShown, drawn: Mapping[str, Sequence[str]]) -> str | tuple[str, ...]:
         among = self._request.told.get(value.among or "")
@@ -165,7 +165,7 @@ class _Words:
         doubt = share(f"{self._shown_name}/{'/'.join(sorted(among))}")
         if value.unsure is not None and doubt < _DOUBTED:
             return (value.unsure if doubt < _UNSURE else among[0],)
-        shown = tuple(one for one in among if self._is_shown(one))
+        shown = tuple(option for option in among if self._is_shown(option))
         return shown or ((value.unsure,) if value.unsure is not None else tuple(among[:1]))
 
     def _is_shown(self, asked: str) -> bool:
@@ -176,7 +176,7 @@ class _Words:
         return bool(words) and all(word == shown[names[word]] for word in words)
 
     def _last_mention(self, option: str) -> int:
-        return max((one.start() for one in re.finditer(rf"\b{re.escape(option)}\b", self._request.user)), default=-1)
+        return max((mention.start() for mention in re.finditer(rf"\b{re.escape(option)}\b", self._request.user)), default=-1)
 
 
 class _Writer:
@@ -191,14 +191,14 @@ class _Writer:
             schema = self._resolve(schema["$ref"])
         for union in ("anyOf", "oneOf"):
             if union in schema:
-                live = [one for one in schema[union] if one.get("type") != "null"] or [{"type": "null"}]
+                live = [branch for branch in schema[union] if branch.get("type") != "null"] or [{"type": "null"}]
                 return self.write(live[index % len(live)], value, index // len(live))
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
             return value if value in schema["enum"] else self._rng.choice(schema["enum"])
         kind = schema.get("type", "object" if "properties" in schema else "string")
-        match kind if isinstance(kind, str) else next(one for one in kind if one != "null"):
+        match kind if isinstance(kind, str) else next(branch for branch in kind if branch != "null"):
             case "object":
                 return self._object(schema.get("properties", {}), value, index)
             case "array":
@@ -226,7 +226,7 @@ class _Writer:
     def _array(self, schema: Mapping[str, Any], value: Any) -> list[Any]:
         given = [value] if isinstance(value, EachWordOf) else value if isinstance(value, list) and value else [None]
         if "prefixItems" in schema:
-            return [self.write(one, given[i % len(given)], i) for i, one in enumerate(schema["prefixItems"])]
+            return [self.write(item_schema, given[i % len(given)], i) for i, item_schema in enumerate(schema["prefixItems"])]
         count = self._rng.randint(1, 3)
         if isinstance(value, tuple):  # all of it
             given, count = list(value), len(value)
@@ -253,7 +253,7 @@ def _admitted(each: EachWordOf, properties: Mapping[str, Any], name: str) -> lis
 
 def _standing(words: Iterable[str], text: str) -> list[tuple[str, int]]:
     """Which of the words stand in a text, in its order, the longest where several do, and where each begins."""
-    return [(one[0], one.start()) for one in _any_of(tuple(words)).finditer(text)]
+    return [(match[0], match.start()) for match in _any_of(tuple(words)).finditer(text)]
 
 
 @lru_cache(maxsize=64)

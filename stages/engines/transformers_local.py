@@ -194,7 +194,7 @@ def _stop_ids(model: Any, tokenizer: Any) -> list[int]:
     """The tokens that end an answer: the tokenizer's, and all that the checkpoint's generation configuration names."""
     named = model.generation_config.eos_token_id
     ids = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-    return sorted({int(one) for one in ids if one is not None})
+    return sorted({int(id_) for id_ in ids if id_ is not None})
 
 
 def _batched(indices: Iterator[int], size: int) -> Iterator[tuple[int, ...]]:

@@ -59,7 +59,9 @@ def is_ruled_out(kind: str, value: str, known: Iterable[Value]) -> bool:
     rules out "wide".
     """
     known = list(known)
-    return any(one.type == kind and not may_be_both_true(kind, one.value, value) for one in known) and not is_allowed(kind, value, known)
+    return any(
+        known_value.type == kind and not may_be_both_true(kind, known_value.value, value) for known_value in known
+    ) and not is_allowed(kind, value, known)
 
 
 def is_allowed(kind: str, value: str, known: Iterable[Value]) -> bool:
@@ -67,13 +69,15 @@ def is_allowed(kind: str, value: str, known: Iterable[Value]) -> bool:
 
     A bare shade names no colour: a mushroom with a pale stem may still be called red wrongly.
     """
-    said = [one.value for one in known if one.type == kind and (one.value not in _SHADES or value in _SHADES)]
-    return any(_say_nearly_the_same(kind, one, value) for one in said)
+    stated = [
+        known_value.value for known_value in known if known_value.type == kind and (known_value.value not in _SHADES or value in _SHADES)
+    ]
+    return any(_say_nearly_the_same(kind, known_value, value) for known_value in stated)
 
 
 def says_the_same(kind: str, a: str, b: str) -> bool:
     """Whether two values are one word, synonyms, or one is the other with a word more; near shades are not the same."""
-    these, those = (set(canonical_value(kind, one.lower()).split()) for one in (a, b))
+    these, those = (set(canonical_value(kind, text.lower()).split()) for text in (a, b))
     return these <= those or those <= these
 
 
@@ -90,8 +94,8 @@ def canonical_noun(noun: str) -> str:
 def canonical_value(kind: str, value: str) -> str:
     """What stands for a value and its synonyms: "deep grey" and "dark gray" have one."""
     if kind == "colour":
-        return " ".join(part for one in _parts(value) for part in _shaded(one) if part)
-    return " ".join(_canonical(kind, one) for one in _parts(value))
+        return " ".join(part for shaded in _parts(value) for part in _shaded(shaded) if part)
+    return " ".join(_canonical(kind, part) for part in _parts(value))
 
 
 def is_listed(kind: str, value: str) -> bool:
@@ -105,7 +109,7 @@ def is_listed(kind: str, value: str) -> bool:
 
 def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
     """The values of `other` that are false of a thing of which `own` is all that is known: those that `own` rules out."""
-    return [one for one in other if is_ruled_out(one.type, one.value, own)]
+    return [value for value in other if is_ruled_out(value.type, value.value, own)]
 
 
 def _are_both(of: Callable[[str, str, str], bool], kind: str, a: str, b: str) -> bool:
@@ -165,7 +169,7 @@ def _may_be_both(kind: str, a: str, b: str) -> bool:
         return False
     is_of_one_scale = first in axes and axes[first] == axes.get(second)
     if kind in _OF_MANY_SCALES and not is_of_one_scale and not (_is_outline(first) and _is_outline(second)):
-        return any(one in axes or kind in types_of(one) for one in (first, second)) or _is_near(kind, a, b)
+        return any(word in axes or kind in types_of(word) for word in (first, second)) or _is_near(kind, a, b)
     return _is_near(kind, a, b)
 
 
@@ -245,8 +249,8 @@ def _canonical(kind: str, value: str) -> str:
         return table[value]
     words = [table.get(word, word) for word in value.split()]
     if kind == "object" and words:
-        one = singular(value.split()[-1])
-        words[-1] = table.get(one, one)
+        noun = singular(value.split()[-1])
+        words[-1] = table.get(noun, noun)
     return " ".join(words)
 
 

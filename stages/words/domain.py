@@ -31,7 +31,7 @@ class Domain(BaseModel):
 
     def types_of(self, value: str) -> frozenset[str]:
         """The attribute types that know this value: the word lists' and the domain's own."""
-        own = {kind for kind, values in self.values.items() if value.lower() in (one.lower() for one in values)}
+        own = {kind for kind, values in self.values.items() if value.lower() in (own_value.lower() for own_value in values)}
         return types_of(value) | own
 
     def values_of(self, kind: str) -> tuple[str, ...]:

@@ -93,8 +93,8 @@ def _had(text: str, head: str) -> str:
     """The end of a text from the first word after its noun that says that the thing wears, holds or has something."""
     forms = "|".join(re.escape(form) for form in sorted(plural_forms(head.lower()), key=len, reverse=True))
     noun = re.search(rf"(?<![\w-])(?:{forms})(?!\w)", text.lower())
-    found = _HAS.search(text, noun.end()) if noun else None
-    return text[found.start() :] if found else ""
+    match = _HAS.search(text, noun.end()) if noun else None
+    return text[match.start() :] if match else ""
 
 
 def names_noun(text: str, noun: str) -> bool:
@@ -110,8 +110,8 @@ def look(text: str, head: str) -> str:
     return " ".join(word for word in words if word not in forms and word not in ("a", "an", "the"))
 
 
-def _same_noun(one: str, other: str) -> bool:
-    return not plural_forms(one.lower()).isdisjoint(plural_forms(other.lower()))
+def _same_noun(noun: str, other: str) -> bool:
+    return not plural_forms(noun.lower()).isdisjoint(plural_forms(other.lower()))
 
 
 def _without_noun(text: str, head: str) -> str:

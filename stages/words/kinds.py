@@ -144,17 +144,19 @@ def siblings_of(noun: str) -> tuple[str, ...]:
     apart = _SIBLINGS.get(kind_of(noun), ())
     if canonical_noun(noun.lower()) not in map(canonical_noun, apart):
         return ()
-    found = (word for word in apart if (word in _MASS) == (noun.lower() in _MASS) and not may_be_both_true("object", word, noun.lower()))
-    formed = (_in_number_of(noun.lower(), word) for word in found)
+    siblings = (word for word in apart if (word in _MASS) == (noun.lower() in _MASS) and not may_be_both_true("object", word, noun.lower()))
+    formed = (_in_number_of(noun.lower(), word) for word in siblings)
     return tuple(word for word in formed if word is not None)
 
 
 def siblings_among(noun: str, nouns: Iterable[str]) -> dict[str, str]:
     """Those of `nouns` that a thing of this noun can not be called, as they stand there, each with its form in this noun's number."""
     apart = {canonical_noun(word) for word in siblings_of(noun)}
-    others = (one for one in nouns if canonical_noun(one) in apart and (one in _MASS) == (noun.lower() in _MASS))
-    formed = {one: _in_number_of(noun.lower(), one) for one in others}
-    return {one: form for one, form in formed.items() if form is not None}
+    others = (
+        noun_among for noun_among in nouns if canonical_noun(noun_among) in apart and (noun_among in _MASS) == (noun.lower() in _MASS)
+    )
+    formed = {noun_among: _in_number_of(noun.lower(), noun_among) for noun_among in others}
+    return {noun_among: form for noun_among, form in formed.items() if form is not None}
 
 
 def _in_number_of(noun: str, other: str) -> str | None:

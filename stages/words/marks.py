@@ -106,17 +106,17 @@ def _mark(text: str, span: Named, domain: Domain) -> str | None:
 
 def _around(text: str, span: Named) -> str | None:
     """The mark that what stands around a phrase gives it."""
-    before, said = text[max(0, span.start - 60) : span.start], text[span.start : span.end]
+    before, own = text[max(0, span.start - 60) : span.start], text[span.start : span.end]
     if any(start <= span.start and span.end <= end for start, end in quoted_spans(text)):
         return "quoted"
-    if said.isupper() and (_READS.search(before) or len(span.head) == 1):
+    if own.isupper() and (_READS.search(before) or len(span.head) == 1):
         return "quoted"
-    first = words_in(said)[0]
+    first = words_in(own)[0]
     if first == "no" or _ABSENT.search(before):
         return "absent"
     if first not in DEFINITE and _LIKENED.search(before):
         return "likened"
-    is_name = all(word[0].isupper() for word in WORD.findall(said)) and _NAMED.search(before) is not None
+    is_name = all(word[0].isupper() for word in WORD.findall(own)) and _NAMED.search(before) is not None
     return "name" if is_name and first not in DETERMINERS else None
 
 

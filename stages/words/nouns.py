@@ -95,4 +95,4 @@ def plural_forms(noun: str) -> frozenset[str]:
     regular = {noun, f"{noun}s", f"{noun}es"} if noun not in SINGULAR_IN_S else {noun}
     if noun.endswith("y"):
         regular.add(f"{noun[:-1]}ies")
-    return frozenset(regular | {plural for plural, one in IRREGULAR_PLURALS.items() if one == noun})
+    return frozenset(regular | {plural for plural, singular_form in IRREGULAR_PLURALS.items() if singular_form == noun})

@@ -88,9 +88,14 @@ def _phrases(text: str, spans: Sequence[Named], domain: Domain) -> list[Phrase]:
     borders = sentences(text)
     return [
         Phrase(
-            text=text[one.start : one.end], start=one.start, end=one.end, head=one.head, sentence=_sentence(borders, one.start), mark=mark
+            text=text[span.start : span.end],
+            start=span.start,
+            end=span.end,
+            head=span.head,
+            sentence=_sentence(borders, span.start),
+            mark=mark,
         )
-        for one, mark in zip(spans, marks_of(text, spans, domain), strict=True)
+        for span, mark in zip(spans, marks_of(text, spans, domain), strict=True)
     ]
 
 

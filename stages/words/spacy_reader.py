@@ -198,9 +198,9 @@ def _outside(text: str, span: Named, quoted: Sequence[tuple[int, int]]) -> Named
     """The part of a phrase before a quotation that begins in it."""
     for start, _ in quoted:
         if span.start < start < span.end:
-            said = text[span.start : start].rstrip()
-            words = re.findall(r"\w[\w-]*", said)
-            return Named(span.start, span.start + len(said), singular(words[-1])) if words else span
+            left = text[span.start : start].rstrip()
+            words = re.findall(r"\w[\w-]*", left)
+            return Named(span.start, span.start + len(left), singular(words[-1])) if words else span
     return span
 
 

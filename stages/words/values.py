@@ -119,15 +119,15 @@ _SAID_OF = frozenset("is are was were looks look appears painted being be made i
 def values_in(text: str) -> tuple[Value, ...]:
     """The attribute values that a text states, in order, as it writes them, with their shade: "dark red", "stainless steel"."""
     words = [_Word(match.start(), match.end(), match.group()) for match in _WORD.finditer(text)]
-    found: list[Value] = []
+    values: list[Value] = []
     first = 0
     while first < len(words):
         last = _value_at(text, words, first)
         value = text[words[first].start : words[last].end].lower()
         kinds = types_of(value) if _is_stated(text, words, first, last) else frozenset()
-        found += [Value(kind, value) for kind in ATTRIBUTE_TYPES if kind in kinds]
+        values += [Value(kind, value) for kind in ATTRIBUTE_TYPES if kind in kinds]
         first = last + 1
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(values))
 
 
 def _value_at(text: str, words: Sequence[_Word], first: int) -> int:
@@ -155,7 +155,7 @@ def _is_stated(text: str, words: Sequence[_Word], first: int, last: int) -> bool
     noun = singular(after.text) if after is not None else ""
     if noun in _NEVER_BEFORE.get(word, ()) or (before is not None and word == "lit" and before.text.endswith("ly")):
         return False
-    if word in _ONLY_BEFORE and not any(singular(one.text) in _ONLY_BEFORE[word] for one in _phrase_after(text, words, last)):
+    if word in _ONLY_BEFORE and not any(singular(follower.text) in _ONLY_BEFORE[word] for follower in _phrase_after(text, words, last)):
         return False
     is_last = after is None or after.text in BOUNDARIES or after.text in PRONOUNS or after.text in DETERMINERS
     if not is_last or first < last:

@@ -82,28 +82,30 @@ class UnitAsker:
         """The images below these, which raised together, that raise alone."""
         if len(images) == 1:
             return {images[0].key: problem_of(images[0].key, error)}
-        found: dict[str, Row] = {}
+        rows_by_key: dict[str, Row] = {}
         for half in (images[: len(images) // 2], images[len(images) // 2 :]):
             rows = await self._tried(half, counts=False)
             if isinstance(rows, Exception):
-                found |= await self._found(half, rows)
-        return found
+                rows_by_key |= await self._found(half, rows)
+        return rows_by_key
 
     async def _alone(self, image: Image) -> list[Row]:
         rows = await self._tried([image])
         return await self._process([image], {image.key: problem_of(image.key, rows)}) if isinstance(rows, Exception) else rows
 
-    async def _tried(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row] | Exception:
+    async def _tried(
+        self, images: Sequence[Image], rows_by_key: dict[str, Row] | None = None, *, counts: bool = True
+    ) -> list[Row] | Exception:
         """The rows, or what an image made the stage raise; what is no image's fault is raised."""
         try:
-            return await self._process(images, found, counts=counts)
+            return await self._process(images, rows_by_key, counts=counts)
         except Exception as error:  # noqa: BLE001  # told apart in the next line
             raise_unless_an_images(error)
             return error
 
-    async def _process(self, images: Sequence[Image], found: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row]:
-        found = found or {}
-        marked = [dataclasses.replace(image, problem=found[image.key]) if image.key in found else image for image in images]
+    async def _process(self, images: Sequence[Image], rows_by_key: dict[str, Row] | None = None, *, counts: bool = True) -> list[Row]:
+        rows_by_key = rows_by_key or {}
+        marked = [dataclasses.replace(image, problem=rows_by_key[image.key]) if image.key in rows_by_key else image for image in images]
         async with self._budget.held(pixel_bytes(marked) if self._stage.needs_pixels else 0):
             enter("reading")
             async with self._seen(marked) as seen:
@@ -111,7 +113,7 @@ class UnitAsker:
                 rows = await self._stage.process(seen, self._inputs.task.retry)
         for image, row in zip(seen, rows, strict=True):
             # What could not be read, and what was stopped before this stage, says nothing of its engine.
-            if counts and (image.key in found or self._stage.settled(image) is None):
+            if counts and (image.key in rows_by_key or self._stage.settled(image) is None):
                 self.findings.add(row)
         return rows
 
@@ -141,7 +143,7 @@ def blamed(num_images: int, carry: Callable[[tuple[int, int]], None], error: Exc
         first, end = part
         if end - first == 1:
             return {first: problem_of("", error)}
-        found: dict[int, Row] = {}
+        rows: dict[int, Row] = {}
         for half in ((first, (first + end) // 2), ((first + end) // 2, end)):
             tries += 1
             if tries > _MOST_TRIES:
@@ -150,8 +152,8 @@ def blamed(num_images: int, carry: Callable[[tuple[int, int]], None], error: Exc
                 carry(half)
             except Exception as problem:  # noqa: BLE001
                 raise_unless_an_images(problem)
-                found |= search(half, problem)
-        return found
+                rows |= search(half, problem)
+        return rows
 
     logger.error("looked for at %d images: %r", num_images, error)
     return search((0, num_images), error) or dict.fromkeys(range(num_images), problem_of("", error))

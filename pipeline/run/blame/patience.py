@@ -19,7 +19,7 @@ class Patience:
     until: float = 0.0
     _pause_s: float = _FIRST_PAUSE_S
 
-    def away(self, now: float, said: str) -> str | None:
+    def away(self, now: float, words: str) -> str | None:
         """Nobody answered; the words for the user, once a pause.
 
         Raises: StayedAway once the server has stayed away for too long.
@@ -29,14 +29,14 @@ class Patience:
         gone_s = now - self.since
         if gone_s >= self.limit_s:
             raise StayedAway(
-                f"{self.stage}: {said}; waited {gone_s:.0f} s (placement.patience_s is {self.limit_s:g}) and nothing is failed: "
+                f"{self.stage}: {words}; waited {gone_s:.0f} s (placement.patience_s is {self.limit_s:g}) and nothing is failed: "
                 "start the server or correct base_url, then run again"
             )
         if now < self.until:
             return None
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
         self.until = now + min(pause_s, self.limit_s - gone_s)
-        return f"{self.stage}: {said}; away for {gone_s:.0f} s, asked again in {self.until - now:.0f} s"
+        return f"{self.stage}: {words}; away for {gone_s:.0f} s, asked again in {self.until - now:.0f} s"
 
     def back(self) -> None:
         """The server has answered."""

@@ -73,13 +73,13 @@ class Search:
 
     def next(self) -> Ask:
         """What to ask now."""
-        found = self.quarantined
-        whole = Whole(found, ((0, self.size),), f"whole-{len(found)}")
+        quarantined = self.quarantined
+        whole = Whole(quarantined, ((0, self.size),), f"whole-{len(quarantined)}")
         if not self.deaths[whole.name]:
-            return whole if not found or not self._open() else self._search()
+            return whole if not quarantined or not self._open() else self._search()
         if self._open():
             return self._search()
-        return whole if self.deaths[whole.name] < _TWICE else self._in_parts(found)
+        return whole if self.deaths[whole.name] < _TWICE else self._in_parts(quarantined)
 
     def lived(self, ask: Ask, num_asked: int) -> None:
         """What was asked came back; of `num_asked` images an engine was asked."""
@@ -149,23 +149,23 @@ class Search:
         first = next(mates, None)
         return None if first is None else (first, first + 1)
 
-    def _in_parts(self, found: frozenset[int]) -> Ask:
+    def _in_parts(self, quarantined: frozenset[int]) -> Ask:
         """The largest parts that live, halved as often as they have died one after another in one worker."""
-        parts = tuple(self._living((0, self.size), found))
+        parts = tuple(self._living((0, self.size), quarantined))
         for depth in range(self.size.bit_length() + 1):
-            name = f"parts-{len(found)}-{depth}"
+            name = f"parts-{len(quarantined)}-{depth}"
             if self.deaths[name] < _TWICE:
-                return Whole(found, parts, name)
+                return Whole(quarantined, parts, name)
             parts = tuple(half for part in parts for half in (_halves(part) or [part]))
         return Hopeless()
 
-    def _living(self, part: Part, found: frozenset[int]) -> Iterator[Part]:
+    def _living(self, part: Part, quarantined: frozenset[int]) -> Iterator[Part]:
         if part in self._lived or _is_single(part):
-            if not set(range(*part)) <= found:
+            if not set(range(*part)) <= quarantined:
                 yield part
             return
         for half in _halves(part):
-            yield from self._living(half, found)
+            yield from self._living(half, quarantined)
 
 
 def _is_single(part: Part) -> bool:

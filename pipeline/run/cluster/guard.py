@@ -71,11 +71,11 @@ def stance(address: str, token: str | None = None) -> Stance:
     """How the head at this address answers a question that carries this token, or none."""
     import grpc
 
-    said = None if token is None else (("authorization", f"Bearer {token}"),)
+    metadata = None if token is None else (("authorization", f"Bearer {token}"),)
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         ask: Any = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
         try:
-            ask(b"", timeout=_ASK_S, metadata=said)
+            ask(b"", timeout=_ASK_S, metadata=metadata)
         except grpc.RpcError as error:
             code: Any = error.code()
             return "guarded" if code == grpc.StatusCode.UNAUTHENTICATED else "no Ray"

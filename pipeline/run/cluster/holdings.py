@@ -46,13 +46,13 @@ def joined_nodes() -> list[Node]:
     """The living nodes of the Ray that was joined, empty of workers."""
     import ray
 
-    found = []
+    nodes = []
     for node in ray.nodes():
         if node["Alive"]:
             offered = {str(name): float(amount) for name, amount in node["Resources"].items()}
             cpus, gpus = offered.pop("CPU", 0.0), offered.pop("GPU", 0.0)
-            found.append(Node(cpus, [1.0] * int(gpus), offered))
-    return found
+            nodes.append(Node(cpus, [1.0] * int(gpus), offered))
+    return nodes
 
 
 def check_alive() -> None:
@@ -136,8 +136,8 @@ def node_answers(node_id: str) -> bool:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    question = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_answer).remote()
+    on_node = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    question = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=on_node)(_answer).remote()
     try:
         return bool(ray.get(question, timeout=_NODE_PATIENCE_S))
     except (ray.exceptions.RayError, TimeoutError):

@@ -80,23 +80,23 @@ def _connect(address: str | None, say: Callable[[str], None]) -> None:
                 ray.init(**options)
             return
         except Exception as error:  # Ray raises bare ones too, where a process of its own ends while it starts
-            said = " ".join(str(error).split())[:300]
+            message = " ".join(str(error).split())[:300]
             if is_last:
-                raise ClusterError(f"no Ray at {address or 'this machine'}: {said}") from error
+                raise ClusterError(f"no Ray at {address or 'this machine'}: {message}") from error
             # Ray gives a start 30 s, whatever else a machine has to do, and does not see that a process of its own has been killed.
-            say(f"Ray has not started: {said.split('. ')[0]}; it is started once more")
+            say(f"Ray has not started: {message.split('. ')[0]}; it is started once more")
             ray.shutdown()
             _end(_children() - before)
 
 
 def _children() -> set[int]:
     """The processes that this one has started."""
-    found = set()
+    children = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if status.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
-                found.add(int(status.parent.name))
-    return found
+                children.add(int(status.parent.name))
+    return children
 
 
 def _end(processes: set[int]) -> None:
@@ -203,13 +203,13 @@ def _asks_for_token(place: str) -> bool:
         raise ClusterError(
             f"no Ray at {place}: nothing listens there ({error}); `ray status` on the head node shows its address"
         ) from error
-    found = guard.stance(f"{host}:{port}") if "://" not in place else "open"
-    if found == "no Ray":
+    answer = guard.stance(f"{host}:{port}") if "://" not in place else "open"
+    if answer == "no Ray":
         raise ClusterError(f"what listens at {place} is no Ray, or does not answer; `ray status` on the head node shows its address")
-    if found == "guarded":
+    if answer == "guarded":
         token = guard.token_at_hand()
         if token is None or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
             raise ClusterError(f"the Ray at {place} asks for a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or ~/.ray/auth_token")
         if guard.stance(f"{host}:{port}", token) == "guarded":
             raise ClusterError(f"the Ray at {place} refuses the token: set RAY_AUTH_TOKEN to the one that its head was started with")
-    return found == "guarded"
+    return answer == "guarded"

@@ -28,12 +28,12 @@ def collisions() -> list[str]:
     Another distribution named like ours overwrites our files silently; an editable install lists no packages at all, so
     both the folders and the names are compared.
     """
-    found = []
+    problems = []
     owners = importlib.metadata.packages_distributions()
     for name in PACKAGES:
-        found += [f"'{name}' also belongs to the package {owner}" for owner in owners.get(name, []) if owner != "fgdata"]
+        problems += [f"'{name}' also belongs to the package {owner}" for owner in owners.get(name, []) if owner != "fgdata"]
         spec = importlib.util.find_spec(name)
         folder = Path(str(spec.origin)).parents[1] if spec is not None else None
         if folder != _ROOT:
-            found.append(f"'{name}' is imported from {folder}, not from beside pipeline")
-    return sorted(set(found))
+            problems.append(f"'{name}' is imported from {folder}, not from beside pipeline")
+    return sorted(set(problems))

@@ -29,7 +29,10 @@ class Meters:
     def _counters(self) -> dict[str, Any]:
         from ray.util.metrics import Counter
 
-        return {name: Counter(name, description=said, tag_keys=("stage", "workdir", *tags)) for name, (said, tags) in _NAMES.items()}
+        return {
+            name: Counter(name, description=description, tag_keys=("stage", "workdir", *tags))
+            for name, (description, tags) in _NAMES.items()
+        }
 
     def finished(self, stage: str, num_units: int, done: Done) -> None:
         """An item of a stage is committed."""

@@ -250,10 +250,10 @@ class Told:
             tell(*words)
 
 
-def _overdue(flows: dict[str, Flow], said: dict[str, float]) -> Iterator[Flow]:
+def _overdue(flows: dict[str, Flow], told_at: dict[str, float]) -> Iterator[Flow]:
     now = time.monotonic()
     for flow in flows.values():
-        if flow.ended is None and now - said.setdefault(flow.stage, now) >= _EVERY_S:
+        if flow.ended is None and now - told_at.setdefault(flow.stage, now) >= _EVERY_S:
             yield flow
 
 

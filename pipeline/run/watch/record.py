@@ -17,13 +17,13 @@ def versions(specs: Iterable[Spec]) -> dict[str, str]:
     """Python's version, and those of the packages that a run with these engines uses and that are installed here."""
     kinds = {spec.extra for spec in specs}
     wanted = [*_ALWAYS, *(package for kind in sorted(kinds) for package in _PACKAGES.get(kind, (kind,) if kind else ()))]
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in dict.fromkeys(wanted):
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine() -> dict[str, Any]:

@@ -57,14 +57,14 @@ class Doubles:
         return handed
 
     def _slow(self, now: float, limit_s: float) -> list[tuple[Member, Any, Task]]:
-        found = [
+        slow = [
             (now - member.given[ref], member, ref, task)
             for member in self._pool.members
             if not member.is_alone
             for ref, task in member.tasks.items()
             if now - member.given[ref] > limit_s and task.item.id not in self._units and not task.is_probe
         ]
-        return [(member, ref, task) for _, member, ref, task in sorted(found, key=lambda each: -each[0])][:1]
+        return [(member, ref, task) for _, member, ref, task in sorted(slow, key=lambda each: -each[0])][:1]
 
     def _idle(self, but: Iterable[Member]) -> Member | None:
         taken = {id(member) for member in but}

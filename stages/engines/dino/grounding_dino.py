@@ -134,7 +134,7 @@ class _Checkpoint:
         import torch
 
         enter("asking")
-        found: list[list[Found]] = [[] for _ in work.requests]
+        boxes_of: list[list[Found]] = [[] for _ in work.requests]
         finishing: deque[Future[list[tuple[int, list[Found]]]]] = deque()
         try:
             with torch.inference_mode():
@@ -144,12 +144,12 @@ class _Checkpoint:
                         work.prepared.append(self._hands.submit(self._pictures, work.requests, later))
                     finishing.append(self._hands.submit(self._finished, work, batch, *self._forward(inputs, batch)))
                     if len(finishing) >= _AHEAD:
-                        _take(finishing.popleft(), found)
+                        _take(finishing.popleft(), boxes_of)
             while finishing:
-                _take(finishing.popleft(), found)
+                _take(finishing.popleft(), boxes_of)
         except (torch.AcceleratorError, torch.OutOfMemoryError) as error:
             raise EngineDead(f"{self._spec.model} on {self._device}: {error}") from error
-        return found
+        return boxes_of
 
     def _passes(self, request: int, phrases: Sequence[str]) -> Iterator[Pass]:
         """Fills one prompt after the other; a phrase costs its tokens and a separator."""
@@ -159,7 +159,7 @@ class _Checkpoint:
             ids = self._head.phrase_ids(phrase)
             if not 0 < len(ids) <= self._head.tokens_a_phrase:
                 continue
-            if sum(len(one) + 1 for one in tokens) + len(ids) + 1 > self._head.max_tokens:
+            if sum(len(phrase_tokens) + 1 for phrase_tokens in tokens) + len(ids) + 1 > self._head.max_tokens:
                 yield Pass(request, tuple(indices), tuple(tokens))
                 indices, tokens = [], []
             indices.append(index)
@@ -216,7 +216,7 @@ def _take(finished: Future[list[tuple[int, list[Found]]]], found: list[list[Foun
 
 
 def _found(
-    one: Pass, size: tuple[int, int], frame: tuple[int, int], boxes: np.ndarray, mean: np.ndarray, highest: np.ndarray, floor: float
+    batched: Pass, size: tuple[int, int], frame: tuple[int, int], boxes: np.ndarray, mean: np.ndarray, highest: np.ndarray, floor: float
 ) -> list[Found]:
     """Boxes of one pass above the floor, clipped to the image. Shapes: boxes (Q, 4), mean and highest (Q, phrases)."""
     columns, queries = ((mean >= floor) | (highest >= floor)).T.nonzero()
@@ -226,9 +226,9 @@ def _found(
     width, height = frame
     corners = np.stack([(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height], 1)
     scores = zip(mean[queries, columns].tolist(), highest[queries, columns].tolist(), strict=True)
-    found = []
+    kept = []
     for column, corner, (score, score_max) in zip(columns.tolist(), corners.tolist(), scores, strict=True):
         xyxy = clip_box((corner[0], corner[1], corner[2], corner[3]), *size)
         if xyxy is not None:
-            found.append(Found(one.phrases[column], xyxy, score, score_max))
-    return found
+            kept.append(Found(batched.phrases[column], xyxy, score, score_max))
+    return kept

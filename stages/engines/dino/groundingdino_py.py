@@ -92,12 +92,12 @@ class GroundingDinoPyDetector:
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError) as error:
             raise EngineDead(self._last_words()) from error
-        found = []
+        answers = []
         for phrase, box, mean, highest in self._read()["found"]:
             xyxy = clip_box(tuple(box), request.image.width, request.image.height)
             if xyxy is not None:
-                found.append(Found(phrase, xyxy, mean, highest))
-        return found
+                answers.append(Found(phrase, xyxy, mean, highest))
+        return answers
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

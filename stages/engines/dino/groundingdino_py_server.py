@@ -60,7 +60,7 @@ def find(model: Any, image: str, phrases: list[str], floor: float) -> list[list[
     normalise = T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     pixels, _ = T.Compose([T.RandomResize([800], max_size=1333), T.ToTensor(), normalise])(picture, None)
     device = next(model.parameters()).device
-    found: list[list[Any]] = []
+    kept: list[list[Any]] = []
     for caption, spans in prompts(model, phrases):
         with torch.inference_mode():
             output = model(pixels[None].to(device), captions=[caption])
@@ -70,8 +70,8 @@ def find(model: Any, image: str, phrases: list[str], floor: float) -> list[list[
             for query in ((mean >= floor) | (highest >= floor)).nonzero().flatten().tolist():
                 x, y, w, h = boxes[query]
                 box = [(x - w / 2) * picture.width, (y - h / 2) * picture.height, (x + w / 2) * picture.width, (y + h / 2) * picture.height]
-                found.append([phrase, box, float(mean[query]), float(highest[query])])
-    return sorted(found, key=lambda one: (one[0], -one[2]))
+                kept.append([phrase, box, float(mean[query]), float(highest[query])])
+    return sorted(kept, key=lambda box: (box[0], -box[2]))
 
 
 def prompts(model: Any, phrases: list[str]) -> list[tuple[str, list[tuple[int, int, int]]]]:

@@ -23,9 +23,9 @@ from pipeline.ledger.presence import present
 from pipeline.ledger.state import State
 from pipeline.ledger.status import Loss, StageStatus, count_statuses
 from pipeline.ledger.tables import Ledger
-from pipeline.run.claim import claim_export
 from pipeline.run.cluster.join import connected
 from pipeline.run.dataset import Written, ask_for_lost_shards, write_dataset_files, written
+from pipeline.run.export_place import take_export_place
 from pipeline.run.lane import StageFigures
 from pipeline.run.preflight import check_cluster, check_config
 from pipeline.run.runner import Runner
@@ -171,7 +171,7 @@ def run(job: Job, watch: Callable[[Sequence[str]], Watcher] | None = None) -> Ou
 def _run_present(job: Job, looked: Looked, watch: Callable[[Sequence[str]], Watcher] | None, started: float) -> Outcome:
     state = job.state(looked=looked)
     ask_for_lost_shards(job.config, state)
-    claim_export(job.config, state)
+    take_export_place(job.config, state)
     if not any(state.has_pending(node.name) for node in job.graph):
         stale = write_dataset_files(job.config, state)
         return _outcome(job, state, {}, started, None, None, stale)

@@ -95,7 +95,7 @@ def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> No
     """Say what would run and why, stage by stage."""
     from pipeline.api import failures, open_job, refuse
     from pipeline.commands.texts import plan_said
-    from pipeline.run.claim import check_export_place
+    from pipeline.run.export_place import check_export_place
 
     with _user_errors():
         job = open_job(config, until)

@@ -270,12 +270,12 @@ class ExchangeRow(Row):
 
 
 class Fact(Record):
-    """What the judge said of one value on one region, asked once for all texts that claim it."""
+    """What the judge said of one value on one region, asked once for all texts that say it."""
 
     region: int
     type: EditType
     value: str
-    is_positive: bool = Field(False, description="The positive itself claims it.")
+    is_positive: bool = Field(False, description="The positive itself says it.")
     verdict: Verdict
     answers: list[str] = Field(default_factory=list, description="The judge's answers: options in one order, then in the other.")
 

@@ -12,7 +12,7 @@ from pipeline.ledger.items import Item
 from pipeline.ledger.state import State
 from pipeline.ledger.status import StageStatus, count_statuses
 from pipeline.masked import masked_content
-from pipeline.run.claim import settle_stale, shard_nodes
+from pipeline.run.export_place import settle_stale, shard_nodes
 from pipeline.storage import Storage
 from schemas.dataset import ShardStats, StageDescription, shard_name
 from stages.dataset.card import DataSet, dataset_files, describe_stage_run

@@ -12,11 +12,11 @@ from pipeline.config.model import Config
 from pipeline.config.registry import is_carried, model_path
 from pipeline.corpus.discover import find
 from pipeline.corpus.params import CorpusError
-from pipeline.run.claim import check_export_place
 from pipeline.run.cluster.holdings import Node as ClusterNode
 from pipeline.run.cluster.holdings import demand, holds_all, joined_nodes, num_placed, offered
 from pipeline.run.cluster.travel import collisions
 from pipeline.run.code_digest import PACKAGES
+from pipeline.run.export_place import check_export_place
 from pipeline.storage import Storage, StorageError, remote_errors
 from pipeline.storage_errors import in_one_line
 from schemas.check import Check

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.api import open_job, run
 from pipeline.commands.upkeep import ask_retries
-from pipeline.run.claim import CLAIM
+from pipeline.run.export_place import EXPORT_MARK
 
 KEPT = Path(__file__).parents[1] / "kept"
 CASES = sorted(path.name for path in KEPT.iterdir() if path.is_dir())
@@ -41,7 +41,7 @@ def record() -> None:
         if sum(ask_retries(open_job(KEPT / case / "job.yaml").state(), None, "bad_request").values()):
             run(open_job(KEPT / case / "job.yaml"))  # a retry's marks and tables are kept too
         shutil.rmtree(KEPT / case / "work" / "runs")
-        (KEPT / case / "dataset" / CLAIM).unlink()
+        (KEPT / case / "dataset" / EXPORT_MARK).unlink()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.config.graph import build_graph
 from pipeline.config.read import load_config
-from pipeline.run.claim import CLAIM
+from pipeline.run.export_place import EXPORT_MARK
 from schemas.rows import HardNegativeRow
 from tests.support.driver import Driver, tables_of
 from tests.support.given_job import rows_of
@@ -132,5 +132,5 @@ def test_a_run_from_given_data_killed_in_the_middle_and_resumed_exports_the_same
     assert code == 0, error
     assert all(path.stat().st_mtime_ns == when for path, when in before.items()), "what was committed, or indexed, stays as it is"
     first, second = (files(path.parent / "dataset") for path in (undisturbed, config))
-    described = ("manifest.json", "README.md", "croissant.json", "sizes.json", CLAIM)  # carry_all writes shards alone
+    described = ("manifest.json", "README.md", "croissant.json", "sizes.json", EXPORT_MARK)  # carry_all writes shards alone
     assert {name: content for name, content in second.items() if name not in described} == first

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from pipeline.api import open_job
 from pipeline.cli import app
 from pipeline.ledger.why import plan_of
-from pipeline.run.claim import CLAIM
 from pipeline.run.dataset import write_dataset_files
+from pipeline.run.export_place import EXPORT_MARK
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import files, job_content, write_job
 
@@ -66,8 +66,8 @@ def test_a_run_on_s3_gives_the_bytes_of_a_local_run_and_a_second_one_writes_noth
     local = open_job(tmp_path / "job.yaml")
     carry_all(tmp_path / "job.yaml")
     write_dataset_files(local.config, local.state())
-    assert exported.keys() - files(tmp_path / "dataset").keys() == {CLAIM}
-    assert {name: content for name, content in exported.items() if name != CLAIM} == files(tmp_path / "dataset")
+    assert exported.keys() - files(tmp_path / "dataset").keys() == {EXPORT_MARK}
+    assert {name: content for name, content in exported.items() if name != EXPORT_MARK} == files(tmp_path / "dataset")
 
 
 def test_a_changed_parameter_its_plan_and_gc_on_s3(tmp_path: Path, root: str) -> None:

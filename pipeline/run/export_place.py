@@ -1,6 +1,7 @@
 """Whose the files at export_to are: an export never replaces what another tool wrote, and what an earlier one of ours left behind is told.
 
-A place is claimed, once, before its first shard. Knows the names of an export's files, and nothing of what is in them but whose they are.
+A place is taken by a mark, once, before its first shard. Knows the names of an export's files, and nothing of what is in them but whose
+they are.
 """
 
 import json
@@ -18,7 +19,7 @@ from schemas.check import Check
 from schemas.dataset import shard_name
 
 _log = logging.getLogger(__name__)
-CLAIM = ".fgdata-export.json"
+EXPORT_MARK = ".fgdata-export.json"
 _SHARD_FILE = re.compile(r"(\d{5,})(\.tar|\.parquet|_stats\.json)")
 _SET_FILES = ("manifest.json", "README.md")
 _SET_FOLDERS = ("finehard", "coco")
@@ -45,7 +46,7 @@ def check_export_place(config: Config, graph: Sequence[Node]) -> Iterator[Check]
         )
 
 
-def claim_export(config: Config, state: State) -> None:
+def take_export_place(config: Config, state: State) -> None:
     """Mark the place as an export's before its first shard.
 
     Raises: ConfigError where a file that would be replaced is not ours.
@@ -57,7 +58,7 @@ def claim_export(config: Config, state: State) -> None:
         if foreign:
             raise ConfigError(f"export_to: {target.url(foreign[0])} is no file of ours: nothing is replaced; name an empty or a new folder")
         content = json.dumps({"written_by": "fgdata export", "format": 1}).encode()
-        if target.write_if_absent(CLAIM, content) and target.write_if_absent(CLAIM, content):
+        if target.write_if_absent(EXPORT_MARK, content) and target.write_if_absent(EXPORT_MARK, content):
             _log.warning("export_to: %s replaces what is there although asked not to: let no other run export to it meanwhile", target.root)
 
 
@@ -81,12 +82,12 @@ def settle_stale(config: Config, state: State) -> list[str]:
 
 
 def _foreign(target: Storage, pending: Collection[str] | None = None) -> list[str]:
-    """Files with names of an export that none of ours wrote. Of a claimed place those of shards alone that are still to be written."""
+    """Files with names of an export that none of ours wrote. Of a place taken those of shards alone that are still to be written."""
     names = {entry.path for entry in target.files()}
     shards = _shards(target, names)
-    is_claimed = CLAIM in names
-    looked_at = sorted(shards if not is_claimed else [name for name in shards if pending is not None and name in pending])
-    foreign, has_ours = [], is_claimed
+    is_taken = EXPORT_MARK in names
+    looked_at = sorted(shards if not is_taken else [name for name in shards if pending is not None and name in pending])
+    foreign, has_ours = [], is_taken
     for name, stats in _statistics(target, looked_at).items():
         if stats is not None or (f"{name}_stats.json" not in names and _is_our_tar(target, f"{name}.tar", names)):
             has_ours = has_ours or stats is not None

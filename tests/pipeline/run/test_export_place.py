@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.api import open_job
 from pipeline.config.model import ConfigError
-from pipeline.run.claim import CLAIM, check_export_place, claim_export
 from pipeline.run.dataset import ask_for_lost_shards, write_dataset_files
+from pipeline.run.export_place import EXPORT_MARK, check_export_place, take_export_place
 from tests.support.in_process import carry_all
 from tests.support.pictures import png, tar_bytes, write
 from tests.support.rehearsal_job import files, write_job, write_tar
@@ -20,7 +20,7 @@ def _export(config: Path) -> list[str]:
     assert [check.detail for check in check_export_place(job.config, job.graph) if not check.is_ok] == []
     state = job.state()
     ask_for_lost_shards(job.config, state)
-    claim_export(job.config, state)
+    take_export_place(job.config, state)
     carry_all(config)
     job = open_job(config)
     return write_dataset_files(job.config, job.state())
@@ -56,14 +56,14 @@ def test_a_place_with_other_files_is_claimed_and_they_stay(tmp_path: Path) -> No
     assert _export(config) == []
     written = files(tmp_path / "dataset")
     assert (written["notes.txt"], written["old/00000.tar"]) == (b"mine", b"mine too")
-    assert json.loads(written[CLAIM])["written_by"] == "fgdata export"
+    assert json.loads(written[EXPORT_MARK])["written_by"] == "fgdata export"
 
 
 def test_an_export_of_before_the_claims_is_known_by_its_labels(tmp_path: Path) -> None:
     config = write_job(tmp_path)
     _export(config)
     before = files(tmp_path / "dataset")
-    (tmp_path / "dataset" / CLAIM).unlink()
+    (tmp_path / "dataset" / EXPORT_MARK).unlink()
     assert _export(config) == []
     assert files(tmp_path / "dataset") == before
 

@@ -7,15 +7,14 @@ import re
 import socket
 import socketserver
 import struct
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
+from bench.faults.loopback import LoopbackServer
 from pipeline.config.registry import DEMO_PROMPTS
 from prompts.example import Example
 from prompts.loader import load_prompt
@@ -159,15 +158,11 @@ HOSTILITIES: tuple[Hostility, ...] = (
 )  # fmt: skip
 
 
-class HostileServer(socketserver.ThreadingTCPServer):
+class HostileServer(LoopbackServer):
     """Answers questions as the rehearsal engine does. `chooses` says of the text of a question how it is to be answered badly.
 
     Whoever looks whether the server is there gets a good answer, unless it `looks_bad`: then `chooses` is asked about "".
     """
-
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 128
 
     def __init__(self, chooses: Callable[[str], Hostility | None], *, looks_bad: bool = False, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
@@ -178,17 +173,6 @@ class HostileServer(socketserver.ThreadingTCPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-    @contextmanager
-    def running(self) -> Iterator["HostileServer"]:
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
 
 class _Handler(socketserver.StreamRequestHandler):

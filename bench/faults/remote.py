@@ -15,6 +15,7 @@ from pathlib import Path
 import fsspec
 
 from bench.faults.job import Driver, compare_files, dataset, pending_stages, write_job
+from bench.faults.loopback import LoopbackServer
 from bench.faults.table import Fault, Tally
 
 _KEYS, _SHARE = 14, 0.05
@@ -22,12 +23,8 @@ _ERROR = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We enc
 _DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 
 
-class _Proxy(socketserver.ThreadingTCPServer):
+class _Proxy(LoopbackServer):
     """Passes each request on in a connection of its own; of a share of them something goes wrong, drawn by a fixed seed."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 256
 
     def __init__(self, upstream: tuple[str, int], kind: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -42,17 +39,6 @@ class _Proxy(socketserver.ThreadingTCPServer):
             hit = self.is_armed and (self.kind == "denied" or self._rng.random() < _SHARE) and not (self.kind == "cut" and method != "GET")
             self.struck[method] += hit
             return hit
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator["_Proxy"]:
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
 
 class _Handler(socketserver.StreamRequestHandler):

@@ -61,14 +61,14 @@ def check_placement(config: Config, graph: list[Node], nodes: Sequence[ClusterNo
         yield Check(
             f"placement of {stage}",
             placed == wanted.actors,
-            f"{wanted.actors} workers want {demand(wanted)} each; there is room for {placed} on the nodes: {offered(nodes)}",
+            f"room for {placed} of {wanted.actors} workers, each of {demand(wanted)}, on {offered(nodes)}",
             f"lower placement.stages.{stage}, or add nodes; where they come on demand, set placement.wait_for_nodes",
         )
     if config.placement.schedule == "streaming":
         yield Check(
             "placement",
             holds_all([config.resources(node.name) for node in graph], nodes),
-            f"the schedule streaming starts all stages at once, which do not fit on the nodes: {offered(nodes)}",
+            f"the schedule streaming starts all stages at once, which do not fit on {offered(nodes)}",
             "set placement.schedule to stages or auto, or lower the workers' cpus and gpus",
         )
 

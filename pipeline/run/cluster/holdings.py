@@ -108,9 +108,9 @@ def offered(nodes: Sequence[Node]) -> str:
     sizes: dict[str, int] = {}
     for node in nodes:
         extra = "".join(f" {amount:g} {name}" for name, amount in sorted(node.custom.items()) if not is_rays_own(name))
-        size = f"{node.cpus:g} CPUs {len(node.gpus)} GPUs{extra}"
+        size = f"{node.cpus:g} CPUs{f' {len(node.gpus)} GPUs' if node.gpus else ''}{extra}"
         sizes[size] = sizes.get(size, 0) + 1
-    return ", ".join(f"{count} of {size}" for size, count in sizes.items()) or "none"
+    return ", ".join(f"{count} node{'s' if count > 1 else ''} of {size}" for size, count in sizes.items()) or "no node"
 
 
 def demand(wanted: Resources) -> str:

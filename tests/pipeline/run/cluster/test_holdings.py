@@ -40,7 +40,7 @@ def test_custom_resources_count() -> None:
 
 def test_a_machine_is_told_in_words() -> None:
     assert offered([Node(4, [1.0], {"spot": 1, "memory": 5, "node:1.2.3.4": 1}), Node(2), Node(2)]) == (
-        "1 of 4 CPUs 1 GPUs 1 spot, 2 of 2 CPUs 0 GPUs"
+        "1 node of 4 CPUs 1 GPUs 1 spot, 2 nodes of 2 CPUs"
     )
     assert demand(Resources(cpus=0.5, custom={"spot": 1})) == "0.5 CPUs 1 spot"
 

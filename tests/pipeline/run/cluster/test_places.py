@@ -83,7 +83,7 @@ def test_a_worker_that_no_node_holds_is_refused(cluster: Cluster, tmp_path: Path
     driver = _start(_job(tmp_path, cluster, (3.0, 0.1, 0.1)))
     _, said = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 2
-    assert "placement of caption: 1 workers want 3 CPUs each; there is room for 0 on the nodes: 1 of 2 CPUs 0 GPUs" in said
+    assert "placement of caption: room for 0 of 1 workers, each of 3 CPUs, on 1 node of 2 CPUs" in said
 
 
 @pytest.mark.slow

@@ -10,7 +10,10 @@ detector at Swin-T's dimensions beside its own forward passes. Writes DIR/throug
 
 import argparse
 import asyncio
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--renderers", type=int, default=1)
     parser.add_argument("--words", type=int, default=20, help="Words of an answer's long text.")
+    parser.add_argument("--ray-data-llm", action="store_true", help="Beside ray.data.llm too: two minutes more.")
     parser.add_argument("--detector-images", type=int, default=4, help="Of a repeat; 0: the detector is left out.")
     parser.add_argument("--stages", nargs="+", default=list(_STAGES), choices=_STAGES)
     arguments = parser.parse_args()
@@ -79,12 +83,24 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     grammar = await grammar_rates(engine, 16, arguments.words, 2)
     ratios["with_grammar_over_without"] = spread([one["with"] / one["without"] for one in grammar])
     await engine.close()
+    if arguments.ray_data_llm and "caption" in arguments.stages:
+        peer = by_ray_data_llm(model, tars[arguments.images][1], arguments.words)
+        own = detail["caption"]["outside" if auto else "inside"]["images_s"]
+        ratios["caption_over_ray_data_llm"] = {name: round(rate / peer, 4) for name, rate in own.items()}
     if arguments.detector_images:
         rates = await detector_rates(save_detector(arguments.out / "detector", "tiny"), arguments.detector_images, 2, batch_size=2)
         ratios["detector_over_forward"] = spread([one["engine"] / one["forward"] for one in rates])
         detail["detector"] = {f"{way}_images_s": spread([one[way] for one in rates]) for way in ("engine", "forward")}
     settings = {name: getattr(arguments, name) for name in ("images", "renderers", "words")}
     return {"ratios": ratios, "answers_compared": compared, "answers_that_differ": differ, "settings": settings, "detail": detail}
+
+
+def by_ray_data_llm(model: Path, tar: Path, words: int) -> float:
+    """Images a second of ray.data.llm in a process of its own, after our engine has ended."""
+    command = [sys.executable, "-m", "bench.throughput.ray_data_llm", str(model.resolve()), str(tar.resolve()), str(words)]
+    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_AUTH_MODE": "disabled"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(json.loads(done.stdout.strip().splitlines()[-1])["images_s"])
 
 
 def _num_images(stage: str, arguments: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ def estimate(
         say("looking at what grows with a block")
         growing = growths(job, state)
         taken = {node.name: taken_by(node, state, stopwatch) for node in job.graph}
-        files = files_of(job, len(sample.rows))
+        files = files_of(job, [row.size for row in sample.rows])
     corpus = Corpus.of(sample, config.corpus.unit_size, config.corpus.block_images)
     stages = [
         estimated(

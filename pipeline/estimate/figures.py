@@ -122,7 +122,8 @@ def _add_files(estimate: StageEstimate, corpus: Corpus, files: Files) -> None:
         estimate.whys |= dict.fromkeys(("bytes", "objects"), files.refused or "nothing was exported")
         return
     estimate.figures["objects"] = _exact(corpus.num_shards * files.num_of_shards / files.num_shards + files.num_of_whole)
-    estimate.figures["bytes"] = corpus.images.times(files.bytes_of_shards / max(1, files.num_images)).plus(_exact(files.bytes_of_whole))
+    an_image = relative(mean_of(files.sizes)).times(files.bytes_of_shards / max(1, len(files.sizes)))
+    estimate.figures["bytes"] = over(corpus.images, an_image).plus(_exact(files.bytes_of_whole))
 
 
 def _add_times(estimate: StageEstimate, stage: Measured, corpus: Corpus, factors: tuple[float, float, float]) -> None:

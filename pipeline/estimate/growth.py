@@ -14,14 +14,15 @@ from pipeline.config.graph import Node
 from pipeline.config.registry import STAGES
 from pipeline.corpus.images import load_images
 from pipeline.corpus.store import read_rows
-from pipeline.estimate.measure import weight_of
 from pipeline.ledger.state import State
+from pipeline.ledger.tables import encode
 from schemas.rows import CorpusRow, Row
 from stages.base import BlockStage, Image, Stage, StageContext
 from stages.engines.base import Answer, Request
 
 _PARTS = (4, 2, 1)
 _LEAST_IMAGES = 16
+_MOST_DECAY = 0.5
 _LEAST_S = 0.05  # what is faster says nothing of how it grows
 
 
@@ -36,12 +37,13 @@ class Growth:
     def factor(self, num_images: float) -> tuple[float, float, float]:
         """How much more an image comes to in a block of so many images than in the sample; with bounds.
 
-        Each doubling adds as much less than the one before as the second measured one did; the bounds: nothing more, all the same.
+        Each doubling adds at most half of what the one before did, since groups are full at some size; less where the second measured
+        one did. The bounds: nothing more, all the same.
         """
         if len(self.amounts) < len(_PARTS) or min(self.amounts) <= 0 or num_images <= self.sizes[-1]:
             return 1.0, 1.0, 1.0
         first, second = (self.amounts[i + 1] / self.amounts[i] - 1 for i in (0, 1))
-        decay = min(1.0, max(0.0, second / first)) if first > 0 else 0.0
+        decay = min(_MOST_DECAY, max(0.0, second / first)) if first > 0 else 0.0
         doublings, value = math.log2(num_images / self.sizes[-1]), 1.0
         for turn in range(math.ceil(doublings)):
             value *= (1 + max(0.0, second) * decay ** (turn + 1)) ** min(1.0, doublings - turn)
@@ -75,7 +77,7 @@ def growths(job: Job, state: State) -> dict[str, Growth]:
                 started = time.process_time()
                 rows[node.name] = _block_rows(job, node, given)
                 growth.seconds.append(time.process_time() - started)
-                growth.amounts.append(sum(map(weight_of, rows[node.name][:quarter])) / quarter)
+                growth.amounts.append(_num_bytes(node, rows[node.name][:quarter]) / quarter)
             else:
                 growth.amounts.append(_num_questions(job, node, given[:quarter]) / quarter)
     return nested
@@ -113,6 +115,11 @@ def _block_rows(job: Job, node: Node, images: Sequence[Image]) -> list[Row]:
     stage = STAGES[node.name](job.config.stages[node.name], StageContext(fingerprint=node.fingerprint))
     assert isinstance(stage, BlockStage), "its scope says so"
     return [row for rows in stage.process([images]) for row in rows]
+
+
+def _num_bytes(node: Node, rows: Sequence[Row]) -> int:
+    """As they are stored: texts that a group's members share take little room."""
+    return len(encode(rows, node.row_type)) - len(encode([], node.row_type))
 
 
 def _num_questions(job: Job, node: Node, images: Sequence[Image]) -> int:

@@ -52,14 +52,17 @@ class Taken:
 
 @dataclass(frozen=True)
 class Files:
-    """What the export wrote: files of shards and files of the whole, each with their bytes; `refused` by a gate where it wrote nothing."""
+    """What the export wrote: files of shards and files of the whole, each with their bytes; `refused` by a gate where it wrote nothing.
+
+    `sizes`: of the sample's images as they lie in the corpus.
+    """
 
     num_of_shards: int = 0
     bytes_of_shards: int = 0
     num_of_whole: int = 0
     bytes_of_whole: int = 0
     num_shards: int = 0
-    num_images: int = 0
+    sizes: Sequence[int] = ()
     refused: str | None = None
 
 
@@ -195,7 +198,7 @@ def weight_of(row: Row) -> int:
     return len(row.model_dump_json(exclude_defaults=True))
 
 
-def files_of(job: api.Job, num_images: int) -> Files:
+def files_of(job: api.Job, image_sizes: Sequence[int]) -> Files:
     """What the export wrote of the sample's images."""
     if job.config.export_to is None:
         return Files()
@@ -206,7 +209,7 @@ def files_of(job: api.Job, num_images: int) -> Files:
     whole = [entry for entry in entries if entry not in of_shards]
     num_shards = sum(entry.path.endswith(".tar") for entry in of_shards)
     sizes = [sum(entry.size_bytes for entry in part) for part in (of_shards, whole)]
-    return Files(len(of_shards), sizes[0], len(whole), sizes[1], num_shards, num_images)
+    return Files(len(of_shards), sizes[0], len(whole), sizes[1], num_shards, image_sizes)
 
 
 def _remove(workdir: Storage, folder: str) -> None:

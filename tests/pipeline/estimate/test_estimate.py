@@ -111,9 +111,11 @@ def test_bounds_widen_with_images_that_differ() -> None:
 
 def test_what_grows_with_a_block_is_extrapolated_along_its_doublings() -> None:
     still_growing = Growth([8, 16, 32], [100, 110, 121], [1, 2, 4])
-    assert still_growing.factor(128) == pytest.approx((1.1**2, 1.0, 1.1**2))
+    assert still_growing.factor(128) == pytest.approx((1.05 * 1.025, 1.0, 1.1**2))
     slowing = Growth([8, 16, 32], [100, 120, 132], [1, 2, 4])  # 20 %, then 10 %: then 5 % and 2.5 %
     assert slowing.factor(128) == pytest.approx((1.05 * 1.025, 1.0, 1.1**2))
+    fast = Growth([8, 16, 32], [100, 150, 165], [1, 2, 4])  # 50 %, then 10 %: a fifth
+    assert fast.factor(128) == pytest.approx((1.02 * 1.004, 1.0, 1.1**2))
     assert Growth([8, 16, 32], [100, 100, 100], [1, 2, 4]).factor(50_000) == (1.0, 1.0, 1.0)
     assert still_growing.factor(32) == (1.0, 1.0, 1.0)
     assert Growth([8, 16, 32], [1, 1, 1], [1, 4, 16]).exponent == 2.0

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--renderers", type=int, default=1)
     parser.add_argument("--words", type=int, default=20, help="Words of an answer's long text.")
     parser.add_argument("--ray-data-llm", action="store_true", help="Beside ray.data.llm too: two minutes more.")
-    parser.add_argument("--detector-images", type=int, default=4, help="Of a repeat; 0: the detector is left out.")
+    parser.add_argument("--detector-images", type=int, default=2, help="Of a repeat; 0: the detector is left out.")
     parser.add_argument("--stages", nargs="+", default=list(_STAGES), choices=_STAGES)
     arguments = parser.parse_args()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")

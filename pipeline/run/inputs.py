@@ -132,7 +132,7 @@ class Inputs:
         """The same images opened in the engine's own processes; None where they are to be read here."""
         wanted = _wanted(images)
         rows = [images[i].corpus for i in wanted]
-        answers = await opener.open(partial(load_images, self.job.corpus), rows, [row.sha256 or "" for row in rows])
+        answers = await opener.open(partial(load_images, self.job.corpus), rows, [row.sha256 or f"{row.path}/{row.key}" for row in rows])
         if answers is None:
             return None
         shown = list(images)

@@ -167,7 +167,13 @@ class Renderers:
     def _bear(self, rank: int) -> None:
         task = asyncio.get_running_loop().create_task(self._born(rank))
         self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        task.add_done_callback(self._is_started)
+
+    def _is_started(self, task: asyncio.Task[None]) -> None:
+        self._starting.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("a renderer cannot be started, images are rendered without it: %s", task.exception())
+        self._say_changed()
 
     async def _born(self, rank: int) -> None:
         process, end = await asyncio.to_thread(self._spawned, rank)

@@ -143,8 +143,8 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
         released = [candidate for candidate, why in reasons.items() if why is None]
         audits = figures(seen.texts, released, held, params.seed)
         by_entry: dict[Entry, dict[int, str | None]] = defaultdict(dict)
-        for one, why in reasons.items():
-            by_entry[Entry(one.place.unit, one.place.image, one.entry)][one.at] = why
+        for judged, why in reasons.items():
+            by_entry[Entry(judged.place.unit, judged.place.image, judged.entry)][judged.at] = why
         return _Choice(by_entry, names, groups, audits)
 
     def _row(self, image: Image, number: int, position: int, choice: _Choice) -> BalanceRow:

@@ -183,7 +183,7 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
         """The engine that has this stage's images read in other processes; None: the worker reads them."""
         if not self.needs_pixels or self.looks_itself(self.params):
             return None
-        return next((one for one in self.context.generators.values() if isinstance(one, Opener)), None)
+        return next((generator for generator in self.context.generators.values() if isinstance(generator, Opener)), None)
 
     @classmethod
     def resolved(cls, params: Any, around: Surroundings) -> Any:

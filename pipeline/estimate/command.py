@@ -122,7 +122,7 @@ def _text(
             *table,
             f"from start to end, stages {order}: {duration(elapsed.value)} ({duration(elapsed.low)} to {duration(elapsed.high)})",
             f"most {'GPU' if name == 'gpu_hours' else 'CPU'}-hours: {', '.join(parts) or 'none measured'}",
-            *(f"{what} would save {saved['share']:.0%} of them" for what, saved in savings.items()),
+            *(f"{change} would save {saved['share']:.0%} of them" for change, saved in savings.items()),
         ]
     )
 

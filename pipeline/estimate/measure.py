@@ -149,12 +149,12 @@ def run_sample(config: Config, sample: Sample, scratch: str, watch: Callable[[Se
     """
     corpus = f"{scratch}/corpus"
     write_tars(config.corpus, sample.rows, Storage(corpus), 1)
-    one = {name: config.resources(name).model_copy(update={"actors": 1}) for name in config.stages}
+    single = {name: config.resources(name).model_copy(update={"actors": 1}) for name in config.stages}
     small = dataclasses.replace(
         config,
         workdir=f"{scratch}/work",
         corpus=corpus_of_tars(config.corpus, corpus, config.corpus.unit_size),
-        placement=config.placement.model_copy(update={"schedule": "stages", "stages": one}),
+        placement=config.placement.model_copy(update={"schedule": "stages", "stages": single}),
         export_to=None if config.export_to is None else f"{scratch}/dataset",
     )
     job = api.Job(small, build_graph(small), Ledger(Storage(small.workdir)))

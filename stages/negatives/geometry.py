@@ -102,9 +102,9 @@ def _names_others(caption: str, start: int, end: int, region: Region) -> bool:
 
 
 def _place_of(match: re.Match[str]) -> Place:
-    one = (match.group("one") or "").lower()
-    if one:
-        return _ROWS.get(one), _COLUMNS.get(one)
+    named = (match.group("one") or "").lower()
+    if named:
+        return _ROWS.get(named), _COLUMNS.get(named)
     return _ROWS[match.group("row").lower()], _COLUMNS[match.group("column").lower()]
 
 

@@ -201,7 +201,7 @@ def _file_of(place: str, name: str, revision: str | None) -> Path | None:
     if Path(place).is_dir():
         path = Path(place) / name
         return path if path.is_file() else None
-    found = cached_file(
+    cached = cached_file(
         place,
         name,
         revision=revision,
@@ -209,7 +209,7 @@ def _file_of(place: str, name: str, revision: str | None) -> Path | None:
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return Path(found) if found else None
+    return Path(cached) if cached else None
 
 
 def _line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 `edits_judged.jsonl`: phrases of ten photographs' regions (rounds 1 and 2), of the captions, and of imagined regions (from round 11), edits
 written for them from the prompt alone and never revised, and those of them that a reader lets be refused. An edit that is refused and not
-among these counts as wrong.
+among these counts as wrong. `not_offered`: edits of words or under a type that the answer schema of the prompt v2 does not let through.
 """
 
 import json
@@ -17,22 +17,25 @@ _JUDGED = Path(__file__).with_name("edits_judged.jsonl")
 
 
 def edit_figures(captions: Captions) -> dict[str, Any]:
-    """`edits`: by round how many edits, how many refused and how many of these wrongly."""
+    """`edits`, and `edits_not_offered`: by round how many edits, how many refused and how many of these wrongly."""
     rounds = judged_rounds(captions.verbose)
-    for name, counts in rounds.items():
+    others = judged_rounds(captions.verbose, of="not_offered")
+    for name, counts in [*rounds.items(), *((f"{name}, not offered", counts) for name, counts in others.items())]:
         print(f"round {name}: {counts['edits']} edits, {counts['refused']} refused, {counts['wrongly']} of these wrongly")
-    return {"edits": rounds}
+    return {"edits": rounds, "edits_not_offered": others}
 
 
-def judged_rounds(verbose: bool = False) -> dict[str, dict[str, int]]:
-    """The counts `edits`, `refused` and `wrongly` of each round; `verbose` tells what is refused wrongly."""
+def judged_rounds(verbose: bool = False, of: str = "edits") -> dict[str, dict[str, int]]:
+    """The counts `edits`, `refused` and `wrongly` of each round; `of` names the kept edits, `verbose` tells what is refused wrongly."""
     rounds: dict[str, dict[str, int]] = {}
     for line in _JUDGED.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
+        if of not in row:
+            continue
         short, noun = row["texts"][0], row["noun"]
         counts = rounds.setdefault(str(row["round"]), {"edits": 0, "refused": 0, "wrongly": 0})
         known = known_of(row["texts"], [Attribute(type=kind, value=value) for kind, value in row.get("attributes", ())], [noun])
-        for kind, old, new in row["edits"]:
+        for kind, old, new in row[of]:
             found = examine(Proposal(type=kind, old=old, new=new), short, noun, known)
             is_refused = isinstance(found, str)
             is_wrong = is_refused and [kind, old, new] not in row["rightly_refused"]

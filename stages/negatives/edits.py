@@ -9,12 +9,13 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
-from stages.words.ambiguity import is_allowed, is_listed, says_the_same
+from stages.words.ambiguity import exclude_each_other, is_allowed, is_listed, is_same_noun, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import kind_of, may_be_both_true_of
 from stages.words.lexicon import BOUNDARIES, LEAFY, LEAVES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
 from stages.words.nouns import plural_forms, singular
 from stages.words.phrases import chunk_phrases
+from stages.words.scales import GROWN_UP
 from stages.words.values import Value, values_in
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
@@ -28,6 +29,8 @@ _SOMEWHERE = re.compile(
     r"\s*(?:on\s+(?:its|the|his|her|their|one|each|both)|below|above|around|behind|beside|beneath|underneath|under|near)(?!\w)"
 )
 _STATES_TOO = frozenset(("size", "shape", "pattern", "transparency"))  # types whose words say how something is, as states do
+_ADULTS = frozenset("man woman lady gentleman guy".split())
+_CHILDREN = frozenset("boy girl child kid baby toddler infant".split())
 _NEXT_WORD = re.compile(r"\s+([^\W\d_][\w'-]*)")
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
@@ -76,30 +79,30 @@ class Known:
         if not bearers:
             return Part(self.noun, self.own_words, self.own)
         same = [part for part in self.parts if part.noun == bearers[0].noun]
-        return Part(same[0].noun, frozenset().union(*(one.words for one in same)), frozenset().union(*(one.values for one in same)))
+        return Part(same[0].noun, frozenset().union(*(part.words for part in same)), frozenset().union(*(part.values for part in same)))
 
 
 def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = (), domain: Domain = ANY_DOMAIN) -> Known:
     """What these texts (first the one that is edited), typed attributes and names of the thing say."""
     texts, attributes, nouns = list(texts), list(attributes), list(nouns)
-    told = [Value(attribute.type, attribute.value.lower()) for attribute in attributes]
+    typed = [Value(attribute.type, attribute.value.lower()) for attribute in attributes]
     named = [Value("object", noun.lower()) for noun in nouns]
     values = [value for text in texts for value in stated_values(text, domain)]
-    words = frozenset(word for stated in (*texts, *(attribute.value for attribute in told), *nouns) for word in words_of(stated))
-    of_parts = [attribute.value for attribute in told if attribute.type == "parts"]
+    words = frozenset(word for stated in (*texts, *(attribute.value for attribute in typed), *nouns) for word in words_of(stated))
+    of_parts = [attribute.value for attribute in typed if attribute.type == "parts"]
     divided = [_divided(text, nouns) for text in texts] + [
         ("", [part]) if _is_of_a_part(part, "", nouns) else (part, []) for part in of_parts
     ]
     owns = [own for own, _ in divided]
     own = (
         {value for text in owns for value in stated_values(text, domain)}
-        | {attribute for attribute in told if attribute.type != "parts"}
+        | {attribute for attribute in typed if attribute.type != "parts"}
         | {*named}
     )
-    said_of_it = (*owns, *(attribute.value for attribute in told if attribute.type != "parts"), *nouns)
+    said_of_it = (*owns, *(attribute.value for attribute in typed if attribute.type != "parts"), *nouns)
     return Known(
         words,
-        tuple(dict.fromkeys([*values, *told, *named])),
+        tuple(dict.fromkeys([*values, *typed, *named])),
         domain,
         own_words=frozenset(word for stated in said_of_it for word in words_of(stated)),
         own=frozenset(own),
@@ -112,7 +115,11 @@ def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: 
 def _divided(text: str, nouns: Sequence[str]) -> tuple[str, list[str]]:
     """What a text says of the thing itself, and the phrases behind its noun that name parts of it, or what it holds or wears."""
     first = min((end for noun in nouns for _, end in noun_spans(text, noun)[:1]), default=len(text))
-    spans = [(one.start, one.end) for one in chunk_phrases(text) if one.start is not None and one.end is not None and one.start >= first]
+    spans = [
+        (phrase.start, phrase.end)
+        for phrase in chunk_phrases(text)
+        if phrase.start is not None and phrase.end is not None and phrase.start >= first
+    ]
     spans = [(start, _end_of_phrase(text, start, end)) for start, end in spans]
     spans = [(start, end) for start, end in spans if _is_of_a_part(text[start:end], text[end:], nouns)]
     own = text
@@ -215,7 +222,7 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
     of = known.bearer_of(old) if kind in ATTRIBUTE_TYPES else Part(known.noun, known.words, frozenset(known.values))
     if all(word in of.words for word in words_of(new)):
         return "true_of_region"
-    if may_be_both_true_of(of.noun, kind, old, new):
+    if may_be_both_true_of(of.noun, kind, old, new) and not (kind == "object" and _is_of_another_age(old, new, known)):
         return "neighbour"
     others = [part for part in of.values if part.type == kind and not set(words_of(part.value)) <= set(words_of(old))]
     # Of the colours that stay in the text none is named again by a near one: brown is false of a red, white and blue flag.
@@ -223,6 +230,13 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
     stay = [part for part in others if any(says_the_same(kind, part.value, named) for named in beside)]
     is_near = is_allowed(kind, new.lower(), [part for part in others if part not in stay])
     return "true_of_region" if is_near or any(says_the_same(kind, part.value, new) for part in stay) else None
+
+
+def _is_of_another_age(old: str, new: str, known: Known) -> bool:
+    """Whether a child's noun replaces that of one who is said to be grown up, and nobody else is: a bearded man is no boy."""
+    own = known.own_words.union(*(part.words for part in known.parts))
+    people = {word for word in known.words if kind_of(word) == "person" and not is_same_noun(word, old)}
+    return singular(old) in _ADULTS and singular(new) in _CHILDREN and not GROWN_UP.isdisjoint(own) and not people
 
 
 def occurrences(text: str, words: str) -> list[tuple[int, int]]:
@@ -283,7 +297,10 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     if kind in ATTRIBUTE_TYPES:
         if len(words_of(old)) > 2 or len(words_of(new)) > 2:
             return "several_slots"
-        if not (_is_of_type(kind, old, domain) and (_is_of_type(kind, new, domain) or _may_be_state(kind, new, domain))):
+        is_one_look = kind == "state" and any(exclude_each_other(other, old, new) for other in _STATES_TOO)
+        if not is_one_look and not (
+            _is_of_type(kind, old, domain) and (_is_of_type(kind, new, domain) or _may_be_state(kind, new, domain))
+        ):
             return "wrong_type"
     return None
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import singular
 from stages.words.related_words import CANONICAL, RELATED, SHADED
-from stages.words.scales import AXES, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
+from stages.words.scales import AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
 from stages.words.values import Value
 
 _SHADES = {
@@ -29,7 +29,10 @@ _DULL = frozenset("dark darker deep pale paler pastel".split())
 _BRIGHT = frozenset("bright vivid vibrant neon electric".split())
 _OF_MANY_SCALES = ("size", "state", "shape")  # values that are known exclude each other where they are of one scale alone
 _WITH_COMPANY = (*_OF_MANY_SCALES, *MIXING)  # types of which a thing may well have two values at once
-_FILLERS = frozenset("very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color".split())
+_FILLERS = frozenset(
+    "very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color completely entirely totally "
+    "tightly firmly extremely perfectly".split()
+)
 
 
 @lru_cache(maxsize=1 << 17)
@@ -47,7 +50,9 @@ def is_another_one(kind: str, a: str, b: str) -> bool:
 
     "parked" may be "rusty" too; "weathered" and "repainted" are taken to exclude each other, since the judge sees them afterwards.
     """
-    is_unknown = kind in _WITH_COMPANY and not all(kind in types_of(one) for one in (a, b))
+    is_unknown = kind in _WITH_COMPANY and not all(kind in types_of(value) for value in (a, b))
+    if kind == "state" and not CONDITIONS.isdisjoint((_canonical(kind, a), _canonical(kind, b))) and not _are_opposed(kind, a, b):
+        return False
     return is_unknown and not _are_both(_is_related, kind, a, b)
 
 
@@ -84,6 +89,12 @@ def says_the_same(kind: str, a: str, b: str) -> bool:
 def is_same_noun(a: str, b: str) -> bool:
     """Whether two nouns are one word, its plural or a synonym; a broader word is another noun."""
     return canonical_noun(a.lower()) == canonical_noun(b.lower())
+
+
+def exclude_each_other(kind: str, a: str, b: str) -> bool:
+    """Whether the lists say that two values of this type are opposites, whatever the thing: coiled and unrolled."""
+    first, second = _plain(a.lower()), _plain(b.lower())
+    return _are_opposed(kind, first, second) or _are_opposed("state", first, second)
 
 
 def canonical_noun(noun: str) -> str:
@@ -128,13 +139,13 @@ def _mixed_are(of: Callable[[str, str, str], bool], kind: str, a: Sequence[str],
     """Whether this holds of two colours that may be mixtures: orange is near both parts of reddish-brown, grey near one alone."""
     if len(a) == len(b) == 1:
         return of(kind, a[0], b[0])
-    are_neutral = all(_shaded(one)[1] in NEUTRAL for one in (*a, *b))
+    are_neutral = all(_shaded(part)[1] in NEUTRAL for part in (*a, *b))
 
-    def is_in(one: str, mixture: Sequence[str]) -> bool:
-        near = [of(kind, one, other) for other in mixture]
-        return any(_is_shade_of(one, other) for other in mixture) or (any(near) if are_neutral else all(near))
+    def is_in(part: str, mixture: Sequence[str]) -> bool:
+        near = [of(kind, part, other) for other in mixture]
+        return any(_is_shade_of(part, other) for other in mixture) or (any(near) if are_neutral else all(near))
 
-    return all(is_in(one, b) for one in a) or all(is_in(one, a) for one in b)
+    return all(is_in(part, b) for part in a) or all(is_in(part, a) for part in b)
 
 
 def _are_one_colour(_: str, a: str, b: str) -> bool:
@@ -176,7 +187,8 @@ def _may_be_both(kind: str, a: str, b: str) -> bool:
 def _are_opposed(kind: str, a: str, b: str) -> bool:
     """Whether the lists say that two words exclude each other; of nouns the words themselves, for a boot and a sneaker are both shoes."""
     names = (singular(a), singular(b)) if kind == "object" else (_canonical(kind, a), _canonical(kind, b))
-    return frozenset(names) in OPPOSED.get(kind, ())
+    is_negated = kind == "state" and any(name in (f"un{other}", f"non-{other}") for name, other in (names, names[::-1]))
+    return is_negated or frozenset(names) in OPPOSED.get(kind, ())
 
 
 def _is_outline(shape: str) -> bool:
@@ -263,12 +275,13 @@ def _parts(value: str) -> tuple[str, ...]:
 def _mixtures(value: str) -> tuple[tuple[str, ...], ...]:
     """The values that a value is made of: "red and white" has two, each of them mixed of one colour or more."""
     parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
-    mixtures = (tuple(word for one in _mixed(part) if (word := _plain(one))) for part in parts)
+    mixtures = (tuple(word for colour in _mixed(part) if (word := _plain(colour))) for part in parts)
     return tuple(mixture for mixture in mixtures if mixture)
 
 
 def _plain(value: str) -> str:
     """A value without fillers and articles."""
+    value = re.sub(r"^wide[ -](?=open)|(?<=ed) (?:out|up)$", "", value)
     words = [re.sub(r"[-_](?:colou?red|toned|tinted|patterned)$|^off-(?!white)", "", word) for word in value.split()]
     return " ".join([word for word in words if word not in _FILLERS and word not in ("a", "an", "the")] or words)
 

@@ -57,7 +57,7 @@ _SYNONYMS: dict[str, str] = {
     """,
     "transparency": """
         transparent clear see-through
-        translucent frosted semi-transparent
+        translucent semi-transparent
     """,
     "size": """
         large big huge giant enormous massive oversized vast larger bigger largest biggest
@@ -89,7 +89,6 @@ _SYNONYMS: dict[str, str] = {
         shiny glossy polished reflective
         cooked fried roasted grilled baked toasted
         cloudy overcast
-        crumpled wrinkled
         young younger
     """,
     "shape": """
@@ -225,7 +224,8 @@ _NEIGHBOURS: dict[str, str] = {
         striped zigzag
     """,
     "transparency": """
-        translucent transparent opaque
+        frosted translucent transparent opaque
+        translucent transparent
     """,
     "size": """
         medium large small
@@ -236,6 +236,7 @@ _NEIGHBOURS: dict[str, str] = {
         old rusty dirty broken dilapidated faded peeling
         full whole
         broken cracked
+        wrinkled crumpled folded
         pristine clean new whole
         dirty stained muddy dusty
         worn old faded peeling

@@ -76,7 +76,10 @@ _OPPOSED: dict[str, str] = {
         cooked uncooked unbaked
         cracked whole smooth pristine
         crowded empty deserted uncrowded
-        crumpled smooth ironed flat stretched pressed
+        crumpled smooth ironed flat stretched pressed folded
+        wrinkled smooth ironed flat stretched pressed inflated pristine
+        broken flawless undamaged repaired mended fixed working functional sturdy
+        cracked flawless undamaged repaired mended
         cut whole uncut unsliced
         dead living alive
         dilapidated new whole pristine tidy shiny renovated restored
@@ -141,6 +144,7 @@ _OPPOSED: dict[str, str] = {
         slanted vertical upright level
         star round square
         straight round spherical arched slanted scalloped crescent zigzag
+        coiled unrolled unwound straightened stretched
     """,
     "transparency": """
         transparent cloudy milky murky muddy
@@ -211,6 +215,16 @@ UPHOLSTERED = frozenset("sofa couch armchair ottoman mattress seat".split())
 DYED = frozenset("garment headwear footwear accessory vehicle container device instrument toy picture mark textile".split())
 HAIR_APART = {"brown": "grey red orange", "dark": "blonde grey white red orange"}
 DYED_APART = {"brown": "grey red", "white": "silver"}
+# Materials that are told apart on whole houses and on ways, though a wall or a slab of them may be taken for the other.
+HOUSE_APART = {"brick": "stone concrete"}
+WAY_APART = {"gravel": "asphalt cobblestone concrete"}
+# States that nearly anything may be in, whatever else it is.
+CONDITIONS = frozenset(("broken", "cracked"))
+# Who is plainly grown up, by what is said of them or is a part of them.
+GROWN_UP = frozenset(
+    "elderly old older aged middle-aged bald balding bearded mustached moustached unshaven stubbled grey-haired gray-haired white-haired "
+    "silver-haired wrinkled beard moustache mustache goatee stubble wrinkles".split()
+)
 # What has one breadth alone: a thin line is no wide one, though a thin board may be wide.
 LINES = frozenset(
     "line border stripe strip band ribbon strap crack edge edging trim outline rim lettering letter text path road street lane river "

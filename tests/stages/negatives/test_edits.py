@@ -107,6 +107,20 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
         # An antonym counts as of the old word's type, whatever else it may be.
         ("a cloudy sky", "sky", "a cloudy sky", "state", "cloudy", "clear", "accepted"),
         ("a crumpled cloth", "cloth", "a crumpled cloth", "state", "crumpled", "flat", "accepted"),
+        # Opposites by form, with a degree before them, and of a look that is called a state.
+        ("an uncoiled rope", "rope", "an uncoiled rope", "state", "uncoiled", "coiled", "accepted"),
+        ("a coiled rope", "rope", "a coiled rope", "state", "coiled", "stretched out", "accepted"),
+        ("a cat with closed eyes", "cat", "a cat with closed eyes", "state", "closed", "wide open", "accepted"),
+        # What anything may be as well, and what says that it is not.
+        ("an adjustable wrench", "wrench", "an adjustable wrench", "state", "adjustable", "broken", "neighbour"),
+        ("a repaired wrench", "wrench", "a repaired wrench", "state", "repaired", "broken", "accepted"),
+        # A house is of brick or of stone; a wall of blocks may be called either.
+        ("a brick house", "house", "a brick house", "material", "brick", "stone", "accepted"),
+        ("a brick wall", "wall", "a brick wall", "material", "brick", "stone", "neighbour"),
+        # One who is said to be grown up is no child; a young man may be called a boy.
+        ("a man in a hat", "man", "a man in a hat with a grey beard", "object", "man", "boy", "accepted"),
+        ("a young man in a hat", "man", "a young man in a hat", "object", "man", "boy", "neighbour"),
+        ("a man beside a bald boss", "man", "a man, a tourist, beside a bald driver", "object", "man", "boy", "neighbour"),
     ],
 )
 def test_a_value_is_held_against_what_it_is_said_of(short: str, noun: str, long: str, kind: str, old: str, new: str, reason: str) -> None:

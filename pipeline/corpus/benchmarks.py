@@ -59,7 +59,7 @@ def read_benchmarks(params: CorpusParams) -> Benchmarks | None:
     if not hashes:
         raise CorpusError(f"corpus.benchmark_hashes: {place} holds no hash")
     known = np.unique(np.array(hashes, dtype=np.uint64))
-    return Benchmarks(known, params.benchmark_max_distance, digest([[int(number) for known_hash in known], params.benchmark_max_distance]))
+    return Benchmarks(known, params.benchmark_max_distance, digest([[int(number) for number in known], params.benchmark_max_distance]))
 
 
 def hash_bytes(data: bytes, max_pixels: int) -> str | None:

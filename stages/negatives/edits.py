@@ -142,7 +142,8 @@ def _is_of_a_part(phrase: str, after: str, nouns: Iterable[str]) -> bool:
     if not last or (types_of(last) and not _is_thing(last)):
         return False
     is_leafy = singular(last) in LEAVES and any(singular(noun) in LEAFY for noun in nouns)
-    is_surface = is_leafy or not {last, singular(last)}.isdisjoint(SURFACES)
+    is_living = any(kind_of(noun) in ("animal", "person") for noun in nouns)  # its face is a part, as a clock's is not
+    is_surface = is_leafy or not ({last, singular(last)} - ({"face", "faces"} if is_living else set())).isdisjoint(SURFACES)
     return not is_surface or _SOMEWHERE.match(after) is not None
 
 

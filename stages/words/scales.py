@@ -117,7 +117,7 @@ _OPPOSED: dict[str, str] = {
         smooth bumpy coarse jagged uneven
         snowy lush green grassy snowless snow-free
         stacked scattered strewn
-        stained clean pristine
+        stained clean pristine immaculate unstained washed bleached
         muddy dry clean shiny pristine
         dusty wet clean shiny pristine
         worn new pristine young
@@ -219,7 +219,7 @@ DYED_APART = {"brown": "grey red", "white": "silver"}
 HOUSE_APART = {"brick": "stone concrete"}
 WAY_APART = {"gravel": "asphalt cobblestone concrete"}
 # States that nearly anything may be in, whatever else it is.
-CONDITIONS = frozenset(("broken", "cracked"))
+CONDITIONS = frozenset(("broken", "cracked", "stained"))
 # Who is plainly grown up, by what is said of them or is a part of them.
 GROWN_UP = frozenset(
     "elderly old older aged middle-aged bald balding bearded mustached moustached unshaven stubbled grey-haired gray-haired white-haired "

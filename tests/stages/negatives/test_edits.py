@@ -107,6 +107,9 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
         # An antonym counts as of the old word's type, whatever else it may be.
         ("a cloudy sky", "sky", "a cloudy sky", "state", "cloudy", "clear", "accepted"),
         ("a crumpled cloth", "cloth", "a crumpled cloth", "state", "crumpled", "flat", "accepted"),
+        # The face of an animal is a part of it; that of a clock is nearly all one sees.
+        ("a white sheep with a black face", "sheep", "a white sheep with a black face", "colour", "white", "black", "accepted"),
+        ("a white clock with a black face", "clock", "a white clock with a black face", "colour", "white", "black", "true_of_region"),
         # Opposites by form, with a degree before them, and of a look that is called a state.
         ("an uncoiled rope", "rope", "an uncoiled rope", "state", "uncoiled", "coiled", "accepted"),
         ("a coiled rope", "rope", "a coiled rope", "state", "coiled", "stretched out", "accepted"),

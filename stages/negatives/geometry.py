@@ -11,9 +11,10 @@ from typing import NamedTuple
 from schemas.rows import Edit, Negative, Region
 from stages.negatives.edits import replay
 from stages.words.ambiguity import may_be_both_true
+from stages.words.lexicon import COUNTED
 from stages.words.phrases import chunk_phrases, sentences
 
-NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+_NUMBERS = COUNTED[:8]
 _ROWS = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom"}
 _COLUMNS = {"left": "left", "right": "right", "centre": "middle", "center": "middle", "middle": "middle"}
 _FRAME = "(?:image|picture|photo|photograph|frame|scene)"
@@ -74,18 +75,18 @@ def recounted(caption: str, regions: Sequence[Region], most: int = 3) -> list[Ne
     negatives = []
     for phrase in chunk_phrases(caption):
         first = phrase.text.split()[0]
-        if phrase.start is None or first.lower() not in NUMBERS[1:]:
+        if phrase.start is None or first.lower() not in _NUMBERS[1:]:
             continue
-        count = NUMBERS.index(first.lower()) + 1
+        count = _NUMBERS.index(first.lower()) + 1
         named = [region for region in regions if region.start == phrase.start]
         head = named[0].head if named else phrase.head
         meant = {region.xyxy for region in regions if may_be_both_true("object", head, region.head)}
         own = {region.xyxy for region in named} or (meant if len(phrase.text.split()) == 2 else set())
         if len(own) != count:
             continue
-        others = [n for n in range(2, len(NUMBERS) + 1) if n < count or n > max(count, len(meant)) + 1]
+        others = [n for n in range(2, len(_NUMBERS) + 1) if n < count or n > max(count, len(meant)) + 1]
         for other in sorted(others, key=lambda n: (abs(n - count), n))[:most]:
-            new = NUMBERS[other - 1].capitalize() if first[0].isupper() else NUMBERS[other - 1]
+            new = _NUMBERS[other - 1].capitalize() if first[0].isupper() else _NUMBERS[other - 1]
             negatives.append(_negative(caption, Edit(type="count", start=phrase.start, end=phrase.start + len(first), old=first, new=new)))
     return negatives
 

@@ -18,9 +18,8 @@ BOUNDARIES = frozenset(
     "covers covered surround surrounds surrounded feature features featuring include includes including contain contains containing "
     "make makes making made take takes taking give gives giving cast casts casting not very also just only quite too both".split()
 )
-NUMBERS = {
-    word: number for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)
-} | {"both": 2, "pair": 2, "couple": 2, "trio": 3, "dozen": 12}
+COUNTED = tuple("one two three four five six seven eight nine ten eleven twelve".split())
+NUMBERS = {word: number for number, word in enumerate(COUNTED, start=1)} | {"both": 2, "pair": 2, "couple": 2, "trio": 3, "dozen": 12}
 SEVERAL = frozenset("several some many few various numerous multiple these those".split())
 
 _COLOURS = (

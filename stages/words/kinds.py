@@ -125,7 +125,7 @@ def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
     """
     names = canonical_value(kind, a), canonical_value(kind, b)
     apart = _apart(noun, kind)
-    if any(other in apart.get(one, "").split() for one, other in (names, names[::-1])):
+    if any(other in apart.get(value, "").split() for value, other in (names, names[::-1])):
         return False
     return may_be_both_true(kind, a, b) and not is_another_one(kind, a, b)
 

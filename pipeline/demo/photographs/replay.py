@@ -69,8 +69,8 @@ class Replay:
         return {"long": picture.long, "short": picture.short}
 
     def _phrases(self, text: str, _: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
-        picture = next((one for one in self._pictures if one.long in text), self._pictures[0])
-        return {"phrases": [one._asdict() for one in picture.phrases]}
+        picture = next((shown for shown in self._pictures if shown.long in text), self._pictures[0])
+        return {"phrases": [phrase._asdict() for phrase in picture.phrases]}
 
     def _hard_negative(self, text: str, _: Image.Image | None, __: Mapping[str, Any]) -> dict[str, Any]:
         short = _after(text, "Phrase:")

@@ -120,9 +120,9 @@ class _Checkpoint:
     def begun(self, requests: Sequence[DetectRequest], floor: float) -> _Work:
         """The call's batches, the pictures of the first ones in work."""
         with self._tokenizer:
-            passes = [one for index, request in enumerate(requests) for one in self._passes(index, request.phrases)]
+            passes = [batched for index, request in enumerate(requests) for batched in self._passes(index, request.phrases)]
         if self._spec.batch_by == "size":  # a picture's passes stay together, in their order
-            passes.sort(key=lambda one: requests[one.request].image.size)
+            passes.sort(key=lambda batched: requests[batched.request].image.size)
         batches = [passes[start : start + self._spec.batch_size] for start in range(0, len(passes), self._spec.batch_size)]
         work = _Work(requests, floor, batches, deque())
         for batch in batches[:_AHEAD]:
@@ -169,7 +169,7 @@ class _Checkpoint:
 
     def _pictures(self, requests: Sequence[DetectRequest], batch: Sequence[Pass]) -> dict[str, Any]:
         """The pixels of a batch on the host, in the model's number format; each picture is prepared once."""
-        images = [requests[one.request].image for one in batch]
+        images = [requests[batched.request].image for batched in batch]
         unique = {id(image): image for image in images}
         places = [list(unique).index(id(image)) for image in images]
         pixels = self._image_processor([shrink(image, self._spec.max_pixels) for image in unique.values()], return_tensors="pt")
@@ -199,19 +199,19 @@ class _Checkpoint:
 
         if copied is not None:
             copied.synchronize()
-        told = []
+        boxes_by_request = []
         with torch.inference_mode():
-            for one, row in zip(batch, packed, strict=True):
-                image = work.requests[one.request].image
-                mean, highest = self._head.scores(one, row[:, 4:])
-                boxes = _found(one, image.size, self._head.frame(image), row[:, :4].numpy(), mean.numpy(), highest.numpy(), work.floor)
-                told.append((one.request, boxes))
-        return told
+            for batched, row in zip(batch, packed, strict=True):
+                image = work.requests[batched.request].image
+                mean, highest = self._head.scores(batched, row[:, 4:])
+                boxes = _found(batched, image.size, self._head.frame(image), row[:, :4].numpy(), mean.numpy(), highest.numpy(), work.floor)
+                boxes_by_request.append((batched.request, boxes))
+        return boxes_by_request
 
 
-def _take(finished: Future[list[tuple[int, list[Found]]]], found: list[list[Found]]) -> None:
+def _take(finished: Future[list[tuple[int, list[Found]]]], boxes_by_request: list[list[Found]]) -> None:
     for request, boxes in finished.result():
-        found[request].extend(boxes)
+        boxes_by_request[request].extend(boxes)
     beat()
 
 

@@ -30,7 +30,7 @@ class Head(Protocol):
         """On the model's device: boxes (rows, queries, 4) as centre and size, and chances 0..1 (rows, queries, columns)."""
         ...
 
-    def scores(self, one: Pass, chances: Any) -> tuple[Any, Any]:
+    def scores(self, batched: Pass, chances: Any) -> tuple[Any, Any]:
         """Of one pass mean and maximum scores (queries, phrases), from its row of the chances, on the host."""
         ...
 
@@ -57,7 +57,7 @@ class Dino:
     def forward(self, images: Any, batch: Sequence[Pass]) -> tuple[Any, Any]:
         import torch
 
-        prompts = [self._prompt(one) for one in batch]
+        prompts = [self._prompt(batched) for batched in batch]
         longest = max(len(prompt) for prompt in prompts)
         ids = torch.zeros((len(batch), longest), dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -68,18 +68,18 @@ class Dino:
         output = self._model(**images, **{name: value.to(self._device) for name, value in text.items()})
         return output.pred_boxes, output.logits.float().sigmoid()
 
-    def scores(self, one: Pass, chances: Any) -> tuple[Any, Any]:
+    def scores(self, batched: Pass, chances: Any) -> tuple[Any, Any]:
         import torch
 
-        parts = [chances[:, first:last] for first, last in _spans(one)]
+        parts = [chances[:, first:last] for first, last in _spans(batched)]
         return torch.stack([part.mean(dim=1) for part in parts], 1), torch.stack([part.amax(dim=1) for part in parts], 1)
 
     def frame(self, image: Image.Image) -> tuple[int, int]:
         return image.size
 
-    def _prompt(self, one: Pass) -> list[int]:
+    def _prompt(self, batched: Pass) -> list[int]:
         ids = [int(self._tokenizer.cls_token_id)]
-        for tokens in one.tokens:
+        for tokens in batched.tokens:
             ids += [*tokens, self._dot]
         return [*ids, int(self._tokenizer.sep_token_id)]
 
@@ -98,12 +98,12 @@ class Owl:
     def forward(self, images: Any, batch: Sequence[Pass]) -> tuple[Any, Any]:
         import torch
 
-        most = max(len(one.phrases) for one in batch)
+        most = max(len(batched.phrases) for batched in batch)
         length = self.tokens_a_phrase + 2
         ids = torch.zeros((len(batch), most, length), dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for row, one in enumerate(batch):
-            for column, tokens in enumerate(one.tokens):
+        for row, batched in enumerate(batch):
+            for column, tokens in enumerate(batched.tokens):
                 query = [int(self._tokenizer.bos_token_id), *tokens, int(self._tokenizer.eos_token_id)]
                 ids[row, column, : len(query)] = torch.tensor(query)
                 mask[row, column, : len(query)] = 1
@@ -111,8 +111,8 @@ class Owl:
         output = self._model(**images, **{name: value.to(self._device) for name, value in text.items()})
         return output.pred_boxes, output.logits.float().sigmoid()
 
-    def scores(self, one: Pass, chances: Any) -> tuple[Any, Any]:
-        own = chances[:, : len(one.phrases)]
+    def scores(self, batched: Pass, chances: Any) -> tuple[Any, Any]:
+        own = chances[:, : len(batched.phrases)]
         return own, own
 
     def frame(self, image: Image.Image) -> tuple[int, int]:
@@ -123,10 +123,10 @@ class Owl:
 HEADS: dict[str, type[Dino] | type[Owl]] = {"grounding-dino": Dino, "mm-grounding-dino": Dino, "owlv2": Owl, "owlvit": Owl}
 
 
-def _spans(one: Pass) -> list[tuple[int, int]]:
+def _spans(batched: Pass) -> list[tuple[int, int]]:
     """Each phrase's first and last position (exclusive) in the prompt: after [CLS], a separator after each."""
     spans, first = [], 1
-    for tokens in one.tokens:
+    for tokens in batched.tokens:
         spans.append((first, first + len(tokens)))
         first += len(tokens) + 1
     return spans

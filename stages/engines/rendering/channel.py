@@ -112,9 +112,9 @@ class _Unpickler(pickle.Unpickler):
         dtype, shape = name
         self._place = -(-self._place // _ALIGNED) * _ALIGNED
         num_bytes = math.prod(shape) * dtype.itemsize
-        found = self._memory[self._place : self._place + num_bytes].view(dtype).reshape(shape)
+        tensor = self._memory[self._place : self._place + num_bytes].view(dtype).reshape(shape)
         self._place += num_bytes
-        return found
+        return tensor
 
 
 def _strided() -> Any:

@@ -97,20 +97,20 @@ class Renderers:
     async def open(self, load: Load, rows: Sequence[Any], digests: Sequence[str]) -> list[Opened | Row] | None:
         """The images of these rows, opened, or why one cannot be; None where it is to be done without renderers."""
         self.start()
-        free = sorted((member for member in self._members.values() if member.is_ready), key=lambda one: len(one.pending))
+        free = sorted((member for member in self._members.values() if member.is_ready), key=lambda member: len(member.pending))
         if not free or not rows:
             return None
         size = max(_LEAST_CHUNK, -(-len(rows) // len(free)))
         parts = [slice(first, first + size) for first in range(0, len(rows), size)]
         pairs = zip(parts, free, strict=False)
-        answers = await asyncio.gather(*(self._opened(load, rows[part], digests[part], one) for part, one in pairs))
-        found: list[Opened | Row] = []
+        answers = await asyncio.gather(*(self._opened(load, rows[part], digests[part], member) for part, member in pairs))
+        images: list[Opened | Row] = []
         for answer in answers:
             if answer is None:
-                self.forget([one for some in answers for one in some or () if isinstance(one, Opened)])
+                self.forget([image for some in answers for image in some or () if isinstance(image, Opened)])
                 return None
-            found += answer
-        return found
+            images += answer
+        return images
 
     async def _opened(self, load: Load, rows: Sequence[Any], digests: Sequence[str], member: _Member) -> list[Opened | Row] | None:
         numbers = [next(self._numbers) for _ in rows]
@@ -119,14 +119,14 @@ class Renderers:
         if answer is None:
             return None
         return [
-            one if isinstance(one, Row) else Opened(rank, number, digest, one[0], one[1], partial(_loaded, load, row))
-            for one, number, digest, row in zip(answer[0], numbers, digests, rows, strict=True)
+            answered if isinstance(answered, Row) else Opened(rank, number, digest, answered[0], answered[1], partial(_loaded, load, row))
+            for answered, number, digest, row in zip(answer[0], numbers, digests, rows, strict=True)
         ]
 
     def forget(self, opened: Sequence[Opened]) -> None:
         """Let go of images that are shown no more."""
         for rank, member in self._members.items():
-            numbers = [one.number for one in opened if one.renderer == rank]
+            numbers = [image.number for image in opened if image.renderer == rank]
             if numbers and member.is_ready:
                 self._give(member, _Asked(ForgetJob(numbers)))
 
@@ -151,7 +151,7 @@ class Renderers:
         if rank in self._members and self._members[rank].is_ready:
             return self._members[rank]
         free = [member for member in self._members.values() if member.is_ready]
-        return min(free, key=lambda one: len(one.pending), default=None)
+        return min(free, key=lambda member: len(member.pending), default=None)
 
     def _give(self, member: _Member, asked: _Asked) -> None:
         number = next(self._numbers)
@@ -294,7 +294,7 @@ def _loaded(load: Load, row: Any) -> Image.Image:
 
     Raises: ValueError where it could be read before and cannot be now.
     """
-    (one,) = load([row])
-    if one.image is None:
-        raise ValueError(f"an image can be read no more: {one.problem}")
-    return one.image
+    (loaded,) = load([row])
+    if loaded.image is None:
+        raise ValueError(f"an image can be read no more: {loaded.problem}")
+    return loaded.image

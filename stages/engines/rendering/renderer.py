@@ -43,7 +43,7 @@ class OpenJob:
     numbers: Sequence[int]
 
     def done_by(self, renderer: "Renderer") -> list[tuple[int, int] | Row]:
-        return [renderer.hold(number, one) for number, one in zip(self.numbers, self.load(self.rows), strict=True)]
+        return [renderer.hold(number, image) for number, image in zip(self.numbers, self.load(self.rows), strict=True)]
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,11 @@ def _signal(tally: Tally, config: Path, number: signal.Signals, moment_s: float 
 
 
 def _is_moment(driver: Driver, config: Path, began: float, moment_s: float | None) -> bool:
+    if not driver.heeds(signal.SIGTERM):
+        return False
     if moment_s is None:
         return sum(name.startswith("export/") for name in committed(config)) == 2
-    return driver.heeds(signal.SIGTERM) and time.monotonic() - began >= moment_s
+    return time.monotonic() - began >= moment_s
 
 
 FAULTS = (Fault("SIGTERM or SIGINT at any moment", _told, times=24, sample=3),)

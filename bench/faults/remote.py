@@ -190,7 +190,7 @@ def _undisturbed(scratch: Path, place: str) -> Path:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("S3 answers 5 % with errors", _failing("errors"), 3, 1),
+    Fault("S3 answers 5 % with errors", _failing("errors"), 3, 0),
     Fault("S3 cuts 5 % of the bodies", _failing("cut"), 3, 0),
     Fault("S3 is slow for 5 %", _failing("slow"), 2, 0),
     Fault("S3 denies everything from then on", _failing("denied"), 2, 0),

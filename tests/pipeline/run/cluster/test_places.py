@@ -59,6 +59,7 @@ def test_a_streaming_run_ends_although_a_node_is_lost(cluster: Cluster, tmp_path
     assert driver.returncode == 0, said
     assert said.count("asks nobody for a token") == 1
     assert set(map(str, _status(config).values())) == {"{'ok': 14}"}
+    assert not list((tmp_path / "work").glob("deaths/**/*.*")), "a lost node counts against no image"
 
 
 def test_parts_that_fit_no_node_run_one_after_another(cluster: Cluster, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def _two_drivers(scratch: Path, times: int) -> Tally:
 
 # 110 kills; in a sample one of a kind that CI can afford.
 FAULTS = (
-    Fault("driver", _kills(_Kill("driver", _driver, None, _RESUMES)), times=20, sample=1),
+    Fault("driver", _kills(_Kill("driver", _driver, None, _RESUMES)), times=20),
     Fault("process group", _kills(_Kill("group", _group, None, _RESUMES)), times=10),
     Fault("worker", _kills(_Kill("worker", _one(_WORKER), 5, "nothing: the run goes on")), times=30, sample=3),
     Fault("worker while it is born", _kills(_Kill("birth", _one(_BIRTH), 3, "nothing: it is born again", 1.0)), times=15, sample=2),

@@ -60,4 +60,4 @@ def _is_moment(driver: Driver, config: Path, began: float, moment_s: float | Non
     return time.monotonic() - began >= moment_s
 
 
-FAULTS = (Fault("SIGTERM or SIGINT at any moment", _told, times=24, sample=3),)
+FAULTS = (Fault("SIGTERM or SIGINT at any moment", _told, times=24, sample=2),)

@@ -175,7 +175,6 @@ FAULTS = (
         "the engine's process",
         _kills(_Kill("engine", _one(_ENGINE), 3, "nothing: the run goes on", has_process=True)),
         times=10,
-        sample=2,
     ),
     Fault("node", _lost_nodes, times=5),
     Fault("Ray ends workers for memory", _no_memory, times=1),

@@ -152,7 +152,7 @@ def _asked_again(scratch: Path, times: int) -> Tally:
 
 _CRASH, _RAISE = {"crash_on": _MARK}, {"raise_on": _MARK}
 FAULTS = (
-    Fault("an image ends the engine", _poisoned(112, 64, (37,), _CRASH, "quarantined"), times=2, sample=1),
+    Fault("an image ends the engine", _poisoned(112, 64, (37,), _CRASH, "quarantined"), times=2),
     Fault("three images of one unit end it", _poisoned(112, 64, (0, 37, 63), _CRASH, "quarantined"), times=1),
     Fault("one image of every unit ends it", _poisoned(28, 4, range(1, 28, 4), _CRASH, "quarantined"), times=1),
     Fault("the driver is killed while it looks for one", _killed_driver, times=1),

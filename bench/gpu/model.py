@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.throughput.inputs import prompt_texts
+from tests.support.tiny_models import byte_bpe
 
 _SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
@@ -77,12 +78,5 @@ def save_qwen(folder: Path, size: str) -> Path:
 
 
 def _bpe() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
     texts = [text for task in ("caption", "region_caption", "hard_negative", "verify") for text in prompt_texts(task)]
-    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=16000, special_tokens=list(_SPECIAL), initial_alphabet=alphabet))
-    return bpe
+    return byte_bpe(texts, 16000, _SPECIAL)

@@ -12,15 +12,9 @@ import numpy as np
 from PIL import Image
 
 from prompts.loader import Prompt, load_prompt
+from tests.support.tiny_models import IDEFICS_CHAT, IDEFICS_SPECIAL, byte_bpe
 
 SIZE = (1024, 768)
-_CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}: "
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{% endif %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-)
-_SPECIAL = ("<pad>", "<|im_start|>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>")
 _WORDS = "lamp house river table green white small large stone glass paper round metal wooden window garden road bird child boat".split()
 
 
@@ -84,28 +78,21 @@ def save_model(folder: Path) -> Path:
         pad_token_id=0,
     )
     Idefics3ForConditionalGeneration(config).to(torch.bfloat16).save_pretrained(folder)
-    Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=_CHAT).save_pretrained(folder)
+    Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=IDEFICS_CHAT).save_pretrained(folder)
     return folder
 
 
 def _tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
     texts = [text for task in ("caption", "region_caption", "hard_negative") for text in prompt_texts(task)] + [" ".join(_WORDS)]
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-    trainer = trainers.BpeTrainer(vocab_size=2000, special_tokens=[*_SPECIAL, *tiles], initial_alphabet=alphabet)
-    bpe.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
+        tokenizer_object=byte_bpe(texts, 2000, [*IDEFICS_SPECIAL, *tiles]),
         pad_token="<pad>",
         bos_token="<|im_start|>",
         eos_token="<end_of_utterance>",
-        additional_special_tokens=[*_SPECIAL[3:], *tiles],
+        additional_special_tokens=[*IDEFICS_SPECIAL[3:], *tiles],
         model_max_length=4096,
     )
 

@@ -1,32 +1,40 @@
 """Checkpoints of random weights, small enough to load in a second, written as any other checkpoint on disk."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-_CHAT = (
+IDEFICS_CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}: "
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
     "{% endif %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 )
-_SPECIAL = ("<pad>", "<|im_start|>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>")
+IDEFICS_SPECIAL = ("<pad>", "<|im_start|>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>")
 CONTEXT_TOKENS = 512
 
 
-def _tokenizer(sentences: list[str]):
+def byte_bpe(sentences: Iterable[str], vocab_size: int, special: Sequence[str]) -> Any:
+    """A tokenizer of the byte-level kind, trained on these sentences; it can write any text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(sentences, trainers.BpeTrainer(vocab_size=400, special_tokens=list(_SPECIAL), initial_alphabet=alphabet))
+    bpe.train_from_iterator(sentences, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=list(special), initial_alphabet=alphabet))
+    return bpe
+
+
+def _tokenizer(sentences: list[str]):
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
+        tokenizer_object=byte_bpe(sentences, 400, IDEFICS_SPECIAL),
         pad_token="<pad>",
         bos_token="<|im_start|>",
         eos_token="<end_of_utterance>",
-        additional_special_tokens=list(_SPECIAL[3:]),
+        additional_special_tokens=list(IDEFICS_SPECIAL[3:]),
         model_max_length=CONTEXT_TOKENS,
     )
 
@@ -74,7 +82,7 @@ def save_tiny_idefics3(folder: Path) -> Path:
         pad_token_id=0,
     )
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
-    Idefics3Processor(pixels, tokenizer, image_seq_len=16, chat_template=_CHAT).save_pretrained(folder)
+    Idefics3Processor(pixels, tokenizer, image_seq_len=16, chat_template=IDEFICS_CHAT).save_pretrained(folder)
     return folder
 
 
@@ -85,7 +93,7 @@ def save_tiny_llama(folder: Path) -> Path:
 
     torch.manual_seed(0)
     tokenizer = _tokenizer(["a small red striped rubber car on a wooden table"] * 4)
-    tokenizer.chat_template = _CHAT
+    tokenizer.chat_template = IDEFICS_CHAT
     LlamaForCausalLM(_text_config(len(tokenizer))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -192,34 +192,34 @@ def _run(config: Path) -> None:
     assert not pending, f"still pending: {pending}"
 
 
-def _child(config: Path, kind: str, number: int, told: Path) -> NoReturn:
-    """Runs the job with the fault; says what became of it in the file `told`, unless it is to end without a word."""
+def _child(config: Path, kind: str, number: int, ending_file: Path) -> NoReturn:
+    """Runs the job with the fault; says what became of it in `ending_file`, unless it is to end without a word."""
     from pipeline.storage import StorageError, remote_errors
     from pipeline.storage_errors import in_one_line
 
-    faults, code, said = _Faults(kind, number, str(config.parent)), 0, ""
+    faults, code, message = _Faults(kind, number, str(config.parent)), 0, ""
     try:
         _install(faults)
         _run(config)
     except remote_errors() as error:
-        code, said = 2, in_one_line(error)
+        code, message = 2, in_one_line(error)
     except (StorageError, ValueError) as error:
-        code, said = 2, str(error)
+        code, message = 2, str(error)
     except BaseException as error:  # noqa: BLE001  # a child never returns into its parent's code
-        code, said = 1, f"{type(error).__name__}: {error}"
+        code, message = 1, f"{type(error).__name__}: {error}"
     noticed_s = None if faults.struck_at is None else time.monotonic() - faults.struck_at
-    told.write_text(json.dumps({"count": faults.count, "said": said, "noticed_s": noticed_s}))
+    ending_file.write_text(json.dumps({"count": faults.count, "message": message, "noticed_s": noticed_s}))
     os._exit(code)
 
 
 def _forked(config: Path, kind: str, number: int) -> tuple[int, dict[str, Any]]:
-    told = config.parent / "told.json"
+    ending_file = config.parent / "ending.json"
     process = os.fork()
     if process == 0:
-        _child(config, kind, number, told)
+        _child(config, kind, number, ending_file)
     _, status = os.waitpid(process, 0)
-    content = json.loads(told.read_text()) if told.exists() else {"count": 0, "said": "", "noticed_s": None}
-    told.unlink(missing_ok=True)
+    content = json.loads(ending_file.read_text()) if ending_file.exists() else {"count": 0, "message": "", "noticed_s": None}
+    ending_file.unlink(missing_ok=True)
     return os.waitstatus_to_exitcode(status), content
 
 
@@ -228,26 +228,26 @@ def serve(scratch: Path, kind: str, times: int) -> Tally:
     from pipeline.run import preflight
 
     # What is the same for all children is done once: the modules that a run imports, and the look at all installed packages.
-    found = preflight.collisions()
-    preflight.collisions = lambda: found  # type: ignore[assignment]
+    collisions = preflight.collisions()
+    preflight.collisions = lambda: collisions  # type: ignore[assignment]
     tally = Tally()
     config = _job(scratch / "undisturbed")
     for module in _imported(_job(scratch / "imports")):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    code, said = _forked(config, kind, 0)
-    assert code == 0, said
-    reference, total = dataset(config), int(said["count"])
+    code, ending = _forked(config, kind, 0)
+    assert code == 0, ending
+    reference, total = dataset(config), int(ending["count"])
     print(kind, total, "operations", file=sys.stderr, flush=True)
     step = max(1, total // times)
     for number in range(1, total + 1, step):
         config = _job(scratch / f"run{number}")
-        code, said = _forked(config, kind, number)
+        code, ending = _forked(config, kind, number)
         tally.injected += 1
-        _look(tally, kind, number, config, code, said)
-        code, said = _forked(config, kind, 0)
+        _look(tally, kind, number, config, code, ending)
+        code, ending = _forked(config, kind, 0)
         if code:
-            tally.wrong = f"operation {number}: the rerun ended with {code}: {said['said']}"
+            tally.wrong = f"operation {number}: the rerun ended with {code}: {ending['message']}"
         compare_files(tally, config, reference, _KEYS)
         if tally.wrong:
             break
@@ -255,28 +255,28 @@ def serve(scratch: Path, kind: str, times: int) -> Tally:
     return tally
 
 
-def _look(tally: Tally, kind: str, number: int, config: Path, code: int, said: dict[str, Any]) -> None:
+def _look(tally: Tally, kind: str, number: int, config: Path, code: int, ending: dict[str, Any]) -> None:
     """What was said of the fault: exit 2, the root, the cause; a fault that nothing had to notice is let pass."""
     if code == _CRASHED or (code == 0 and kind in ("error", "system call")):
         return
     root, word = str(config.parent), _WORDS.get(kind, "")
-    if code != 2 or root not in said["said"] or word not in said["said"] or "\n" in said["said"]:
-        tally.wrong = f"operation {number}: exit {code}: {said['said'] or 'nothing said'}"
-    if said["noticed_s"] is not None:
-        tally.noticed(said["noticed_s"])
-    tally.message = tally.message or said["said"].replace(root, "WORKDIR")
+    if code != 2 or root not in ending["message"] or word not in ending["message"] or "\n" in ending["message"]:
+        tally.wrong = f"operation {number}: exit {code}: {ending['message'] or 'nothing said'}"
+    if ending["noticed_s"] is not None:
+        tally.noticed(ending["noticed_s"])
+    tally.message = tally.message or ending["message"].replace(root, "WORKDIR")
 
 
 def _imported(config: Path) -> list[str]:
     """What a run imports beside what is here."""
-    told, before = config.parent / "modules", set(sys.modules)
+    names, before = config.parent / "modules", set(sys.modules)
     process = os.fork()
     if process == 0:
         _run(config)
-        told.write_text("\n".join(sorted({*sys.modules} - before)))
+        names.write_text("\n".join(sorted({*sys.modules} - before)))
         os._exit(0)
     os.waitpid(process, 0)
-    return told.read_text().splitlines()
+    return names.read_text().splitlines()
 
 
 def _job(folder: Path) -> Path:

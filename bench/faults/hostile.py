@@ -53,20 +53,20 @@ def _made(change: Callable[[dict[str, Any]], Any]) -> Send:
     """The good reply, changed: what `change` returns, or the changed reply where that is None."""
 
     def send(connection: socket.socket, good: bytes) -> None:
-        said = json.loads(good)
-        changed = change(said)
-        connection.sendall(_reply(changed if isinstance(changed, bytes) else json.dumps(said if changed is None else changed).encode()))
+        reply = json.loads(good)
+        changed = change(reply)
+        connection.sendall(_reply(changed if isinstance(changed, bytes) else json.dumps(reply if changed is None else changed).encode()))
 
     return send
 
 
 def _choice(**fields: Any) -> Send:
-    return _made(lambda said: said["choices"][0].update(fields))
+    return _made(lambda reply: reply["choices"][0].update(fields))
 
 
 def _text(text: Callable[[str], Any]) -> Send:
-    def change(said: dict[str, Any]) -> None:
-        message = said["choices"][0]["message"]
+    def change(reply: dict[str, Any]) -> None:
+        message = reply["choices"][0]["message"]
         message["content"] = text(message["content"])
 
     return _made(change)
@@ -117,17 +117,17 @@ _BOMB = gzip.compress(b" " * 64 * 2**20, 9)
 HOSTILITIES: tuple[Hostility, ...] = (
     Hostility("HTML with status 200", "server_error", _raw(_reply(_HTML, Content_Type="text/html"))),
     Hostility("HTML with status 502", "timeout", status("502 Bad Gateway", _HTML)),
-    Hostility("half a JSON", "server_error", _made(lambda said: json.dumps(said).encode()[:-40])),
+    Hostility("half a JSON", "server_error", _made(lambda reply: json.dumps(reply).encode()[:-40])),
     Hostility("a body that is cut", "server_error", _cut),
-    Hostility("choices: []", "server_error", _made(lambda said: said.update(choices=[]))),
-    Hostility("choices: null", "server_error", _made(lambda said: said.update(choices=None))),
+    Hostility("choices: []", "server_error", _made(lambda reply: reply.update(choices=[]))),
+    Hostility("choices: null", "server_error", _made(lambda reply: reply.update(choices=None))),
     Hostility("a choice without a message", "server_error", _choice(message=None)),
     Hostility("an error body with status 200", "server_error", _made(lambda _: {"error": {"message": "overloaded", "code": None}})),
     Hostility("error 429 with status 200", "rate_limit", _made(lambda _: {"error": {"message": "slow down", "code": 429}})),
     Hostility("Latin-1", "server_error", _made(lambda _: '{"choices": "\u00e9t\u00e9"}'.encode("latin-1"))),
     Hostility("random bytes", "server_error", _raw(_reply(hashlib.sha512(b"noise").digest()))),
-    Hostility("usage: null", None, _made(lambda said: said.update(usage=None))),
-    Hostility("usage of words and 1e30", None, _made(lambda said: said.update(usage=_ODD_USAGE))),
+    Hostility("usage: null", None, _made(lambda reply: reply.update(usage=None))),
+    Hostility("usage of words and 1e30", None, _made(lambda reply: reply.update(usage=_ODD_USAGE))),
     Hostility("a body nested 100,000 deep", "server_error", _raw(_reply(_DEEP))),
     Hostility("a text nested 100,000 deep", "invalid_output", _text(lambda _: _DEEP.decode())),
     Hostility("8 megabytes of text", "server_error", _text(lambda _: "word " * 1_600_000)),
@@ -221,9 +221,9 @@ def question_of(asked: Mapping[str, Any]) -> str:
 def _completion(asked: Mapping[str, Any], question: str) -> dict[str, Any]:
     schema = asked.get("response_format", {}).get("json_schema", {}).get("schema")
     decoding = Decoding(asked["max_tokens"], asked["temperature"])
-    example, told = _example_of(question)
+    example, values = _example_of(question)
     images, ids = (Image.new("RGB", (8, 8)),), (question[-14:],)
-    request = Request(question, None, images, ids, schema, decoding, asked["seed"], example, told)
+    request = Request(question, None, images, ids, schema, decoding, asked["seed"], example, values)
     answer = RehearsalGenerator(RehearsalSpec(kind="rehearsal")).answer(request)
     message = {"role": "assistant", "content": answer.text}
     usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}

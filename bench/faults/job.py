@@ -84,14 +84,14 @@ class Driver:
 
     def ended(self) -> tuple[int, str]:
         """Waits; the exit code and what was said on stderr. All that it started on this machine has ended too, or is named as wrong."""
-        _, said = self.process.communicate(timeout=PATIENCE_S)
+        _, stderr = self.process.communicate(timeout=PATIENCE_S)
         until = time.monotonic() + 60  # Ray's agents look for their dead parent every few seconds
         while (left := self.processes()) and time.monotonic() < until:
             time.sleep(0.2)
         for process in left:
             os.kill(process, signal.SIGKILL)
         assert not left, f"left running: {left}"
-        return self.process.returncode, said
+        return self.process.returncode, stderr
 
     def heeds(self, number: signal.Signals) -> bool:
         """Whether the program has begun: before, Python itself is being started and knows no signal."""
@@ -109,12 +109,12 @@ class Driver:
 
 def rerun(config: Path) -> tuple[int, str]:
     """One more run of the job: how it ended, and what it said. Where Ray did not start at all, the machine is too busy: once more."""
-    code, said = Driver("run", config).ended()
+    code, stderr = Driver("run", config).ended()
     for _ in range(3):
-        if code == 0 or "no Ray at this machine" not in said:
+        if code == 0 or "no Ray at this machine" not in stderr:
             break
-        code, said = Driver("run", config).ended()
-    return code, said
+        code, stderr = Driver("run", config).ended()
+    return code, stderr
 
 
 def committed(config: Path) -> dict[str, bytes]:
@@ -144,10 +144,10 @@ def pending_stages(config: Path) -> list[str]:
 
 def compare_files(tally: Tally, config: Path, reference: Mapping[str, bytes], keys: int) -> None:
     """The same of the files alone; whether something is pending is not asked."""
-    found = dataset(config)
-    tally.differing += len({name for name in {*reference, *found} if reference.get(name) != found.get(name)})
+    files = dataset(config)
+    tally.differing += len({name for name in {*reference, *files} if reference.get(name) != files.get(name)})
     seen: Counter[str] = Counter()
-    for name, content in found.items():
+    for name, content in files.items():
         if name.endswith(".parquet"):
             try:
                 seen.update(pq.read_table(io.BytesIO(content), columns=["source_key"]).column("source_key").to_pylist())
@@ -176,6 +176,6 @@ def undisturbed() -> Undisturbed:
     with tempfile.TemporaryDirectory(prefix="fgdata-faults-") as folder:
         config = write_job(Path(folder) / "job")
         started = time.monotonic()
-        code, said = rerun(config)
-        assert code == 0, said
+        code, stderr = rerun(config)
+        assert code == 0, stderr
         return Undisturbed(dataset(config), time.monotonic() - started)

@@ -26,7 +26,7 @@ class _Kill:
     name: str
     strike: Callable[[Driver, random.Random], bool]
     a_run: int | None
-    said: str
+    message: str
     pause_s: float = 4.0
     has_process: bool = False
 
@@ -53,10 +53,10 @@ def _group(driver: Driver, _: random.Random) -> bool:
     return True
 
 
-def _one(part: str) -> Callable[[Driver, random.Random], bool]:
+def _process_with(part: str) -> Callable[[Driver, random.Random], bool]:
     def strike(driver: Driver, rng: random.Random) -> bool:
-        found = [process for process, line in driver.processes().items() if part in line]
-        return bool(found) and _end(rng.choice(found))
+        processes = [process for process, line in driver.processes().items() if part in line]
+        return bool(processes) and _end(rng.choice(processes))
 
     return strike
 
@@ -89,15 +89,15 @@ def _strike(config: Path, kind: _Kill, rng: random.Random, tally: Tally, times: 
                 break
             time.sleep(0.02)
     before = committed(config)
-    code, said = driver.ended()
+    code, stderr = driver.ended()
     if struck and kind.a_run is None:
         tally.noticed(time.monotonic() - struck)
-    tally.message = tally.message or kind.said or ((said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ") if code else "")
+    tally.message = tally.message or kind.message or ((stderr.strip().splitlines() or [""])[-1].removeprefix("fgdata: ") if code else "")
     if code != 0 and kind.a_run is not None:
-        tally.wrong = f"the run ended with {code}: {said[-200:]}"
+        tally.wrong = f"the run ended with {code}: {stderr[-200:]}"
     elif code != 0:
-        code, said = rerun(config)
-        tally.wrong = f"the rerun ended with {code}: {said[-200:]}" if code else ""
+        code, stderr = rerun(config)
+        tally.wrong = f"the rerun ended with {code}: {stderr[-200:]}" if code else ""
     after = committed(config)
     tally.differing += sum(after.get(name) != content for name, content in before.items())
 
@@ -109,13 +109,13 @@ def _no_memory(scratch: Path, times: int) -> Tally:
         config = write_job(scratch / f"run{number}")
         driver = Driver("run", config, environment={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"})
         started = time.monotonic()
-        code, said = driver.ended()
+        code, stderr = driver.ended()
         tally.injected += 1
         tally.noticed(time.monotonic() - started)
-        tally.message = (said.strip().splitlines() or [""])[-1].removeprefix("fgdata: ")
-        tally.wrong = "" if code == 2 and "memory" in tally.message else f"exit {code}: {said[-200:]}"
-        code, said = rerun(config)
-        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
+        tally.message = (stderr.strip().splitlines() or [""])[-1].removeprefix("fgdata: ")
+        tally.wrong = "" if code == 2 and "memory" in tally.message else f"exit {code}: {stderr[-200:]}"
+        code, stderr = rerun(config)
+        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {stderr[-200:]}" if code else "")
         compare(tally, config, reference)
     return tally
 
@@ -139,11 +139,11 @@ def _lost_nodes(scratch: Path, times: int) -> Tally:
                 time.sleep(0.05)
             cluster.remove_node(spot, allow_graceful=False)
             replacement = cluster.add_node(num_cpus=1, resources={"spot": 1})
-            code, said = driver.ended()
+            code, stderr = driver.ended()
             cluster.remove_node(replacement)
             tally.injected += 1
             marks = list((config.parent / "work" / "deaths").rglob("*.*"))
-            tally.wrong = tally.wrong or (f"exit {code}: {said[-200:]}" if code else "") or (f"blamed: {marks[0].name}" if marks else "")
+            tally.wrong = tally.wrong or (f"exit {code}: {stderr[-200:]}" if code else "") or (f"blamed: {marks[0].name}" if marks else "")
             compare(tally, config, reference)
     finally:
         cluster.shutdown()
@@ -158,7 +158,7 @@ def _two_drivers(scratch: Path, times: int) -> Tally:
         pair = [Driver("run", config), Driver("run", config)]
         ends = [driver.ended() for driver in pair]
         tally.injected += 1
-        tally.wrong = next((f"exit {code}: {said[-200:]}" for code, said in ends if code), "")
+        tally.wrong = next((f"exit {code}: {stderr[-200:]}" for code, stderr in ends if code), "")
         compare(tally, config, reference)
     return tally
 
@@ -167,13 +167,15 @@ def _two_drivers(scratch: Path, times: int) -> Tally:
 FAULTS = (
     Fault("driver", _kills(_Kill("driver", _driver, None, _RESUMES)), times=20),
     Fault("process group", _kills(_Kill("group", _group, None, _RESUMES)), times=10),
-    Fault("worker", _kills(_Kill("worker", _one(_WORKER), 5, "nothing: the run goes on")), times=30, sample=3),
-    Fault("worker while it is born", _kills(_Kill("birth", _one(_BIRTH), 3, "nothing: it is born again", 1.0)), times=15, sample=2),
-    Fault("raylet", _kills(_Kill("raylet", _one(_RAYLET), None, "")), times=10, sample=1),
-    Fault("GCS", _kills(_Kill("GCS", _one(_GCS), None, "")), times=10),
+    Fault("worker", _kills(_Kill("worker", _process_with(_WORKER), 5, "nothing: the run goes on")), times=30, sample=3),
+    Fault(
+        "worker while it is born", _kills(_Kill("birth", _process_with(_BIRTH), 3, "nothing: it is born again", 1.0)), times=15, sample=2
+    ),
+    Fault("raylet", _kills(_Kill("raylet", _process_with(_RAYLET), None, "")), times=10, sample=1),
+    Fault("GCS", _kills(_Kill("GCS", _process_with(_GCS), None, "")), times=10),
     Fault(
         "the engine's process",
-        _kills(_Kill("engine", _one(_ENGINE), 3, "nothing: the run goes on", has_process=True)),
+        _kills(_Kill("engine", _process_with(_ENGINE), 3, "nothing: the run goes on", has_process=True)),
         times=10,
     ),
     Fault("node", _lost_nodes, times=5),

@@ -39,8 +39,8 @@ def _run(config: Path) -> tuple[int, dict[str, Any], str]:
     """Exit code, what `run --json` says, and its last line on stderr."""
     command = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--json"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    said = (answer.stderr.strip().splitlines() or [""])[-1]
-    return answer.returncode, json.loads(answer.stdout or "{}"), said
+    last_line = (answer.stderr.strip().splitlines() or [""])[-1]
+    return answer.returncode, json.loads(answer.stdout or "{}"), last_line
 
 
 def _undisturbed(scratch: Path, names: Sequence[str], unit_size: int) -> dict[str, CaptionRow]:
@@ -64,21 +64,21 @@ def _poisoned(count: int, unit_size: int, poison: Sequence[int], captioner: Mapp
         expected = _undisturbed(scratch, names, unit_size)
         for number in range(times):
             config = _job(scratch / f"run{number}", names, unit_size, captioner)
-            code, said, error = _run(config)
+            code, outcome, error = _run(config)
             if code != 0:
                 tally.wrong = f"exit {code}: {error}"
                 break
-            found = _rows(config)
-            marked = {key for key, row in found.items() if row.status == status}
+            rows = _rows(config)
+            marked = {key for key, row in rows.items() if row.status == status}
             tally.injected += 1
-            tally.lost += len(set(expected) - set(found))
-            tally.differing += sum(found[key] != row for key, row in expected.items() if _MARK not in key and key in found)
-            deaths, bound = said["stages"]["caption"]["deaths"], len(marked) * (2 * math.log2(unit_size) + 4)
+            tally.lost += len(set(expected) - set(rows))
+            tally.differing += sum(rows[key] != row for key, row in expected.items() if _MARK not in key and key in rows)
+            deaths, bound = outcome["stages"]["caption"]["deaths"], len(marked) * (2 * math.log2(unit_size) + 4)
             if marked != {key for key in names if _MARK in key and status != "ok"} and status != "ok":
                 tally.wrong = f"{status}: {sorted(marked)}"
             elif status == "quarantined" and deaths > bound:
                 tally.wrong = f"{deaths} deaths, more than {bound:g}"
-            losses = said["failed"].get("caption", {})
+            losses = outcome["failed"].get("caption", {})
             tally.message = "; ".join(f"{reason} {loss['count']}, such as {loss['example']}" for reason, loss in losses.items())
             tally.message = f"{tally.message} ({deaths} deaths)" if deaths else tally.message
         return tally
@@ -115,12 +115,12 @@ def _killed_driver(scratch: Path, times: int) -> Tally:
                 tally.injected += 1
                 driver.ended()
                 driver = Driver("run", config)
-        code, said = driver.ended()
-        found = _rows(config)
-        tally.lost += len(set(expected) - set(found))
-        tally.differing += sum(found[key] != row for key, row in expected.items() if _MARK not in key and key in found)
-        if code or {key for key, row in found.items() if row.status == "quarantined"} != {key for key in names if _MARK in key}:
-            tally.wrong = f"exit {code}: {said[-200:]}"
+        code, stderr = driver.ended()
+        rows = _rows(config)
+        tally.lost += len(set(expected) - set(rows))
+        tally.differing += sum(rows[key] != row for key, row in expected.items() if _MARK not in key and key in rows)
+        if code or {key for key, row in rows.items() if row.status == "quarantined"} != {key for key in names if _MARK in key}:
+            tally.wrong = f"exit {code}: {stderr[-200:]}"
         elif len(_marks(config)) > 2 * math.log2(size) + 4:
             tally.wrong = f"{len(_marks(config))} deaths"
     return tally

@@ -157,16 +157,16 @@ def _failing(kind: str) -> Callable[[Path, int], Tally]:
                 config = _job(scratch / place, place)
                 proxy.is_armed = True
                 started = time.monotonic()
-                code, said = Driver("run", config).ended()
+                code, stderr = Driver("run", config).ended()
                 if code:
                     tally.noticed(time.monotonic() - started)
-                    tally.message = said.strip().splitlines()[-1]
-                    _look(tally, code, said)
+                    tally.message = stderr.strip().splitlines()[-1]
+                    _look(tally, code, stderr)
                     proxy.is_armed = proxy.kind != "denied"
-                    code, said = Driver("run", config).ended()
+                    code, stderr = Driver("run", config).ended()
                 proxy.is_armed = False
                 if code:
-                    tally.wrong = f"the rerun ended with {code}: {said[-300:]}"
+                    tally.wrong = f"the rerun ended with {code}: {stderr[-300:]}"
                 tally.injected = sum(proxy.struck.values())
                 compare_files(tally, _fetch(config, place), reference, _KEYS)
                 left = pending_stages(config)
@@ -176,16 +176,16 @@ def _failing(kind: str) -> Callable[[Path, int], Tally]:
     return inject
 
 
-def _look(tally: Tally, code: int, said: str) -> None:
-    line = said.strip().splitlines()[-1]
+def _look(tally: Tally, code: int, stderr: str) -> None:
+    line = stderr.strip().splitlines()[-1]
     if code != 2 or "s3://faults/" not in line:
         tally.wrong = f"exit {code}: {line[:300]}"
 
 
 def _undisturbed(scratch: Path, place: str) -> Path:
     config = _job(scratch / place, place)
-    code, said = Driver("run", config).ended()
-    assert code == 0, said
+    code, stderr = Driver("run", config).ended()
+    assert code == 0, stderr
     return config
 
 

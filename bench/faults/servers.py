@@ -29,9 +29,9 @@ def _job(folder: Path, url: str, keys: int) -> Path:
 
 
 def _ran(config: Path, *command: str) -> str:
-    code, said = Driver(*(command or ("run",)), config).ended()
-    assert code == 0, f"exit {code}: {said[-300:]}"
-    return said
+    code, stderr = Driver(*(command or ("run",)), config).ended()
+    assert code == 0, f"exit {code}: {stderr[-300:]}"
+    return stderr
 
 
 def _reference(scratch: Path, keys: int) -> dict[str, bytes]:
@@ -67,7 +67,7 @@ def _once(scratch: Path, times: int) -> Tally:
     """Each kind strikes one question once: the data set is that of an undisturbed run."""
     tally, keys = Tally(), _keys(times)
     reference = _reference(scratch, keys)
-    kinds = [one for one in HOSTILITIES if one.kind in PASSING][:times]
+    kinds = [hostility for hostility in HOSTILITIES if hostility.kind in PASSING][:times]
     victims = _Victims(list(kinds), times=1)
     with HostileServer(victims).running() as server:
         config = _job(scratch / "run", server.url, keys)
@@ -84,13 +84,13 @@ def _always(scratch: Path, times: int) -> Tally:
     """Each kind strikes one question for ever: its image alone fails, with that kind; once the server is mended, `retry` makes all good."""
     tally, keys = Tally(), _keys(times)
     reference = _reference(scratch, keys)
-    kinds = [one for one in HOSTILITIES if one.kind is not None][:times]
+    kinds = [hostility for hostility in HOSTILITIES if hostility.kind is not None][:times]
     victims = _Victims(list(kinds), times=float("inf"))
     with HostileServer(victims).running() as server:
         config = _job(scratch / "run", server.url, keys)
         _ran(config)
         tally.injected = len(victims.chosen)
-        expected = sorted(str(one.kind) for one in victims.chosen.values())
+        expected = sorted(str(hostility.kind) for hostility in victims.chosen.values())
         if _reasons(config) != expected:
             tally.wrong = f"images failed as {_reasons(config)}, expected {expected}"
         server.chooses = lambda _: None
@@ -103,12 +103,12 @@ def _always(scratch: Path, times: int) -> Tally:
 
 def _reasons(config: Path) -> list[str]:
     """Of the captions that failed, why."""
-    found: list[str] = []
+    reasons: list[str] = []
     for path in committed(config):
         if path.startswith("caption/"):
             table = pq.read_table(config.parent / "work" / path, columns=["status", "reason"])
-            found += [row["reason"] for row in table.to_pylist() if row["status"] != "ok"]
-    return sorted(found)
+            reasons += [row["reason"] for row in table.to_pylist() if row["status"] != "ok"]
+    return sorted(reasons)
 
 
 def _away(is_moment: Callable[[HostileServer, int], bool]) -> Callable[[Path, int], Tally]:
@@ -127,12 +127,12 @@ def _away(is_moment: Callable[[HostileServer, int], bool]) -> Callable[[Path, in
                 _wait_for(lambda first=first, number=number: is_moment(first, number))
             time.sleep(_AWAY_S)
             with HostileServer(lambda _: None, port=port).running():
-                code, said = driver.ended()
+                code, stderr = driver.ended()
             tally.injected += 1
-            words = [line for line in said.splitlines() if "away for" in line]
+            words = [line for line in stderr.splitlines() if "away for" in line]
             tally.message = tally.message or (words or [""])[0]
             if code or _reasons(config) or not words:
-                tally.wrong = f"exit {code}: {said[-200:]}; failed: {_reasons(config)}"
+                tally.wrong = f"exit {code}: {stderr[-200:]}; failed: {_reasons(config)}"
             compare(tally, config, reference, keys)
         return tally
 

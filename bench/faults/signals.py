@@ -12,7 +12,7 @@ _BOUND_S = 10.0
 _A_JOB = 4  # signals before the job is let run to its end
 
 
-def _told(scratch: Path, times: int) -> Tally:
+def _signalled(scratch: Path, times: int) -> Tally:
     """Signals at random moments, every fourth while the run closes; each job is then run to its end and compared."""
     rng, tally, number = random.Random("signals"), Tally(), 0
     while tally.injected < times and not tally.wrong:
@@ -20,8 +20,8 @@ def _told(scratch: Path, times: int) -> Tally:
         for place in range(min(_A_JOB, times - tally.injected)):
             moment_s = None if place == 1 else rng.uniform(0.0, undisturbed().seconds)
             _signal(tally, config, (signal.SIGTERM, signal.SIGINT)[(place + number) % 2], moment_s)
-        code, said = rerun(config)
-        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
+        code, stderr = rerun(config)
+        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {stderr[-200:]}" if code else "")
         compare(tally, config, undisturbed().files)
         number += 1
     return tally
@@ -36,20 +36,20 @@ def _signal(tally: Tally, config: Path, number: signal.Signals, moment_s: float 
     if driver.process.poll() is not None:
         driver.ended()
         return
-    told = time.monotonic()
+    sent = time.monotonic()
     driver.process.send_signal(number)
-    code, said = driver.ended()
-    lasted = time.monotonic() - told
+    code, stderr = driver.ended()
+    lasted = time.monotonic() - sent
     if code == 0:
         return
     tally.injected += 1
     tally.noticed(lasted)
-    last = (said.strip().splitlines() or [""])[-1]
+    last = (stderr.strip().splitlines() or [""])[-1]
     tally.message = tally.message or last.replace(str(config), "job.yaml")
-    if code != 128 + number or "Resume with: fgdata run" not in last or "Traceback" in said or "***" in said:
-        tally.wrong = f"{number.name} after {told - began:.1f} s: exit {code}: {said[-300:]}"
+    if code != 128 + number or "Resume with: fgdata run" not in last or "Traceback" in stderr or "***" in stderr:
+        tally.wrong = f"{number.name} after {sent - began:.1f} s: exit {code}: {stderr[-300:]}"
     elif lasted > _BOUND_S:
-        tally.wrong = f"{number.name} after {told - began:.1f} s: ended after {lasted:.1f} s"
+        tally.wrong = f"{number.name} after {sent - began:.1f} s: ended after {lasted:.1f} s"
 
 
 def _is_moment(driver: Driver, config: Path, began: float, moment_s: float | None) -> bool:
@@ -60,4 +60,4 @@ def _is_moment(driver: Driver, config: Path, began: float, moment_s: float | Non
     return time.monotonic() - began >= moment_s
 
 
-FAULTS = (Fault("SIGTERM or SIGINT at any moment", _told, times=24, sample=2),)
+FAULTS = (Fault("SIGTERM or SIGINT at any moment", _signalled, times=24, sample=2),)

@@ -32,11 +32,11 @@ def _killed(scratch: Path, times: int) -> Tally:
         if not _kill(driver, _VICTIMS[number % len(_VICTIMS)]):
             tally.wrong = "the run had ended before it was killed"
         before |= committed(config) if driver.process.poll() is None else {}
-        code, said = driver.ended()
+        code, stderr = driver.ended()
         if code:
-            code, said = rerun(config)
+            code, stderr = rerun(config)
         tally.injected += 1
-        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {said[-200:]}" if code else "")
+        tally.wrong = tally.wrong or (f"the rerun ended with {code}: {stderr[-200:]}" if code else "")
         _compare(tally, config, before)
     return tally
 
@@ -62,10 +62,10 @@ def _wait_for_a_table(driver: Driver, config: Path) -> None:
 
 
 def _kill(driver: Driver, victim: str) -> bool:
-    found = [process for process, line in driver.processes().items() if victim in line] if victim != "driver" else [driver.process.pid]
-    for process in found[:1]:
+    processes = [process for process, line in driver.processes().items() if victim in line] if victim != "driver" else [driver.process.pid]
+    for process in processes[:1]:
         os.kill(process, signal.SIGKILL)
-    return bool(found)
+    return bool(processes)
 
 
 def _compare(tally: Tally, config: Path, before: dict[str, bytes]) -> None:

@@ -119,7 +119,7 @@ def main() -> None:
             if choice.key == "steps" and arguments.steps:
                 continue
             tasks = [Task(out, data, choice.row, _CHOOSING_SEED, {**chosen, choice.key: value}, "validation") for value in choice.values]
-            scores = [flat(found)[choice.figure] for found in pool.map(train_row, tasks)]
+            scores = [flat(scored)[choice.figure] for scored in pool.map(train_row, tasks)]
             best = choice.values[scores.index(max(scores))]
             tried.append({"key": choice.key, "values": choice.values, choice.figure: scores, "chosen": best})
             chosen = {**chosen, choice.key: int(best) if choice.key == "steps" else best}
@@ -193,7 +193,7 @@ def summary(tasks: list[Task], figures: list[dict[str, Any]]) -> dict[str, Any]:
 
     def row_of(name: str) -> dict[str, Any]:
         mine = [flat(figure) for task, figure in zip(tasks, figures, strict=True) if task.row == name]
-        return {"name": name, "seeds": len(mine), **{figure: spread([one[figure] for one in mine]) for figure in FIGURES}}
+        return {"name": name, "seeds": len(mine), **{figure: spread([scored[figure] for scored in mine]) for figure in FIGURES}}
 
     return {"rows": [row_of(name) for name in ADDED]}
 

@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--before", default=_BEFORE, help="A commit of this repository that holds the earlier version.")
     given = parser.parse_args()
-    here = Path.cwd()
+    present = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         before, corpus = Path(name, "before"), Path(name, "corpus")
         _check_out(given.before, before)
@@ -65,16 +65,18 @@ def main() -> int:
         now: list[Times] = []
         earlier: list[Times] = []
         for number in range(given.repeats + 1):
-            pair = _indexed(here, corpus, given.files), _indexed(before, corpus, given.files)
+            pair = _indexed(present, corpus, given.files), _indexed(before, corpus, given.files)
             if number:  # the first pair warms the disk's cache
                 now.append(pair[0])
                 earlier.append(pair[1])
                 print(f"{given.files} files: {pair[0]['seconds']:.1f} s, before {pair[1]['seconds']:.1f} s", flush=True)
-    near = json.loads(_run(here, _NEAR, str(given.hashes)))
-    found = ratios(now, earlier, {"index_over_before": "seconds", "index_cpu_over_before": "cpu_s"})
+    near = json.loads(_run(present, _NEAR, str(given.hashes)))
+    ratios_before = ratios(now, earlier, {"index_over_before": "seconds", "index_cpu_over_before": "cpu_s"})
     content = {"files": given.files, "before": given.before, "seconds": spread([each["seconds"] for each in now])}
-    write_report(given.out, "corpus_scale", given.repeats, ("numpy", "pyarrow", "pillow"), ratios=found, near_duplicates=near, **content)
-    print(found, near)
+    write_report(
+        given.out, "corpus_scale", given.repeats, ("numpy", "pyarrow", "pillow"), ratios=ratios_before, near_duplicates=near, **content
+    )
+    print(ratios_before, near)
     return 0
 
 

@@ -103,8 +103,10 @@ def _region(truth: Scene, toy: Toy) -> ExportRegion:
 
 def _negative(positive: str, edit: dict[str, str]) -> Negative:
     start = positive.index(edit["old"])
-    one = Edit.model_validate({**{name: edit[name] for name in ("type", "old", "new")}, "start": start, "end": start + len(edit["old"])})
-    return Negative(text=edit["text"], edits=[one], type=one.type, verdict="false")
+    validated = Edit.model_validate(
+        {**{name: edit[name] for name in ("type", "old", "new")}, "start": start, "end": start + len(edit["old"])}
+    )
+    return Negative(text=edit["text"], edits=[validated], type=validated.type, verdict="false")
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def measured(job: Job) -> dict[str, dict[str, float]]:
     return stages
 
 
-def told(content: dict[str, Any]) -> dict[str, dict[str, tuple[float, float, float]]]:
+def estimated_figures(content: dict[str, Any]) -> dict[str, dict[str, tuple[float, float, float]]]:
     """The same of an estimate, each with its bounds."""
     images = content["images"]
     stages = {}
@@ -61,7 +61,7 @@ def compared(estimate: dict[str, Any], whole: dict[str, dict[str, float]]) -> tu
     """Ratios of the sums, and of each stage: ratio and whether the measured lies within the bounds."""
     ratios: dict[str, float] = {}
     by_stage: dict[str, dict[str, Any]] = {}
-    estimated = told(estimate)
+    estimated = estimated_figures(estimate)
     for name in ("questions", "tokens", "bytes"):
         ratios[name] = sum(figures[name][0] for figures in estimated.values()) / sum(figures[name] for figures in whole.values())
     for stage, figures in whole.items():

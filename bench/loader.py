@@ -54,12 +54,12 @@ def main() -> None:
         pairs = []
         for repeat in range(arguments.repeats + 1):
             ways = [("ours", ours), ("webdataset", webdataset_with_pillow)]
-            found = {
+            timings = {
                 name: timed(way(root, tokenizer, workers), arguments.images // _BATCH, workers)
                 for name, way in ways[:: 1 if repeat % 2 else -1]
             }
             if repeat:  # the first warms up
-                pairs.append(found)
+                pairs.append(timings)
         ratios[f"loader_over_webdataset_{workers}"] = spread([pair["webdataset"][0] / pair["ours"][0] for pair in pairs])
         if workers == 0:
             ratios["loader_over_webdataset_0_cpu"] = spread([pair["webdataset"][1] / pair["ours"][1] for pair in pairs])
@@ -125,10 +125,10 @@ def timed(numbers: Iterator[int], num_batches: int, workers: int) -> tuple[float
 def check_pixels(root: Path) -> None:
     """Both readers have the same pixels of each image."""
     maker = SampleMaker(Stage2(), _SIDE)
-    for content, one in ExportedDataset(str(root)).read_all():
+    for content, published in ExportedDataset(str(root)).read_all():
         pixels = maker.pixels(content)
         if pixels is None or digest(pixels) != digest(pixels_of(content)):
-            raise SystemExit(f"{one.key}: the two readers see other pixels")
+            raise SystemExit(f"{published.key}: the two readers see other pixels")
 
 
 def digest(pixels: torch.Tensor) -> str:
@@ -144,13 +144,13 @@ def make_dataset(folder: Path, num_images: int, side: int) -> Path:
     for shard in range(4):
         records.append([])
         for number in range(num_images // 4):
-            one = record(number, shard, long=f"{words(rng, 150)}.", short=words(rng, 12), regions=[box(rng, turn) for turn in range(4)])
+            written = record(number, shard, long=f"{words(rng, 150)}.", short=words(rng, 12), regions=[box(rng, turn) for turn in range(4)])
             coarse = noise.integers(0, 256, (side // 16, side * 3 // 64, 3), dtype=np.uint8)
             image = Image.fromarray(coarse).resize((side, side * 3 // 4), Image.Resampling.BICUBIC)
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=90)
-            pictures[one.key] = buffer.getvalue()
-            records[-1].append(one)
+            pictures[written.key] = buffer.getvalue()
+            records[-1].append(written)
     return write_dataset(folder, records, pictures, suffix="jpg")
 
 

@@ -90,8 +90,8 @@ def _mib(mark: str) -> float:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"{_MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                found = [line for line in (folder / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:")]
-                total += int(found[0].split()[1]) if found else 0
+                lines = [line for line in (folder / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:")]
+                total += int(lines[0].split()[1]) if lines else 0
     return round(total / 1024, 1)
 
 

@@ -31,13 +31,13 @@ class _Edited(NamedTuple):
 
 def edited() -> list[_Edited]:
     """The accepted edits of the photographs' regions."""
-    found = []
+    edits = []
     for region in (region for picture in pictures() for region in picture.regions):
         proposals = [Proposal.model_validate(edit) for edit in region.edits]
         known = known_of([region.short, region.phrase, region.long], region.attributes, [region.noun])
         accepted, _ = accept(proposals, region.short, region.noun, known, len(proposals))
-        found += [_Edited(region.short, one.text, one.type, one.edits[0].new in region.unnatural) for one in accepted]
-    return found
+        edits += [_Edited(region.short, negative.text, negative.type, negative.edits[0].new in region.unnatural) for negative in accepted]
+    return edits
 
 
 def likelihoods(folder: Path, texts: Iterable[str]) -> dict[str, tuple[float, int]]:
@@ -48,7 +48,7 @@ def likelihoods(folder: Path, texts: Iterable[str]) -> dict[str, tuple[float, in
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     first = len(tokenizer(_BEFORE)["input_ids"])
-    found = {}
+    by_text = {}
     wanted = sorted(set(texts))
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
@@ -59,15 +59,15 @@ def likelihoods(folder: Path, texts: Iterable[str]) -> dict[str, tuple[float, in
         with torch.no_grad():
             logs = model(ids, attention_mask=mask).logits.log_softmax(-1)
         for text, row, log in zip(some, rows, logs, strict=True):
-            found[text] = (sum(float(log[at - 1, row[at]]) for at in range(first, len(row))), len(row) - first)
-    return found
+            by_text[text] = (sum(float(log[at - 1, row[at]]) for at in range(first, len(row))), len(row) - first)
+    return by_text
 
 
 def figures(losses: Sequence[float], is_unnatural: Sequence[bool]) -> dict[str, Any]:
     """How well a loss tells the unnatural ones: the AUC, and how many of them are among those flagged."""
     bad = [loss for loss, unnatural in zip(losses, is_unnatural, strict=True) if unnatural]
     good = [loss for loss, unnatural in zip(losses, is_unnatural, strict=True) if not unnatural]
-    auc = sum((one > other) + 0.5 * (one == other) for one in bad for other in good) / max(1, len(bad) * len(good))
+    auc = sum((worse > better) + 0.5 * (worse == better) for worse in bad for better in good) / max(1, len(bad) * len(good))
     num_flagged = round(_FLAGGED_SHARE * len(losses))
     flagged = sorted(range(len(losses)), key=lambda i: -losses[i])[:num_flagged]
     return {"auc": round(auc, 3), "flagged": num_flagged, "caught": sum(is_unnatural[i] for i in flagged), "unnatural": len(bad)}
@@ -76,16 +76,16 @@ def figures(losses: Sequence[float], is_unnatural: Sequence[bool]) -> dict[str, 
 def measure(model: Path) -> dict[str, Any]:
     """The figures of both losses, over all edits and over those of the noun."""
     edits = edited()
-    found = likelihoods(model, [text for one in edits for text in (one.positive, one.text)])
+    likelihood_of = likelihoods(model, [text for edit in edits for text in (edit.positive, edit.text)])
     losses: dict[str, list[float]] = {"whole": [], "per_token": []}
-    for one in edits:
-        (before, num_before), (after, num_after) = found[one.positive], found[one.text]
+    for edit in edits:
+        (before, num_before), (after, num_after) = likelihood_of[edit.positive], likelihood_of[edit.text]
         losses["whole"].append(before - after)
         losses["per_token"].append(before / num_before - after / num_after)
-    of_nouns = [i for i, one in enumerate(edits) if one.type == "object"]
+    of_nouns = [i for i, edit in enumerate(edits) if edit.type == "object"]
     content: dict[str, Any] = {"edits": len(edits)}
     for name, values in losses.items():
-        content[name] = figures(values, [one.is_unnatural for one in edits])
+        content[name] = figures(values, [edit.is_unnatural for edit in edits])
         content[f"{name}_of_nouns"] = figures([values[i] for i in of_nouns], [edits[i].is_unnatural for i in of_nouns])
     return content
 

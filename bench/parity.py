@@ -98,14 +98,14 @@ def _caption(row: CaptionRow) -> str:
 
 
 def _by_question(rows: dict[str, RegionCaptionRow]) -> dict[str, tuple[str, Any, str, str]]:
-    found = {}
+    answers = {}
     for row in rows.values():
         for region in row.regions:
             answer = {"short": region.short, "long": region.long, "attributes": [a.model_dump() for a in region.attributes]}
             text = json.dumps(answer) if region.short else str(region.reason)
             box = ",".join(f"{value:.2f}" for value in region.xyxy)
-            found[f"{row.key}/{region.head}/{box}"] = (row.key, region.xyxy, region.head, text)
-    return found
+            answers[f"{row.key}/{region.head}/{box}"] = (row.key, region.xyxy, region.head, text)
+    return answers
 
 
 def _by_positive(rows: dict[str, HardNegativeRow]) -> dict[str, str]:
@@ -135,11 +135,11 @@ class _Tracer:
 
     def _images(self, keys: set[str]) -> dict[str, Image.Image]:
         config = load_config(Path(self._state.ledger.workdir.root).parent / "config.yaml")
-        found: dict[str, Image.Image] = {}
+        images: dict[str, Image.Image] = {}
         for item in self._state.items("caption"):
             rows = [row for row in read_rows(self._state.ledger.workdir, item.units[0]) if row.key in keys]
-            found |= {loaded.row.key: loaded.image for loaded in load_images(config.corpus, rows) if loaded.image is not None}
-        return found
+            images |= {loaded.row.key: loaded.image for loaded in load_images(config.corpus, rows) if loaded.image is not None}
+        return images
 
     def _trace(self, pair: Pair, image: Image.Image) -> dict[str, Any]:
         import torch

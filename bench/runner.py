@@ -132,17 +132,17 @@ def measure(scratch: Path, units: int, repeats: int) -> dict[str, list[dict[str,
     """Way -> figures by repeat; each run in a process of its own, the order turned at each repeat."""
     corpus = scratch / "corpus"
     write_corpus(corpus, units)
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    figures: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for repeat in range(repeats):
         for way in WAYS if repeat % 2 == 0 else reversed(WAYS):
             folder = scratch / f"{way}-{repeat}"
             config = write_job(folder, corpus)
             command = [sys.executable, "-m", "bench.runner", "--way", way, "--config", str(config)]
             answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found[way].append(json.loads(answer.stdout.splitlines()[-1]))
-            print(way, repeat, found[way][-1], file=sys.stderr, flush=True)
+            figures[way].append(json.loads(answer.stdout.splitlines()[-1]))
+            print(way, repeat, figures[way][-1], file=sys.stderr, flush=True)
             shutil.rmtree(folder)
-    return found
+    return figures
 
 
 def code_lines() -> dict[str, int]:
@@ -180,7 +180,7 @@ def main() -> None:
     if given.out is None:
         parser.error("--out DIR says where runner.json goes")
     with tempfile.TemporaryDirectory(prefix="fgdata-bench-") as scratch:
-        found = measure(Path(scratch), given.units, given.repeats)
+        measured = measure(Path(scratch), given.units, given.repeats)
     names = {"wall": "wall_s", "driver_cpu": "driver_cpu_s", "driver_peak_memory": "driver_peak_mib"}
     path = write_report(
         given.out,
@@ -191,9 +191,9 @@ def main() -> None:
         actors=ACTORS,
         in_flight=IN_FLIGHT,
         window_units=WINDOW,
-        ratios=ratios(found["ray_data"], found["actors"], {f"ray_data_over_actors_{name}": figure for name, figure in names.items()}),
-        figures={way: {figure: spread([run[figure] for run in runs]) for figure in names.values()} for way, runs in found.items()},
-        all_units_came_back={way: all(run["units_back"] == given.units for run in runs) for way, runs in found.items()},
+        ratios=ratios(measured["ray_data"], measured["actors"], {f"ray_data_over_actors_{name}": figure for name, figure in names.items()}),
+        figures={way: {figure: spread([run[figure] for run in runs]) for figure in names.values()} for way, runs in measured.items()},
+        all_units_came_back={way: all(run["units_back"] == given.units for run in runs) for way, runs in measured.items()},
         code_lines=code_lines(),
     )
     print(path.read_text(encoding="utf-8"))

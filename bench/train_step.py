@@ -130,8 +130,8 @@ def make_variants(batch_size: int, layers: int, precision: str, only: list[str] 
     toys = [demo_sample(number) for number in range(batch_size)]
     whole = {"weight_regional": 0.1, "weight_hard": 0.5}
     plain = {"weight_regional": 0.0, "weight_hard": 0.0}
-    short = [Sample(one.key, one.pixels_CHW, short=one.short) for one in published]
-    no_regions = {name: [Sample(one.key, one.pixels_CHW, one.long, one.short) for one in some] for name, some in
+    short = [Sample(sample.key, sample.pixels_CHW, short=sample.short) for sample in published]
+    no_regions = {name: [Sample(sample.key, sample.pixels_CHW, sample.long, sample.short) for sample in some] for name, some in
                   (("published", published), ("demo", toys))}  # fmt: skip
     batches = {
         "short": (collate(short, packer), {**plain, "weight_long": 0.0}),
@@ -148,7 +148,7 @@ def make_variants(batch_size: int, layers: int, precision: str, only: list[str] 
     variants: dict[str, Step] = {}
     batches = {name: step for name, step in batches.items() if only is None or name in only}
     if HAS_OPEN_CLIP and (only is None or "open_clip" in only):
-        variants["open_clip"] = open_clip_step([one.short or "" for one in published], published, layers, precision)
+        variants["open_clip"] = open_clip_step([sample.short or "" for sample in published], published, layers, precision)
     variants |= {name: our_step(batch, settings, layers, precision) for name, (batch, settings) in batches.items()}
     return variants, {name: described(batch) for name, (batch, _) in batches.items()}
 
@@ -199,10 +199,10 @@ def open_clip_step(texts: list[str], samples: list[Sample], layers: int, precisi
     def step() -> float:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            found = loss(**model((pixels / 255 - mean) / std, tokens))
-        found.backward()
+            loss_of_batch = loss(**model((pixels / 255 - mean) / std, tokens))
+        loss_of_batch.backward()
         optimiser.step()
-        return float(found.detach())
+        return float(loss_of_batch.detach())
 
     return step
 

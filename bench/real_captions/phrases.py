@@ -29,7 +29,7 @@ class Judged:
     """A window: what was judged of each span, and the things in it, each as the spans that name it rightly."""
 
     verdicts: Mapping[Span, str]
-    things: Sequence[frozenset[Span]]
+    objects: Sequence[frozenset[Span]]
     num_never_named: int
 
     @property
@@ -39,12 +39,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class WindowCount:
-    """One window under one reader: `right` of `proposed` phrases are judged right, `found` of `things` are named."""
+    """One window under one reader: `right` of `proposed` phrases are judged right, `named` of `objects` are named."""
 
     proposed: int
     right: int
-    found: int
-    things: int
+    named: int
+    objects: int
 
 
 def readers(captions: Captions) -> Mapping[str, Reader]:
@@ -63,30 +63,30 @@ def judged(window: Mapping[str, Any]) -> Judged:
     """The window's spans with the verdicts that came with it, and those given since."""
     spans = [(span["start"], span["end"]) for span in window["spans"]]
     verdicts = {place: span["verdict"] for place, span in zip(spans, window["spans"], strict=True)}
-    things = {place: {place} for place, span in zip(spans, window["spans"], strict=True) if span["verdict"] == "yes"}
+    objects = {place: {place} for place, span in zip(spans, window["spans"], strict=True) if span["verdict"] == "yes"}
     for place, span in zip(spans, window["spans"], strict=True):
         if span["why"].startswith("ok="):  # another right name of the same thing
-            things[spans[int(span["why"][3:])]] |= things.pop(place)
+            objects[spans[int(span["why"][3:])]] |= objects.pop(place)
     missed = list(window["missed"])
     for span in _since().get(window["source"], ()):
         place = (span["start"], span["end"])
         verdicts[place] = span["verdict"]
         if span["verdict"] == "yes":
-            things.setdefault(tuple(span.get("same_as", place)), set()).add(place)
+            objects.setdefault(tuple(span.get("same_as", place)), set()).add(place)
             missed = [text for text in missed if text != span["text"]]
-    return Judged(verdicts, [frozenset(names) for names in things.values()], len(missed))
+    return Judged(verdicts, [frozenset(names) for names in objects.values()], len(missed))
 
 
 def proposed(window: Mapping[str, Any], read: Reader) -> dict[Span, Phrase]:
     """The phrases inside the window that are to be asked of the detector, by span."""
-    found = {(one.start, one.end): one for one in read(window["text"]) if one.mark is None}
-    inside = {place: one for place, one in found.items() if place[0] is not None and place[1] is not None}
-    return {place: one for place, one in inside.items() if window["judged_from"] <= place[0] and place[1] <= window["judged_to"]}
+    proposals = {(phrase.start, phrase.end): phrase for phrase in read(window["text"]) if phrase.mark is None}
+    inside = {place: phrase for place, phrase in proposals.items() if place[0] is not None and place[1] is not None}
+    return {place: phrase for place, phrase in inside.items() if window["judged_from"] <= place[0] and place[1] <= window["judged_to"]}
 
 
 def bounded(name: str, counts: Sequence[WindowCount], over: str, under: str) -> dict[str, float]:
     """A share over all windows and its 95 % bounds, windows drawn with replacement."""
-    part, whole = (np.array([getattr(one, field) for one in counts], float) for field in (over, under))
+    part, whole = (np.array([getattr(count, field) for count in counts], float) for field in (over, under))
     drawn = np.random.default_rng(0).integers(len(counts), size=(_RESAMPLES, len(counts)))
     shares = part[drawn].sum(1) / np.maximum(whole[drawn].sum(1), 1)
     low, high = np.quantile(shares, (0.025, 0.975))
@@ -98,20 +98,22 @@ def figures_of(captions: Captions, windows: Sequence[Mapping[str, Any]], read: R
     """Precision and recall of a reader on windows, with bounds, and how often each verdict was earned by what is wrong."""
     counts, wrong = [], Counter[str]()
     for window in windows:
-        told, spans = judged(window), proposed(window, read)
-        wrong.update(told.verdicts.get(place, "unjudged") for place in spans if place not in told.right)
-        found = [names for names in told.things if not names.isdisjoint(spans)]
-        counts.append(WindowCount(len(spans), len(told.right & set(spans)), len(found), len(told.things) + told.num_never_named))
+        judgement, spans = judged(window), proposed(window, read)
+        wrong.update(judgement.verdicts.get(place, "unjudged") for place in spans if place not in judgement.right)
+        named = [names for names in judgement.objects if not names.isdisjoint(spans)]
+        counts.append(
+            WindowCount(len(spans), len(judgement.right & set(spans)), len(named), len(judgement.objects) + judgement.num_never_named)
+        )
         if captions.verbose:
-            _tell(window, told, spans)
-    return {**bounded("precision", counts, "right", "proposed"), **bounded("recall", counts, "found", "things"), "wrong": dict(wrong)}
+            _tell(window, judgement, spans)
+    return {**bounded("precision", counts, "right", "proposed"), **bounded("recall", counts, "named", "objects"), "wrong": dict(wrong)}
 
 
-def _tell(window: Mapping[str, Any], told: Judged, spans: Mapping[Span, Phrase]) -> None:
+def _tell(window: Mapping[str, Any], judgement: Judged, spans: Mapping[Span, Phrase]) -> None:
     for place, phrase in spans.items():
-        if place not in told.right:
-            print(f"{window['source']}: {told.verdicts.get(place, 'unjudged')}: {phrase.text} ({place[0]} to {place[1]})")
-    for names in told.things:
+        if place not in judgement.right:
+            print(f"{window['source']}: {judgement.verdicts.get(place, 'unjudged')}: {phrase.text} ({place[0]} to {place[1]})")
+    for names in judgement.objects:
         if names.isdisjoint(spans):
             start, end = min(names)
             print(f"{window['source']}: lost: {window['text'][start:end]}")

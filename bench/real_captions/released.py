@@ -60,10 +60,10 @@ def released_figures(captions: Captions) -> dict[str, Any]:
     """`released_share`, `by_source`, `by_type`, `audit` of all captions as one block; `stages`: what is left from stage to stage."""
     proposed = _proposed(captions, _images(captions))
     whole = _Released.of(proposed)
-    found = {**whole.figures(), "audit": whole.audit}
-    print(json.dumps(found), file=sys.stderr, flush=True)
+    figures = {**whole.figures(), "audit": whole.audit}
+    print(json.dumps(figures), file=sys.stderr, flush=True)
     paired = _Released.of(proposed, max_rounds=0)
-    return {**found, "stages": {"proposed": _shares_proposed(proposed), "paired": paired.shares(), "released": found["released_share"]}}
+    return {**figures, "stages": {"proposed": _shares_proposed(proposed), "paired": paired.shares(), "released": figures["released_share"]}}
 
 
 def voided_figures(captions: Captions) -> dict[str, Any]:
@@ -109,11 +109,11 @@ class _Released:
             for before, after in zip(entries_of(image.upstream.values()), row.regions, strict=True):
                 source = before.negatives[0].source if before.negatives else "written"
                 proposed[source] += before.num_proposed
-                verified.update(one.source for one in before.negatives)
+                verified.update(negative.source for negative in before.negatives)
                 rejects[source].update(after.rejects)
-        negatives = [one for _, _, found in self._by_region() for one in found]
-        kept.update(one.source for one in negatives)
-        types = Counter(one.type for one in negatives)
+        negatives = [negative for _, _, of_region in self._by_region() for negative in of_region]
+        kept.update(negative.source for negative in negatives)
+        types = Counter(negative.type for negative in negatives)
         return {
             "regions": sum(len(image.row(RegionCaptionRow).regions) for image in self.block),
             "regions_with_slot": len(_with_slot(self.block)),
@@ -122,7 +122,7 @@ class _Released:
                 name: {"proposed": proposed[name], "verified": verified[name], "released": kept[name]} for name in sorted(proposed)
             },
             "by_type": {name: {"released": number, "share": _share(number, len(negatives))} for name, number in types.most_common()},
-            "several_slots": _share(sum(one.level > 1 for one in negatives), len(negatives)),
+            "several_slots": _share(sum(negative.level > 1 for negative in negatives), len(negatives)),
             "rejects": {name: dict(counts.most_common()) for name, counts in sorted(rejects.items())},
         }
 
@@ -137,13 +137,13 @@ class _Released:
 
     def shares(self) -> dict[str, float | None]:
         """Of the regions with an attribute slot those with so many released: synonyms once, of several slots a quarter at most."""
-        return _coverage(self.block, {(i, region.region): found for i, region, found in self._by_region()})
+        return _coverage(self.block, {(i, region.region): negatives for i, region, negatives in self._by_region()})
 
     def _by_region(self) -> Iterator[tuple[int, RegionCaption, list[Negative]]]:
         for i, (image, row) in enumerate(zip(self.block, self.rows, strict=True)):
-            found = released([row], allows_unverified=True).negatives
+            by_region = released([row], allows_unverified=True).negatives
             for region in image.row(RegionCaptionRow).regions:
-                yield i, region, found.get(region.region, [])
+                yield i, region, by_region.get(region.region, [])
 
 
 def _with_slot(block: Sequence[Image]) -> set[tuple[int, int]]:
@@ -155,27 +155,28 @@ def _with_slot(block: Sequence[Image]) -> set[tuple[int, int]]:
     }
 
 
-def _coverage(block: Sequence[Image], found: Mapping[tuple[int, int], Sequence[Negative]]) -> dict[str, float | None]:
+def _coverage(block: Sequence[Image], negatives: Mapping[tuple[int, int], Sequence[Negative]]) -> dict[str, float | None]:
     with_slot = _with_slot(block)
-    nums = [_num_distinct(found.get(place, ())) for place in with_slot]
+    nums = [_num_distinct(negatives.get(place, ())) for place in with_slot]
     return {str(least): _share(sum(num >= least for num in nums), len(with_slot)) for least in _COUNTS}
 
 
 def _shares_proposed(block: Sequence[Image]) -> dict[str, float | None]:
     """The same of all candidates of all sources."""
-    found: dict[tuple[int, int], list[Negative]] = defaultdict(list)
+    candidates: dict[tuple[int, int], list[Negative]] = defaultdict(list)
     for i, image in enumerate(block):
         for entry in entries_of(image.upstream.values()):
-            found[i, entry.region] += entry.negatives
-    return _coverage(block, found)
+            candidates[i, entry.region] += entry.negatives
+    return _coverage(block, candidates)
 
 
 def _num_distinct(negatives: Iterable[Negative]) -> int:
     """Different ones, where synonyms of one new value are one and at most a quarter changes several slots."""
     keys = {
-        frozenset((edit.type, edit.start, canonical_value(edit.type, edit.new.lower())) for edit in one.edits): one for one in negatives
+        frozenset((edit.type, edit.start, canonical_value(edit.type, edit.new.lower())) for edit in negative.edits): negative
+        for negative in negatives
     }
-    single = sum(one.level == 1 for one in keys.values())
+    single = sum(negative.level == 1 for negative in keys.values())
     return single + min(len(keys) - single, single // 3)
 
 
@@ -189,7 +190,7 @@ def _read(captions: Captions) -> Iterator[RegionCaptionRow]:
     read = readers(captions)["spacy"]
     for number, caption in enumerate(captions.long):
         phrases = [phrase for phrase in read(caption["text"]) if phrase.mark is None]
-        regions = [RegionCaption(region=i, head=one.head, short=one.text, long=one.text) for i, one in enumerate(phrases)]
+        regions = [RegionCaption(region=i, head=phrase.head, short=phrase.text, long=phrase.text) for i, phrase in enumerate(phrases)]
         yield RegionCaptionRow(key=f"{number:06d}", regions=regions)
 
 
@@ -197,8 +198,8 @@ def _proposed(captions: Captions, images: Sequence[Image]) -> list[Image]:
     """The images with the candidates of all sources; new values are dealt by the shares of this very sample."""
     written = captions.kept("written", _WRITING, [image.key for image in images], lambda: _written(images), HardNegativeRow)
     others = (Mine(MineParams(), _CONTEXT), Exchange(ExchangeParams(), _CONTEXT))
-    found = [[row for unit in stage.process(_units(images)) for row in unit] for stage in others]
-    return [_with(image, rows) for image, *rows in zip(images, written, *found, strict=True)]
+    other_rows = [[row for unit in stage.process(_units(images)) for row in unit] for stage in others]
+    return [_with(image, rows) for image, *rows in zip(images, written, *other_rows, strict=True)]
 
 
 def _written(images: Sequence[Image]) -> list[HardNegativeRow]:
@@ -225,7 +226,9 @@ def _voided(block: Sequence[Image]) -> list[Image]:
 def _doubted(row: CandidateRow, draw: random.Random) -> Row:
     regions = []
     for entry in row.regions:
-        negatives = [one.model_copy(update={"verdict": "unsure"}) if draw.randrange(_VOIDED) == 0 else one for one in entry.negatives]
+        negatives = [
+            negative.model_copy(update={"verdict": "unsure"}) if draw.randrange(_VOIDED) == 0 else negative for negative in entry.negatives
+        ]
         positive = "unsure" if draw.randrange(_VOIDED) == 0 else entry.positive_verdict
         regions.append(entry.model_copy(update={"negatives": negatives, "positive_verdict": positive}))
     return row.model_copy(update={"regions": regions})
@@ -239,7 +242,7 @@ def _changed_rows(images: Sequence[Image], tries: int = 5) -> dict[str, Any]:
     for i, region in draw.sample(places, min(tries, len(places))):
         _, other = draw.choice(places)
         row = images[i].row(RegionCaptionRow)
-        regions = [other.model_copy(update={"region": one.region}) if one is region else one for one in row.regions]
+        regions = [other.model_copy(update={"region": caption.region}) if caption is region else caption for caption in row.regions]
         changed = [*images[:i], _with(images[i], [row.model_copy(update={"regions": regions})]), *images[i + 1 :]]
         shares.append(sum(a != b for a, b in zip(before, _exchanged(changed), strict=True)) / len(images))
     return {"images": len(images), "tries": len(shares), "mean": round(sum(shares) / len(shares), 4), "most": round(max(shares), 4)}

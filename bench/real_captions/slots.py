@@ -11,11 +11,11 @@ from stages.negatives.edits_schema import slots_of
 
 def slot_figures(captions: Captions) -> dict[str, Any]:
     """`slots`: share of the right phrases (spaCy) with a slot of each attribute type, and with any (`any`)."""
-    read, found, num = readers(captions)["spacy"], Counter[str](), 0
+    read, slots, num = readers(captions)["spacy"], Counter[str](), 0
     for window in captions.windows:
         right = judged(window).right
-        for phrase in (one for span, one in proposed(window, read).items() if span in right):
+        for phrase in (phrase for span, phrase in proposed(window, read).items() if span in right):
             types = {slot.type for slot in slots_of(phrase.text, phrase.head)} & set(ATTRIBUTE_TYPES)
-            found.update([*types, "any"] if types else [])
+            slots.update([*types, "any"] if types else [])
             num += 1
-    return {"slots": {name: round(found[name] / max(1, num), 4) for name in ("any", *ATTRIBUTE_TYPES)}, "phrases_with_verdict_yes": num}
+    return {"slots": {name: round(slots[name] / max(1, num), 4) for name in ("any", *ATTRIBUTE_TYPES)}, "phrases_with_verdict_yes": num}

@@ -18,21 +18,21 @@ _JUDGED = Path(__file__).with_name("values_judged.jsonl")
 
 def value_figures(captions: Captions) -> dict[str, Any]:
     """`values`: type -> how many a reader saw (`said`), the share of them `known`, and the share of matches that is `false`."""
-    said, known, matched, false = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    stated, known, matched, false = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for line in _JUDGED.read_text(encoding="utf-8").splitlines():
         phrase = json.loads(line)
         wanted = {(kind, value) for kind, value in phrase["values"]}
-        found = {(one.type, one.value) for one in values_in(phrase["text"])}
-        said.update(kind for kind, _ in wanted)
-        known.update(kind for kind, _ in wanted & found)
-        matched.update(kind for kind, _ in found)
-        false.update(kind for kind, _ in found - wanted)
-        if captions.verbose and found != wanted:
-            print(f"{phrase['text']}: unknown {sorted(wanted - found)}, false {sorted(found - wanted)}")
+        recognised = {(value.type, value.value) for value in values_in(phrase["text"])}
+        stated.update(kind for kind, _ in wanted)
+        known.update(kind for kind, _ in wanted & recognised)
+        matched.update(kind for kind, _ in recognised)
+        false.update(kind for kind, _ in recognised - wanted)
+        if captions.verbose and recognised != wanted:
+            print(f"{phrase['text']}: unknown {sorted(wanted - recognised)}, false {sorted(recognised - wanted)}")
     figures = {
         kind: {
-            "said": said[kind],
-            "known": round(known[kind] / max(1, said[kind]), 3),
+            "said": stated[kind],
+            "known": round(known[kind] / max(1, stated[kind]), 3),
             "matches": matched[kind],
             "false": round(false[kind] / max(1, matched[kind]), 3),
         }

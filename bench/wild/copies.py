@@ -125,10 +125,10 @@ def status_doctor_and_report(room: Room) -> str:
     room.job(stages=("caption",))
     wanted = ("1 .nef no decoder", "1 .tar.gz compressed", "1 hidden", "1 .txt with no image beside it")
     room.done("run", "job.yaml")
-    said = {name: room.done(name, "job.yaml").out for name in ("doctor", "plan", "status")}
+    texts = {name: room.done(name, "job.yaml").out for name in ("doctor", "plan", "status")}
     room.done("report", "job.yaml", "--out", "page")
-    said["report"] = Path("page/index.html").read_text(encoding="utf-8")
-    missing = [(name, words) for name, text in said.items() for words in wanted if words not in text]
+    texts["report"] = Path("page/index.html").read_text(encoding="utf-8")
+    missing = [(name, words) for name, text in texts.items() for words in wanted if words not in text]
     assert not missing, missing
     return f"all four: {', '.join(wanted)}"
 

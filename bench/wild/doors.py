@@ -67,9 +67,9 @@ def locked_folder(room: Room) -> str:
     Path("corpus/locked").chmod(0)
     room.job()
     with room.as_nobody():
-        said = room.refused("plan", "job.yaml").said
-    assert "locked" in said, said
-    return said
+        message = room.refused("plan", "job.yaml").message
+    assert "locked" in message, message
+    return message
 
 
 def locked_file(room: Room) -> str:
@@ -78,9 +78,9 @@ def locked_file(room: Room) -> str:
     Path("corpus/b.jpg").chmod(0)
     room.job()
     with room.as_nobody():
-        said = room.refused("plan", "job.yaml").said
-    assert "b.jpg" in said, said
-    return said
+        message = room.refused("plan", "job.yaml").message
+    assert "b.jpg" in message, message
+    return message
 
 
 def folder_heic(room: Room) -> str:
@@ -144,21 +144,21 @@ def mixed_formats(room: Room) -> str:
     """Tars and loose images in one folder"""
     room.put({"corpus/a.tar": tar_bytes([("1.jpg", jpeg(0))]), "corpus/b.jpg": jpeg(1)})
     room.job()
-    said = room.refused("plan", "job.yaml").said
-    assert "set corpus.format" in said, said
+    message = room.refused("plan", "job.yaml").message
+    assert "set corpus.format" in message, message
     room.job({"path": "corpus", "format": "webdataset"})
     plan = room.plan()
     assert plan["left_out"] == {"other_format": 1}, plan["left_out"]
-    return f"refused: {said[-60:]}; once it is set: {accounted(plan)}"
+    return f"refused: {message[-60:]}; once it is set: {accounted(plan)}"
 
 
 def nothing_to_read(room: Room) -> str:
     """A folder of archives and raw photographs alone"""
     room.put({"corpus/a.zip": b"PK", "corpus/b.nef": b"MM"})
     room.job()
-    said = room.refused("plan", "job.yaml").said
-    assert "no tars, Parquet or image files" in said, said
-    return said
+    message = room.refused("plan", "job.yaml").message
+    assert "no tars, Parquet or image files" in message, message
+    return message
 
 
 def img2dataset_still_writing(room: Room) -> str:

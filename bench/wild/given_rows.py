@@ -36,8 +36,8 @@ def coco_same_basename(room: Room) -> str:
         }
     )
     _job(room)
-    found = _outcome(room)
-    assert found == {"train/0001": "not_given", "val/0001": "ok"}, found
+    outcome = _outcome(room)
+    assert outcome == {"train/0001": "not_given", "val/0001": "ok"}, outcome
     return "the folder decides: train/0001 has no box"
 
 
@@ -126,8 +126,8 @@ def ids_that_stand_twice(room: Room) -> str:
     room.put({f"corpus/{number}.jpg": jpeg(number) for number in (1, 2, 3)})
     room.put({"boxes.json": _coco(images, [_box(7), _box(8), _box(8, (1, 1, 9, 9), 1)], categories)})
     _job(room)
-    found = _outcome(room)
-    assert found == {"1": "duplicate_id", "2": "duplicate_id", "3": "ok"}, found
+    outcome = _outcome(room)
+    assert outcome == {"1": "duplicate_id", "2": "duplicate_id", "3": "ok"}, outcome
     return "both images and the box of that category are refused as duplicate_id"
 
 

@@ -81,12 +81,12 @@ def long_names_and_deep_folders(room: Room) -> str:
 
 def unknown_protocols(room: Room) -> str:
     """corpus.path under http, ftp, and a protocol that nobody knows"""
-    said = ""
+    message = ""
     for path in ("https://example.org/images", "ftp://example.org/images", "s4://bucket/images"):
         room.job(path)
-        said = room.refused("plan", "job.yaml").said
-        assert path in said, said
-    return said
+        message = room.refused("plan", "job.yaml").message
+        assert path in message, message
+    return message
 
 
 def path_of_one_image(room: Room) -> str:
@@ -120,8 +120,8 @@ def s3_paths(room: Room) -> str:
             plan = room.plan()
             assert plan["images"] == 1, (path, plan)
         room.job("s3://bkt/nope", workdir="none")
-        said = room.refused("plan", "job.yaml").said
-    return f"{len(pairs)} paths, one image each; of one that is not there: {said}"
+        message = room.refused("plan", "job.yaml").message
+    return f"{len(pairs)} paths, one image each; of one that is not there: {message}"
 
 
 @contextlib.contextmanager

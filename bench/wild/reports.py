@@ -88,7 +88,7 @@ def table_of_lists_of_images(room: Room) -> str:
     kind = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     room.put({"corpus/a.parquet": _table(images=pa.array([[{"bytes": jpeg(0), "path": None}]], kind))})
     room.job()
-    return room.refused("plan", "job.yaml").said
+    return room.refused("plan", "job.yaml").message
 
 
 def tables_of_other_writers(room: Room) -> str:
@@ -217,14 +217,14 @@ def deep_link_into_the_export(room: Room) -> str:
     room.put({"corpus/a/b/c/1.jpg": jpeg(0), "rows/x/rows.jsonl": json.dumps({"key": "a/b/c/1", "long": "A mug."}).encode()})
     room.link("corpus/a/b/c/more", "../../../../dataset/finehard")
     room.job()
-    said = room.refused("run", "job.yaml").said
+    message = room.refused("run", "job.yaml").message
     (room.folder / "corpus/a/b/c/more").unlink()
     room.link("rows/x/deep/more", "../../../work")
     room.job(given={"caption": {"format": "jsonl", "path": "rows"}})
     room.refused("run", "job.yaml")
     assert not (room.folder / "work").exists()
     assert not (room.folder / "dataset").exists()
-    return said
+    return message
 
 
 def list_written_over_an_image(room: Room) -> str:
@@ -232,9 +232,9 @@ def list_written_over_an_image(room: Room) -> str:
     room.put({"corpus/a.jpg": jpeg(0), "mine.txt": b"dear diary"})
     before = room.tree(".")
     for out in ("corpus/list.txt", "corpus/a.jpg", "mine.txt"):
-        said = room.refused("hashes", "corpus", "--out", out).said
+        message = room.refused("hashes", "corpus", "--out", out).message
     assert room.tree(".") == before
-    return f"three refused, such as: {said}"
+    return f"three refused, such as: {message}"
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -38,7 +38,7 @@ class Ran:
     crash: str | None
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """What it said last, on one line."""
         return " ".join((self.err or self.out).split())[-300:]
 
@@ -84,14 +84,14 @@ class Room:
         """The command, which must end well."""
         ran = self.fgdata(*words)
         assert ran.crash is None, f"traceback: {ran.crash}"
-        assert ran.code == 0, f"exit {ran.code}: {ran.said}"
+        assert ran.code == 0, f"exit {ran.code}: {ran.message}"
         return ran
 
     def refused(self, *words: str) -> Ran:
         """The command, which must refuse in one line, exit 2."""
         ran = self.fgdata(*words)
         assert ran.crash is None, f"traceback: {ran.crash}"
-        assert ran.code == 2, f"exit {ran.code}: {ran.said}"
+        assert ran.code == 2, f"exit {ran.code}: {ran.message}"
         assert len(ran.err.strip().splitlines()) == 1, f"not one line: {ran.err!r}"
         return ran
 

@@ -11,10 +11,10 @@ def export_to_corpus_folder(room: Room) -> str:
     room.put({"data/00000.tar": tar_bytes(members), "data/00000_stats.json": b'{"count":3}'})
     before = room.tree("data")
     room.job("data", export_to="data")
-    said = {word: room.refused(word, "job.yaml").said for word in ("run", "plan", "doctor")}
+    messages = {word: room.refused(word, "job.yaml").message for word in ("run", "plan", "doctor")}
     assert room.tree("data") == before
     assert not (room.folder / "work").exists()
-    return said["run"].replace(str(room.folder), "...")
+    return messages["run"].replace(str(room.folder), "...")
 
 
 def places_that_meet(room: Room) -> str:
@@ -47,11 +47,11 @@ def export_beside_files_of_another_tool(room: Room) -> str:
     room.put({"corpus/a.jpg": jpeg(0), "dataset/00000.tar": tar_bytes([("x.jpg", jpeg(1))]), "dataset/README.md": b"# mine"})
     before = room.tree("dataset")
     room.job()
-    said = room.refused("run", "job.yaml").said
+    message = room.refused("run", "job.yaml").message
     room.refused("plan", "job.yaml")
     assert room.fgdata("doctor", "job.yaml").code == 2
     assert room.tree("dataset") == before
-    return said.replace(str(room.folder), "...")
+    return message.replace(str(room.folder), "...")
 
 
 def shards_that_left(room: Room) -> str:
@@ -85,8 +85,8 @@ def variables_that_are_not_set(room: Room) -> str:
 def odd_places(room: Room) -> str:
     """A list, a number, ~nobody, NUL, white space and 300 letters as workdir"""
     odd = ["[work]", "2024", "~nobody-at-all/work", '"wo\\0rk"', '"  "', "x" * 300]
-    said = [_refused(room, lambda text, place=place: text.replace("workdir: work", f"workdir: {place}")) for place in odd]
-    return f"{len(said)} lines such as: {said[2]}"
+    messages = [_refused(room, lambda text, place=place: text.replace("workdir: work", f"workdir: {place}")) for place in odd]
+    return f"{len(messages)} lines such as: {messages[2]}"
 
 
 def texts_that_are_no_yaml(room: Room) -> str:
@@ -106,9 +106,9 @@ def _refused(room: Room, change: object) -> str:
     path = room.job()
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
     before = sorted(room.folder.rglob("*"))
-    said = room.refused("run", "job.yaml").said
+    message = room.refused("run", "job.yaml").message
     assert sorted(room.folder.rglob("*")) == before, "something was written"
-    return said.replace(str(room.folder), "...")
+    return message.replace(str(room.folder), "...")
 
 
 CASES = (

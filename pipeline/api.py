@@ -30,7 +30,7 @@ from pipeline.run.lane import StageFigures
 from pipeline.run.preflight import check_cluster, check_config
 from pipeline.run.runner import Runner
 from pipeline.run.trial import Trial, ask_remote, picture_of, stand_in, trials_of
-from pipeline.run.watch.progress import Silent, Told, Watcher
+from pipeline.run.watch.progress import AnyWatcher, Silent, Watcher
 from pipeline.run.watch.record import machine, versions
 from pipeline.storage import Storage, StorageError, remote_errors
 from schemas.check import Check
@@ -175,7 +175,7 @@ def _run_present(job: Job, looked: Looked, watch: Callable[[Sequence[str]], Watc
     if not any(state.has_pending(node.name) for node in job.graph):
         stale = write_dataset_files(job.config, state)
         return _outcome(job, state, {}, started, None, None, stale)
-    watcher = Told(watch([node.name for node in job.graph]) if watch else Silent())
+    watcher = AnyWatcher(watch([node.name for node in job.graph]) if watch else Silent())
     try:
         trials = _ask_once(job, state, watcher.note)
         address = job.config.placement.address
@@ -200,7 +200,7 @@ def _ask_once(job: Job, state: State, note: Callable[[str], None]) -> list[Trial
     return trials_of(job.config, pending, stand_in(picture))
 
 
-def _run_connected(job: Job, state: State, trials: Sequence[Trial], watcher: Told, started: float, logs: str) -> Outcome:
+def _run_connected(job: Job, state: State, trials: Sequence[Trial], watcher: AnyWatcher, started: float, logs: str) -> Outcome:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     marker, content = f"runs/{run_id}.marker", run_id.encode()
     job.ledger.workdir.write(marker, content)

@@ -21,7 +21,7 @@ from pipeline.run.pool import Death, Pool, close_all
 from pipeline.run.trial import Trial
 from pipeline.run.watch.keeper import Keeper, is_to_be_looked_for_alone
 from pipeline.run.watch.metrics import Meters
-from pipeline.run.watch.progress import Told, Watcher
+from pipeline.run.watch.progress import AnyWatcher, Watcher
 from pipeline.run.watch.watchdog import Watchdog
 from pipeline.run.worker import Done
 from schemas.stage_json import StageJson
@@ -34,9 +34,9 @@ class Runner:
     """One run of a configuration over the state of its ledger."""
 
     def __init__(
-        self, config: Config, state: State, marker: tuple[str, bytes], watcher: Watcher | Told, trials: Sequence[Trial] = ()
+        self, config: Config, state: State, marker: tuple[str, bytes], watcher: Watcher | AnyWatcher, trials: Sequence[Trial] = ()
     ) -> None:
-        self.config, self.state, self.watcher = config, state, watcher if isinstance(watcher, Told) else Told(watcher)
+        self.config, self.state, self.watcher = config, state, watcher if isinstance(watcher, AnyWatcher) else AnyWatcher(watcher)
         self.marker, self.trials = marker, trials
         self.figures: dict[str, StageFigures] = {}
         self._meters = Meters(config.workdir)

@@ -30,7 +30,7 @@ class Decoding:
 class Request:
     """One question to a generator: an optional system text, then one user message, its images before its text.
 
-    `example` and `told`, the variables that the prompt was filled with, are for rehearsals: no model sees them.
+    `example` and `variables`, those that the prompt was filled with, are for rehearsals: no model sees them.
     """
 
     user: str
@@ -41,7 +41,7 @@ class Request:
     decoding: Decoding = field(default_factory=Decoding)
     seed: int = 0
     example: Example | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -137,21 +137,21 @@ class _Words:
         def word(match: re.Match[str]) -> str:
             name = match[1]
             num_seen[name] += 1
-            return drawn[name][(num_seen[name] - 1) % len(drawn[name])] if name in drawn else self._told(name)
+            return drawn[name][(num_seen[name] - 1) % len(drawn[name])] if name in drawn else self._variable(name)
 
         return _NAME.sub(word, text)
 
-    def _told(self, name: str) -> str:
+    def _variable(self, name: str) -> str:
         if name == "question":
             asked, mark, _ = self._request.user.partition("?")
             return asked + mark
-        if not isinstance(value := self._request.told.get(name), str):
-            known = sorted({*self._lists, *self._example.words, *self._example.shown, *self._request.told, "question"})
+        if not isinstance(value := self._request.variables.get(name), str):
+            known = sorted({*self._lists, *self._example.words, *self._example.shown, *self._request.variables, "question"})
             raise PromptError(f"the example of a prompt names {{{name}}}, which is no text; known here: {', '.join(known)}")
         return value
 
     def _verdict(self, value: WhereShown, drawn: Mapping[str, Sequence[str]]) -> str | tuple[str, ...]:
-        among = self._request.told.get(value.among or "")
+        among = self._request.variables.get(value.among or "")
         if isinstance(among, list) and among:
             return self._ticked(value, among)
         asked = self._fill(value.where_shown, drawn)

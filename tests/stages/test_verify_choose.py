@@ -55,10 +55,10 @@ def true_of(*values: str) -> Ticks:
     """A judge to whom these values are true and no others."""
 
     def ticks(request: Request) -> list[str] | str:
-        among = request.told["values"]
+        among = request.variables["values"]
         if among:
             return [one for one in among if one in values] or ["cannot_tell"]
-        return "yes" if request.told["text"] in values else "no"
+        return "yes" if request.variables["text"] in values else "no"
 
     return ticks
 
@@ -113,10 +113,13 @@ COLOURS = [("colour", "red", new) for new in ("blue", "green", "white")]
 
 def test_values_of_one_type_are_one_question_in_two_orders() -> None:
     row, asked = judged(image([(CAR, "car")], group(CAR, *COLOURS, ("object", "car", "bus"))), true_of("red", "metal", "car"))
-    lists = [request.told["values"] for request in asked if request.told["values"]]
+    lists = [request.variables["values"] for request in asked if request.variables["values"]]
     assert sorted(map(sorted, lists)) == sorted([["blue", "green", "red", "white"]] * 2 + [["bus", "car"]] * 2)
     assert lists[0] == lists[1][::-1]
-    assert [request.told["text"] for request in asked if not request.told["values"]] == ["metal", "metal"]  # nothing beside it to choose
+    assert [request.variables["text"] for request in asked if not request.variables["values"]] == [
+        "metal",
+        "metal",
+    ]  # nothing beside it to choose
     assert row.usage.attempts == len(asked) == 6
     assert {fact.value: fact.verdict for fact in row.facts if fact.type == "colour"} == {
         "blue": "false", "green": "false", "red": "true", "white": "false",
@@ -140,14 +143,14 @@ def test_a_colour_that_is_one_of_several_is_true() -> None:
 )
 def test_unticked_values_are_false_only_beside_one_that_is_ticked_in_both_orders(ticks: Callable[[Any], list[str]]) -> None:
     two = group(CAR, *COLOURS)
-    row, _ = judged(image([(CAR, "car")], two), lambda request: ticks(request.told) if request.told["values"] else "yes")
+    row, _ = judged(image([(CAR, "car")], two), lambda request: ticks(request.variables) if request.variables["values"] else "yes")
     assert "false" not in {fact.verdict for fact in row.facts if fact.value in ("blue", "green", "white")}
     assert {negative.verdict for negative in row.regions[0].negatives} == {"unsure"}
 
 
 def test_a_ticked_value_says_nothing_of_one_that_may_be_true_beside_it() -> None:
     phrase = "a dark blue car"
-    ticks = lambda request: ["green"] if "green" in request.told["values"] else ["car"]  # noqa: E731
+    ticks = lambda request: ["green"] if "green" in request.variables["values"] else ["car"]  # noqa: E731
     row, _ = judged(image([(phrase, "car")], group(phrase, *(("colour", "dark blue", new) for new in ("green", "teal")))), ticks)
     verdicts = {fact.value: fact.verdict for fact in row.facts if fact.type == "colour"}
     assert verdicts == {"dark blue": "false", "green": "true", "teal": "unsure"}
@@ -164,7 +167,8 @@ def test_a_value_that_cannot_be_told_leaves_the_other_edits() -> None:
 def test_a_changed_phrase_is_asked_as_a_statement() -> None:
     phrase = "a red car with white wheels"
     row, asked = judged(image([(phrase, "car")], group(phrase, ("colour", "white", "black"))), true_of("red", "car"))
-    assert [request.told["text"] for request in asked if request.told["text"].startswith("a red")] == ["a red car with black wheels"] * 2
+    texts = [request.variables["text"] for request in asked]
+    assert [text for text in texts if text.startswith("a red")] == ["a red car with black wheels"] * 2
     assert row.regions[0].negatives[0].verdict == "false"
 
 
@@ -178,7 +182,7 @@ def test_another_thing_of_that_noun_is_asked_among_what_is_known_of_it() -> None
     assert {(fact.region, fact.value) for fact in row.facts if fact.type == "colour"} == {(0, "red"), (0, "green"), (1, "green")}
     row, _ = judged(
         image([("a red car", "car"), ("a small car", "car")], caption, attributes=[Attribute(type="colour", value="blue")], text=text),
-        lambda request: [one for one in request.told["values"] if one in ("red", "blue", "car")] or "yes",
+        lambda request: [one for one in request.variables["values"] if one in ("red", "blue", "car")] or "yes",
     )
     assert {fact.value: fact.verdict for fact in row.facts if fact.region == 1 and fact.type == "colour"} == {
         "blue": "true",
@@ -199,7 +203,7 @@ def test_a_retry_asks_only_what_had_no_answer() -> None:
 
 def test_the_schema_admits_the_options_and_no_others() -> None:
     _, asked = judged(image([(CAR, "car")], group(CAR, *COLOURS)), true_of("red", "metal", "car"))
-    first, second = (request.answer_schema for request in asked if request.told["type"] == "colour")
+    first, second = (request.answer_schema for request in asked if request.variables["type"] == "colour")
     assert first == second  # one grammar for both orders
     assert first is not None
     assert first["properties"]["answer"]["items"] == {"enum": ["blue", "green", "red", "white", "cannot_tell"]}
@@ -208,7 +212,7 @@ def test_the_schema_admits_the_options_and_no_others() -> None:
 def test_the_box_is_outlined_in_a_colour_that_the_crop_does_not_have_and_the_question_says_so() -> None:
     _, asked = judged(image([(CAR, "car")], group(CAR, *COLOURS)), true_of("red"), outline=True, crop_scale=2)
     request = asked[0]
-    assert f"thin {request.told['outline']} line" in request.user
+    assert f"thin {request.variables['outline']} line" in request.user
     crop = np.asarray(request.images[0]).astype(int)
     changed = np.abs(crop - 90).sum(2) > 0
     assert crop.shape == (60, 60, 3)

@@ -31,7 +31,7 @@ LICENCES = {
 }
 
 
-class Told(BaseModel):
+class ReadValues(BaseModel):
     """What the reader says is true of a region in one type of values, what is plainly not, and what cannot be told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +53,7 @@ class ReadRegion(BaseModel):
     there: bool
     attributes: tuple[Attribute, ...]
     edits: tuple[dict[str, str], ...]
-    told: dict[str, Told] = Field(default_factory=dict, description="By type of values; `text`: of whole phrases.")
+    values: dict[str, ReadValues] = Field(default_factory=dict, description="By type of values; `text`: of whole phrases.")
     unnatural: tuple[str, ...] = Field((), description="New values of accepted edits that read as nobody would write them.")
 
 

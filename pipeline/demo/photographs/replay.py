@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.demo.photographs.pictures import Picture, ReadRegion, Told
+from pipeline.demo.photographs.pictures import Picture, ReadRegion, ReadValues
 from stages.regions.crops import focal_crop
 
 _LOOK_PX = 24
@@ -82,19 +82,19 @@ class Replay:
         if "items" in fields["answer"]:
             options = [option for option in fields["answer"]["items"]["enum"] if option != _CANNOT_TELL]
             kind = named[1] if (named := _TYPES.search(text)) else "object"
-            known = self._told(region, kind, options)
+            known = self._values_of(region, kind, options)
             ticked = [option for option in options if option in known.true]
             doubted = [option for option in options if option in known.unsure]
             return {"answer": [*ticked, _CANNOT_TELL] if doubted or not ticked else ticked}
         kind, value = _statement(text)
-        known = self._told(region, kind, [value])
+        known = self._values_of(region, kind, [value])
         return {"answer": "yes" if value in known.true else "no" if value in known.false else _CANNOT_TELL}
 
-    def _told(self, region: ReadRegion, kind: str, values: Sequence[str]) -> Told:
-        told_of_kind = region.told.get(kind, Told())
-        known = {*told_of_kind.true, *told_of_kind.false, *told_of_kind.unsure}
+    def _values_of(self, region: ReadRegion, kind: str, values: Sequence[str]) -> ReadValues:
+        of_kind = region.values.get(kind, ReadValues())
+        known = {*of_kind.true, *of_kind.false, *of_kind.unsure}
         self.unknown += [f"{region.short}: {kind} {value}" for value in values if value not in known]
-        return told_of_kind
+        return of_kind
 
     def _shown(self, image: Image.Image | None, noun: str | None) -> ReadRegion:
         places = [crop for crop in self._crops if crop.region is not None and noun in (None, crop.region.noun)]

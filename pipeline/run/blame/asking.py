@@ -73,12 +73,12 @@ class UnitAsker:
         rows = await self._tried(images)
         if isinstance(rows, Exception):
             logger.error("stage %s raised on %s", self._stage.name, self._inputs.task.item.id, exc_info=rows)
-            rows = await self._tried(images, await self._found(images, rows))
+            rows = await self._tried(images, await self._raising(images, rows))
         if isinstance(rows, Exception):
             return [row for image in images for row in await self._alone(image)]
         return rows
 
-    async def _found(self, images: Sequence[Image], error: Exception) -> dict[str, Row]:
+    async def _raising(self, images: Sequence[Image], error: Exception) -> dict[str, Row]:
         """The images below these, which raised together, that raise alone."""
         if len(images) == 1:
             return {images[0].key: problem_of(images[0].key, error)}
@@ -86,7 +86,7 @@ class UnitAsker:
         for half in (images[: len(images) // 2], images[len(images) // 2 :]):
             rows = await self._tried(half, counts=False)
             if isinstance(rows, Exception):
-                rows_by_key |= await self._found(half, rows)
+                rows_by_key |= await self._raising(half, rows)
         return rows_by_key
 
     async def _alone(self, image: Image) -> list[Row]:

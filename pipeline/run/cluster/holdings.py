@@ -66,8 +66,8 @@ def check_alive() -> None:
     dead = [name for name, _ in node.dead_processes() if name in _RAYS_OWN]
     if dead:
         raise RayEnded(f"its {dead[0]} on this machine was killed or ran out of memory")
-    here = ray.get_runtime_context().get_node_id()
-    if any(each["NodeID"] == here and not each["Alive"] for each in ray.nodes()):
+    node_id = ray.get_runtime_context().get_node_id()
+    if any(each["NodeID"] == node_id and not each["Alive"] for each in ray.nodes()):
         raise RayEnded("its node on this machine has left the cluster")
 
 

@@ -39,7 +39,7 @@ def connected(address: str | None, say: Callable[[str], None] = lambda _: None) 
         yield _logs()
         return
     with contextlib.ExitStack() as around:
-        address = _found() if address == "auto" else address
+        address = _address_of_auto() if address == "auto" else address
         if address is None:
             _check_room()
             around.enter_context(guard.alone())
@@ -135,7 +135,7 @@ def _check_room() -> None:
         )
 
 
-def _found() -> str:
+def _address_of_auto() -> str:
     """Where `auto` leads to. Ray itself would join any Ray that it sees on this machine, or wait for one that it may not join.
 
     Raises: ClusterError where it leads nowhere.

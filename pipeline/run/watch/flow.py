@@ -11,7 +11,7 @@ _WINDOW_S = 60.0
 
 @dataclass
 class Flow:
-    """One stage. `said` is what it does beside working: it loads, it waits for a place. Once it has ended its figures stand still."""
+    """One stage. `state` is what it does beside working: it loads, it waits for a place. Once it has ended its figures stand still."""
 
     stage: str
     done: int
@@ -20,7 +20,7 @@ class Flow:
     images: int = 0
     tokens: int = 0
     failed: int = 0
-    said: str = ""
+    state: str = ""
     began: float = field(init=False)
     ended: float | None = None
     _steps: deque[tuple[float, int, int]] = field(default_factory=deque)
@@ -40,12 +40,12 @@ class Flow:
         """It has nothing to wait for any more; time before the first image does not count against its rate."""
         if not self.images:
             self.began = self.clock()
-        self.said = ""
+        self.state = ""
 
     def end(self) -> None:
         """Nothing more comes."""
         if self.ended is None:
-            self.ended, self.said = self.clock(), ""
+            self.ended, self.state = self.clock(), ""
 
     @property
     def is_complete(self) -> bool:
@@ -78,11 +78,11 @@ class Flow:
         eta_s = self.eta_s()
         content = {"stage": self.stage, "images": self.position, "of": self.of, "images_s": round(self.rates()[0], 2)}
         content |= {"eta_s": None if eta_s is None else round(eta_s, 1), "failed": self.failed}
-        return content | ({"state": self.said} if self.said else {})
+        return content | ({"state": self.state} if self.state else {})
 
     def line(self) -> str:
         """All of it in words."""
-        return ", ".join(part for part in (f"{self.position:,} of {self.of:,} images", self.pace(), self.left(), self.said) if part)
+        return ", ".join(part for part in (f"{self.position:,} of {self.of:,} images", self.pace(), self.left(), self.state) if part)
 
     def pace(self) -> str:
         images_s, tokens_s = self.rates()

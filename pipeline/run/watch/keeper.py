@@ -7,7 +7,7 @@ from pipeline.config.model import Config
 from pipeline.run.cluster.holdings import check_alive, demand, joined_nodes, num_placed, offered
 from pipeline.run.lane import Lane
 from pipeline.run.pool import PoolError
-from pipeline.run.watch.progress import Told
+from pipeline.run.watch.progress import AnyWatcher
 from pipeline.run.watch.watchdog import Silence
 from stages.engines.specs import Resources
 
@@ -18,7 +18,7 @@ _LOOKED_FOR_ALONE = 3
 class Keeper:
     """Over the lanes of one drive, called each time something may have changed."""
 
-    def __init__(self, config: Config, watcher: Told, lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, config: Config, watcher: AnyWatcher, lanes: Mapping[str, Lane]) -> None:
         self._placement, self._watcher, self._lanes = config.placement, watcher, lanes
         self._named: dict[str, float] = {}
         self._looked = 0.0
@@ -84,7 +84,7 @@ class Keeper:
 
     def _name(self, lane: Lane, num_waiting: int, seconds: float) -> None:
         wanted, nodes, name = lane.pool.job.resources, joined_nodes(), lane.node.name
-        has_place = bool(num_placed(_one(wanted), nodes))
+        has_place = bool(num_placed(_for_one_worker(wanted), nodes))
         where = "others are there" if has_place else f"no node holds it; the nodes are {offered(nodes)}"
         words = f"{num_waiting} of {wanted.actors} workers have waited {seconds:.0f} s for a place of {demand(wanted)} each: {where}"
         if not has_place and not lane.pool.num_born and not self._placement.wait_for_nodes and seconds > self._placement.patience_s:
@@ -100,7 +100,7 @@ class Keeper:
         for member in {id(silence.member): silence.member for silence in silent}.values():
             mine = [silence for silence in silent if silence.member is member and silence.ref not in lane.given_up]
             if mine and not member.is_ended:
-                self._watcher.note(f"{_said(lane, mine)}: {self._act(lane, mine)}")
+                self._watcher.note(f"{_silence_text(lane, mine)}: {self._act(lane, mine)}")
         for ref, since in list(lane.given_up.items()):
             holder = next((each for each in lane.pool.members if ref in each.tasks), None)
             if holder is None:
@@ -134,7 +134,7 @@ def is_to_be_looked_for_alone(lane: Lane, item_id: str) -> bool:
     return lane.node.scope == "unit" and not lane.is_remote and lane.hangs[item_id] >= _LOOKED_FOR_ALONE
 
 
-def _said(lane: Lane, silent: Sequence[Silence]) -> str:
+def _silence_text(lane: Lane, silent: Sequence[Silence]) -> str:
     names = [silence.task.item.id for silence in silent]
     units = f"{len(names)} units ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if len(names) > 1 else f"unit {names[0]}"
     return f"{lane.node.name}: {units} without a sign for {max(silence.seconds for silence in silent):.0f} s, {silent[0].cause}"
@@ -145,5 +145,5 @@ def _models(lane: Lane) -> str:
     return " and ".join(dict.fromkeys(names)) or "the stage"
 
 
-def _one(wanted: Resources) -> Resources:
+def _for_one_worker(wanted: Resources) -> Resources:
     return wanted.model_copy(update={"actors": 1})

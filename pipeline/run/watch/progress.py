@@ -75,8 +75,8 @@ class Board:
     def state(self, stage: str, words: str) -> None:
         with self._lock:
             flow = self.flows[stage]
-            is_new = words.rpartition(",")[0] != flow.said.rpartition(",")[0]  # the seconds after the comma alone are no news
-            flow.said = words
+            is_new = words.rpartition(",")[0] != flow.state.rpartition(",")[0]  # the seconds after the comma alone are no news
+            flow.state = words
             if not words:
                 flow.works()
             elif is_new:
@@ -92,11 +92,11 @@ class Board:
     def phase(self, words: str) -> None:
         with self._lock:
             self.now, self.since = words, time.monotonic()
-            self.said(words)
+            self.say(words)
 
     def note(self, words: str) -> None:
         with self._lock:
-            self.said(words)
+            self.say(words)
 
     def end(self) -> None:
         self._over.set()
@@ -105,7 +105,7 @@ class Board:
     def moved(self, flow: Flow) -> None:
         """Something is new of a stage."""
 
-    def said(self, words: str) -> None:
+    def say(self, words: str) -> None:
         """Something is to be told once."""
 
     def look(self) -> None:
@@ -122,22 +122,22 @@ class JsonLines(Board):
     """One object a line on stderr: of each stage at most one a second, at least one in half a minute and one at its end; and notes."""
 
     def __init__(self, stages: Sequence[str]) -> None:
-        self._said: dict[str, float] = {}
+        self._shown_at: dict[str, float] = {}
         super().__init__(stages)
 
     def moved(self, flow: Flow) -> None:
-        if flow.is_complete or flow.ended is not None or time.monotonic() - self._said.get(flow.stage, 0.0) >= _MACHINES_EVERY_S:
+        if flow.is_complete or flow.ended is not None or time.monotonic() - self._shown_at.get(flow.stage, 0.0) >= _MACHINES_EVERY_S:
             self._show(flow)
 
-    def said(self, words: str) -> None:
+    def say(self, words: str) -> None:
         _print(json.dumps({"note": words}))
 
     def look(self) -> None:
-        for flow in _overdue(self.flows, self._said):
+        for flow in _overdue(self.flows, self._shown_at):
             self._show(flow)
 
     def _show(self, flow: Flow) -> None:
-        self._said[flow.stage] = time.monotonic()
+        self._shown_at[flow.stage] = time.monotonic()
         _print(json.dumps(flow.as_json()))
 
 
@@ -145,13 +145,13 @@ class Lines(Board):
     """For a log: of each stage that is not at its end a line in half a minute, one where its state changes, and one at its end."""
 
     def __init__(self, stages: Sequence[str]) -> None:
-        self._said: dict[str, float] = {}
+        self._shown_at: dict[str, float] = {}
         self._ended: set[str] = set()
         self._states: dict[str, str] = {}
         super().__init__(stages)
 
     def moved(self, flow: Flow) -> None:
-        state = flow.said.partition(",")[0]
+        state = flow.state.partition(",")[0]
         if (flow.is_complete or flow.ended is not None) and flow.stage not in self._ended:
             self._ended.add(flow.stage)
             self._show(flow)
@@ -159,20 +159,20 @@ class Lines(Board):
             self._show(flow)
         self._states[flow.stage] = state
 
-    def said(self, words: str) -> None:
+    def say(self, words: str) -> None:
         _print(f"{time.strftime('%H:%M:%S')} {words}")
 
     def look(self) -> None:
-        if self.now and time.monotonic() - self.since >= _EVERY_S and time.monotonic() - self._said.get("", 0.0) >= _EVERY_S:
-            self._said[""] = time.monotonic()
-            self.said(f"{self.now}, for {time.monotonic() - self.since:.0f} s")
-        for flow in _overdue(self.flows, self._said):
+        if self.now and time.monotonic() - self.since >= _EVERY_S and time.monotonic() - self._shown_at.get("", 0.0) >= _EVERY_S:
+            self._shown_at[""] = time.monotonic()
+            self.say(f"{self.now}, for {time.monotonic() - self.since:.0f} s")
+        for flow in _overdue(self.flows, self._shown_at):
             if flow.stage not in self._ended:
                 self._show(flow)
 
     def _show(self, flow: Flow) -> None:
-        self._said[flow.stage] = time.monotonic()
-        self.said(f"{flow.stage}: {flow.line()}")
+        self._shown_at[flow.stage] = time.monotonic()
+        self.say(f"{flow.stage}: {flow.line()}")
 
 
 class Bars(Board):
@@ -184,7 +184,7 @@ class Bars(Board):
         super().__init__(stages)
         self._live.start()
 
-    def said(self, words: str) -> None:
+    def say(self, words: str) -> None:
         if words != self.now:
             self._console.print(words, style="yellow", soft_wrap=True)
 
@@ -205,7 +205,7 @@ def _bar(flow: Flow, name_width: int, width: int) -> Text:
     name, counts = flow.stage.ljust(name_width), f"{flow.position:,}/{flow.of:,} images"
     share = min(1.0, flow.position / flow.of) if flow.of else 1.0
     bar = f"{'━' * round(24 * share)}{'╺' * (24 - round(24 * share))}"
-    last = "  ".join(part for part in (flow.left(), flow.said) if part)
+    last = "  ".join(part for part in (flow.left(), flow.state) if part)
     forms = ((name, bar, counts, flow.pace(), last), (name, counts, flow.pace(), last), (name, counts, last), (name[:8], last or counts))
     for parts in forms:
         line = "  ".join(part for part in parts if part)
@@ -219,7 +219,7 @@ def shown(stages: Sequence[str]) -> Board:
     return Bars(stages) if sys.stderr.isatty() else Lines(stages)
 
 
-class Told:
+class AnyWatcher:
     """A watcher of whoever called, which may know nothing but what every watcher knows."""
 
     def __init__(self, watcher: Watcher) -> None:
@@ -250,10 +250,10 @@ class Told:
             tell(*words)
 
 
-def _overdue(flows: dict[str, Flow], told_at: dict[str, float]) -> Iterator[Flow]:
+def _overdue(flows: dict[str, Flow], shown_at: dict[str, float]) -> Iterator[Flow]:
     now = time.monotonic()
     for flow in flows.values():
-        if flow.ended is None and now - told_at.setdefault(flow.stage, now) >= _EVERY_S:
+        if flow.ended is None and now - shown_at.setdefault(flow.stage, now) >= _EVERY_S:
             yield flow
 
 

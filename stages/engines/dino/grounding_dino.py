@@ -204,7 +204,7 @@ class _Checkpoint:
             for batched, row in zip(batch, packed, strict=True):
                 image = work.requests[batched.request].image
                 mean, highest = self._head.scores(batched, row[:, 4:])
-                boxes = _found(batched, image.size, self._head.frame(image), row[:, :4].numpy(), mean.numpy(), highest.numpy(), work.floor)
+                boxes = _boxes(batched, image.size, self._head.frame(image), row[:, :4].numpy(), mean.numpy(), highest.numpy(), work.floor)
                 boxes_by_request.append((batched.request, boxes))
         return boxes_by_request
 
@@ -215,7 +215,7 @@ def _take(finished: Future[list[tuple[int, list[Found]]]], boxes_by_request: lis
     beat()
 
 
-def _found(
+def _boxes(
     batched: Pass, size: tuple[int, int], frame: tuple[int, int], boxes: np.ndarray, mean: np.ndarray, highest: np.ndarray, floor: float
 ) -> list[Found]:
     """Boxes of one pass above the floor, clipped to the image. Shapes: boxes (Q, 4), mean and highest (Q, phrases)."""

@@ -18,18 +18,18 @@ RECORDED = [json.loads(line) for line in (Path(__file__).parent / "rehearsal_ans
 TASKS = ("caption", "region_caption", "hard_negative", "verify")
 
 
-def _answered(one: dict[str, Any]) -> str:
-    prompt = load_prompt(one["task"], "demo", DEMO_PROMPTS)
-    request = question(prompt, one["told"], seed=one["seed"], image_ids=tuple(one["image_ids"]))
-    request = dataclasses.replace(request, decoding=dataclasses.replace(request.decoding, temperature=one["temperature"]))
-    engine = RehearsalGenerator(RehearsalSpec(kind="rehearsal", seed=one["engine_seed"]))
+def _answered(recorded: dict[str, Any]) -> str:
+    prompt = load_prompt(recorded["task"], "demo", DEMO_PROMPTS)
+    request = question(prompt, recorded["variables"], seed=recorded["seed"], image_ids=tuple(recorded["image_ids"]))
+    request = dataclasses.replace(request, decoding=dataclasses.replace(request.decoding, temperature=recorded["temperature"]))
+    engine = RehearsalGenerator(RehearsalSpec(kind="rehearsal", seed=recorded["engine_seed"]))
     (answer,) = asyncio.run(engine.generate([request]))
     return answer.text
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_rehearsal_of_the_demo_answers_as_before(task: str) -> None:
-    recorded = [one for one in RECORDED if one["task"] == task]
+    recorded = [answer for answer in RECORDED if answer["task"] == task]
     assert len(recorded) >= 6
-    for one in recorded:
-        assert _answered(one) == one["text"], one
+    for answer in recorded:
+        assert _answered(answer) == answer["text"], answer

@@ -54,10 +54,10 @@ def test_an_untrue_sentence_that_was_not_edited_makes_no_negative() -> None:
 
 
 def test_a_fact_is_held_against_the_toy_that_its_box_holds() -> None:
-    said = Fact(region=0, type="material", value="metal", verdict="true")
-    assert fact_is_true(said, {0: CAR}) is True
-    assert fact_is_true(said.model_copy(update={"value": "rubber"}), {0: CAR}) is False
-    assert fact_is_true(said.model_copy(update={"region": 1}), {0: CAR}) is None
+    fact = Fact(region=0, type="material", value="metal", verdict="true")
+    assert fact_is_true(fact, {0: CAR}) is True
+    assert fact_is_true(fact.model_copy(update={"value": "rubber"}), {0: CAR}) is False
+    assert fact_is_true(fact.model_copy(update={"region": 1}), {0: CAR}) is None
 
 
 def test_a_true_caption_states_every_slot_rightly() -> None:
@@ -68,10 +68,10 @@ def test_two_valued_toys_stand_in_scenes_of_their_own() -> None:
     for index in range(5):
         assert two_valued_scene(3, index, 0.0) == scene(3, index)
     toys = [(toy, other) for index in range(200) for toy, other in zip(scene(3, index).toys, two_valued_scene(3, index).toys, strict=True)]
-    two = [other for one, other in toys if one != other]
+    two = [second for first, second in toys if first != second]
     assert 0.15 <= len(two) / len(toys) <= 0.25
-    for one, other in toys:
-        assert replace(other, also=()) == one
+    for first, second in toys:
+        assert replace(second, also=()) == first
     assert {len(toy.values(slot)) for toy in two for slot in ("colour", "pattern")} == {1, 2}
     for toy in two:
         plain, painted = (draw(Scene(0, 0, "tiled floor", (replace(toy, also=also),))) for also in ((), toy.also))

@@ -55,12 +55,14 @@ def test_every_photograph_is_ok_in_every_stage(done: Run) -> None:
 
 def test_phrases_stand_in_the_captions_as_the_prompt_asks_and_name_all_that_has_a_box(done: Run) -> None:
     prompt = load_prompt("phrases", "v2")
-    for one in pictures():
-        answer = done.replay.answer(prompt.render({"caption": one.long, "domain": ANY_DOMAIN})[1], None, prompt.answer_schema)
+    for picture in pictures():
+        answer = done.replay.answer(prompt.render({"caption": picture.long, "domain": ANY_DOMAIN})[1], None, prompt.answer_schema)
         jsonschema.validate(answer, dict(prompt.answer_schema))
-        found, num_rejected = given_phrases(one.long, [(phrase["text"], phrase["noun"], phrase["within"]) for phrase in answer["phrases"]])
+        phrases, num_rejected = given_phrases(
+            picture.long, [(phrase["text"], phrase["noun"], phrase["within"]) for phrase in answer["phrases"]]
+        )
         assert num_rejected == 0
-        assert {region.phrase for region in one.regions} <= {phrase.text for phrase in found if phrase.mark is None}
+        assert {region.phrase for region in picture.regions} <= {phrase.text for phrase in phrases if phrase.mark is None}
 
 
 def test_boxes_go_through_as_given(done: Run) -> None:

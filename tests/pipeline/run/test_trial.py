@@ -17,7 +17,7 @@ from pipeline.cli import app
 from pipeline.run.blame.patience import StayedAway
 from pipeline.run.runner import Runner
 from pipeline.run.trial import Trial, ask_remote, judged, picture_of, stand_in, trials_of
-from pipeline.run.watch.progress import Silent, Told
+from pipeline.run.watch.progress import AnyWatcher, Silent
 from pipeline.run.worker import StageWorker
 from stages.engines.base import Answer, Decoding, DetectRequest, Request
 from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
@@ -169,7 +169,7 @@ def test_an_engine_whose_process_is_killed_at_the_trial_is_no_verdict_on_the_que
     job = open_job(write_job(tmp_path, captioner={"has_process": True}), "caption")
     state = job.state()
     trials = trials_of(job.config, job.graph, stand_in(None))
-    worker = StageWorker(Runner(job.config, state, ("", b""), Told(Silent()), trials)._job(job.graph[0]))
+    worker = StageWorker(Runner(job.config, state, ("", b""), AnyWatcher(Silent()), trials)._job(job.graph[0]))
     generator = worker._stage.context.generators["captioner"]
     assert isinstance(generator, RehearsalGenerator)
     assert generator._process is not None

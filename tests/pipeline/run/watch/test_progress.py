@@ -41,7 +41,7 @@ def test_the_rate_is_that_of_the_last_minute_and_stands_still_at_the_end() -> No
 def test_the_time_that_a_model_loads_does_not_count_against_the_rate() -> None:
     clock = Clock()
     flow = Flow("caption", 0, 100, clock)
-    flow.said = "loading smolvlm, 120 s"
+    flow.state = "loading smolvlm, 120 s"
     clock.now += 120
     flow.works()
     clock.now += 10
@@ -58,9 +58,9 @@ def test_images_of_earlier_runs_are_done_and_make_no_rate() -> None:
     assert flow.as_json() == {"stage": "caption", "images": 95, "of": 100, "images_s": 0.5, "eta_s": 10.0, "failed": 1}
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(5, "0:05"), (245, "4:05"), (3845, "1:04:05"), (273_600, "3 d 4 h")])
-def test_durations_are_short(seconds: int, said: str) -> None:
-    assert duration(seconds) == said
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (245, "4:05"), (3845, "1:04:05"), (273_600, "3 d 4 h")])
+def test_durations_are_short(seconds: int, text: str) -> None:
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
@@ -89,11 +89,11 @@ def test_a_log_has_a_line_a_stage_in_half_a_minute(monkeypatch: pytest.MonkeyPat
     lines.finish("caption")
     lines._over.wait(1.0)
     lines.end()
-    said = capsys.readouterr().err.splitlines()
-    assert all(re.fullmatch(r"\d\d:\d\d:\d\d (caption|ground): [\d,]+ of 16 images.*", line) for line in said), said
-    assert 3 <= sum("loading smolvlm" in line for line in said) <= 8
-    assert 3 <= sum(" ground: " in line for line in said) <= 11
-    (at_its_end,) = (line for line in said if "16 of 16 images" in line)
+    stderr_lines = capsys.readouterr().err.splitlines()
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d (caption|ground): [\d,]+ of 16 images.*", line) for line in stderr_lines), stderr_lines
+    assert 3 <= sum("loading smolvlm" in line for line in stderr_lines) <= 8
+    assert 3 <= sum(" ground: " in line for line in stderr_lines) <= 11
+    (at_its_end,) = (line for line in stderr_lines if "16 of 16 images" in line)
     assert "1 failed" in at_its_end
 
 
@@ -110,8 +110,8 @@ def test_machines_get_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_watcher_of_a_caller_may_know_only_what_every_watcher_knows() -> None:
-    told = progress.Told(progress.Silent())
-    told.phase("starting Ray")
-    told.state("caption", "loading")
-    told.finish("caption")
-    told.end()
+    watcher = progress.AnyWatcher(progress.Silent())
+    watcher.phase("starting Ray")
+    watcher.state("caption", "loading")
+    watcher.finish("caption")
+    watcher.end()

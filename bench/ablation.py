@@ -50,11 +50,11 @@ class Choice:
 
 
 CHOICES = (
-    Choice("steps", (300, 400, 600), "+regional", "region_top1_gain_over_blind"),
-    Choice("weight_regional", (0.1, 0.2, 0.5), "+regional", "region_top1_gain_over_blind"),
+    Choice("steps", (300, 400), "+regional", "region_top1_gain_over_blind"),
+    Choice("weight_regional", (0.1, 0.5), "+regional", "region_top1_gain_over_blind"),
     Choice("weight_hard", (0.5, 1.0, 2.0), "+hard", "hard_negative_top1_gain_over_blind"),
-    Choice("weight_tic", (0.05, 0.1, 0.3), "+tic", "region_top1_gain_over_blind"),
-    Choice("weight_cmr", (0.1, 0.2, 0.5), "+cmr", "hard_negative_top1_gain_over_blind"),
+    Choice("weight_tic", (0.1, 0.3), "+tic", "region_top1_gain_over_blind"),
+    Choice("weight_cmr", (0.2, 0.5), "+cmr", "hard_negative_top1_gain_over_blind"),
 )
 RECIPE: dict[str, Any] = {
     "batch_size": 32,

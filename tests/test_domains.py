@@ -68,7 +68,7 @@ def test_a_changed_domain_changes_the_stages_that_go_by_it(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("domain", "said"),
+    ("domain", "message"),
     [
         ("none.yaml", "no such file"),
         ({"values": {"colours": ["red"]}}, "values.colours"),
@@ -76,8 +76,8 @@ def test_a_changed_domain_changes_the_stages_that_go_by_it(tmp_path: Path) -> No
         (["red"], "domain must be a block of keys"),
     ],
 )
-def test_a_wrong_domain_is_one_line_that_says_where(domain: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=said) as refused:
+def test_a_wrong_domain_is_one_line_that_says_where(domain: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
         _config(tmp_path, domain)
     assert "\n" not in str(refused.value)
 

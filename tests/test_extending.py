@@ -70,14 +70,14 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
     root = tmp_path_factory.mktemp("extended")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    found = Extended(root)
+    copied = Extended(root)
     for part in (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("\n## ")[1:]:
         title = part.partition("\n")[0]
         places = [(match.start(), match.group(1)) for match in _PATH.finditer(part)]
         for block in _BLOCK.finditer(part):
             path = [path for start, path in places if start < block.start()][-1]
-            _put(found, title, path, *block.groups())
-    return found
+            _put(copied, title, path, *block.groups())
+    return copied
 
 
 def test_no_recipe_touches_more_files_than_its_share_and_the_page_says_how_many(extended: Extended) -> None:

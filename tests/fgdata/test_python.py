@@ -50,15 +50,15 @@ def test_failed_rows_are_asked_for_again(tmp_path: Path) -> None:
 @pytest.mark.ray
 def test_a_run_from_python_ends_in_its_data_set(ray_local: None, tmp_path: Path) -> None:
     run = fgdata.open(write_job(tmp_path))
-    found = run.export()
-    assert len(found) == 14 == len(list(found))
+    dataset = run.export()
+    assert len(dataset) == 14 == len(list(dataset))
     assert not any(plan.pending for plan in run.plan())
 
 
 def test_a_data_set_is_read_image_by_image_and_by_key() -> None:
-    found = fgdata.dataset(KEPT / "line" / "dataset")
-    samples = list(found)
-    assert len(samples) == len(found) > 0
+    dataset = fgdata.dataset(KEPT / "line" / "dataset")
+    samples = list(dataset)
+    assert len(samples) == len(dataset) > 0
     assert len({sample.key for sample in samples}) == len(samples)
     for sample in samples:
         assert sample.image.size == (sample.record.width, sample.record.height) == (64, 48)
@@ -68,9 +68,9 @@ def test_a_data_set_is_read_image_by_image_and_by_key() -> None:
     denied = [negative for region in regions for negative in region.negatives]
     assert {negative.verdict for negative in denied} == {"false"}
     last = samples[-1]
-    assert found[last.key] == last
+    assert dataset[last.key] == last
     with pytest.raises(KeyError, match="is no image of"):
-        found["nothing"]
+        dataset["nothing"]
 
 
 def test_a_set_without_pixels_says_so() -> None:

@@ -181,9 +181,9 @@ class TestPreflight:
     def test_an_export_place_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("a regular file")
         config = _edited(tmp_path, export_to="file/dataset")
-        said = f"export_to is {tmp_path / 'file' / 'dataset'}, and {tmp_path / 'file'} is a file: name a folder"
-        assert said in _refused("run", config)
-        assert said in _refused("doctor", config)
+        message = f"export_to is {tmp_path / 'file' / 'dataset'}, and {tmp_path / 'file'} is a file: name a folder"
+        assert message in _refused("run", config)
+        assert message in _refused("doctor", config)
 
     def test_a_sound_job_passes_the_doctor(self, tmp_path: Path) -> None:
         checks = _answer("doctor", write_job(tmp_path))["checks"]

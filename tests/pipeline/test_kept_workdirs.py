@@ -34,11 +34,11 @@ RISEN = _risen()
 
 def _below(names: Collection[str], graph: Sequence[Node]) -> set[str]:
     """These stages and all that read them."""
-    found = set(names)
+    below = set(names)
     for node in graph:
-        if found & set(node.reads):
-            found.add(node.name)
-    return found & {node.name for node in graph}
+        if below & set(node.reads):
+            below.add(node.name)
+    return below & {node.name for node in graph}
 
 
 def test_a_stage_whose_version_has_risen_is_named_under_recomputes() -> None:

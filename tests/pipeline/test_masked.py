@@ -11,7 +11,7 @@ CANARY = "kanari-9f2c7e"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "shown"),
     [
         (f"http://user:{CANARY}@host:8000/v1 does not answer", "http://user:***@host:8000/v1 does not answer"),
         (f"https://host/v1?api_key={CANARY}&x=1", "https://host/v1?api_key=***&x=1"),
@@ -21,8 +21,8 @@ CANARY = "kanari-9f2c7e"
         ("http://host:8000/v1: a token is a word; max_tokens=512", "http://host:8000/v1: a token is a word; max_tokens=512"),
     ],
 )
-def test_credentials_in_texts(text: str, said: str) -> None:
-    assert masked(text) == said
+def test_credentials_in_texts(text: str, shown: str) -> None:
+    assert masked(text) == shown
 
 
 def test_what_a_configuration_names_as_secret_is_masked_wherever_it_comes_up() -> None:

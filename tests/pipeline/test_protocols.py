@@ -40,20 +40,20 @@ def _stand_in(name: str, facts: Callable[[bytes], dict[str, Any]]) -> type[Memor
             return "/" + path.removeprefix(f"{name}://").strip("/")
 
         def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-            found = super().ls(path, detail=True, **options)
-            found = [
+            entries = super().ls(path, detail=True, **options)
+            entries = [
                 {key: each[key] for key in ("name", "size", "type")}
                 | (facts(self.cat_file(each["name"])) if each["type"] == "file" else {})
-                for each in found
+                for each in entries
             ]
-            return found if detail else [each["name"] for each in found]
+            return entries if detail else [each["name"] for each in entries]
 
         def find(self, path: str, **options: Any) -> Any:
             return AbstractFileSystem.find(self, path, **options)
 
         def info(self, path: str, **options: Any) -> dict[str, Any]:
-            found = {key: value for key, value in super().info(path, **options).items() if key != "created"}
-            return found if found["type"] != "file" else found | facts(self.cat_file(path))
+            described = {key: value for key, value in super().info(path, **options).items() if key != "created"}
+            return described if described["type"] != "file" else described | facts(self.cat_file(path))
 
     return StandIn
 
@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text_is_written_reversibly_and_opens_its_file(tmp_pat
     for number, name in enumerate([b"caf\xe9.bin", b"a\nb.bin", "caf\u241bE9.bin".encode(), "caf\u00e9.bin".encode()]):
         (tmp_path / os.fsdecode(name)).write_bytes(bytes([number]))
     storage = Storage(str(tmp_path))
-    found = {entry.path: storage.read(entry.path) for entry in storage.walk()}
-    assert found == {
+    contents = {entry.path: storage.read(entry.path) for entry in storage.walk()}
+    assert contents == {
         "caf\u241bE9.bin": b"\0", "a\u241b0Ab.bin": b"\1", "caf\u241bE2\u241b90\u241b9BE9.bin": b"\2", "caf\u00e9.bin": b"\3",
     }  # fmt: skip

@@ -28,12 +28,12 @@ def test_every_shipped_prompt_loads_and_has_a_valid_answer_schema(task: str, ver
 
 
 def test_a_users_prompt_comes_before_ours_and_ours_before_those_of_a_later_folder(tmp_path: Path) -> None:
-    said = "user: '{} {{{{ alt }}}}'\nanswer_schema: {{type: object}}\ndecoding: {{max_tokens: 9}}\n"
+    template = "user: '{} {{{{ alt }}}}'\nanswer_schema: {{type: object}}\ndecoding: {{max_tokens: 9}}\n"
     for version in ("v1", "demo"):
-        write_prompt(tmp_path, version, said.format("Say"))
+        write_prompt(tmp_path, version, template.format("Say"))
         assert load_prompt("caption", version, tmp_path, DEMO_PROMPTS).render({"alt": "cheese"}) == (None, "Say cheese")
         assert load_prompt("region_caption", version, tmp_path, DEMO_PROMPTS) == load_prompt("region_caption", version, after=DEMO_PROMPTS)
-    later = write_prompt(tmp_path / "later", "v1", said.format("Tell"))
+    later = write_prompt(tmp_path / "later", "v1", template.format("Tell"))
     assert load_prompt("caption", "v1", after=later) == load_prompt("caption", "v1")
 
 
@@ -50,7 +50,7 @@ def test_a_missing_version_names_the_closest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("user: [", "not YAML"),
         ("user: Hi\n", "answer_schema"),
@@ -60,8 +60,8 @@ def test_a_missing_version_names_the_closest() -> None:
         (f"{WHOLE}example: {{answers: [{{edits: {{each_word_of: '{{phrase}}'}}}}]}}\n", r"answers\.0\.edits.*item: Field required"),
     ],
 )
-def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(PromptError, match=said) as error:
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message) as error:
         load_prompt("caption", "x", write_prompt(tmp_path, "x", text))
     assert "\n" not in str(error.value)
 

@@ -44,5 +44,5 @@ def test_more_than_a_quarter_of_the_phrases_has_a_slot(captions: Captions) -> No
 
 def test_most_values_are_known_and_few_matches_are_false(captions: Captions) -> None:
     values = value_figures(captions)["values"]
-    assert {kind: told["known"] for kind, told in values.items() if told["known"] < 0.8} == {}
-    assert {kind: told["false"] for kind, told in values.items() if told["false"] > 0.1} == {}
+    assert {kind: figures["known"] for kind, figures in values.items() if figures["known"] < 0.8} == {}
+    assert {kind: figures["false"] for kind, figures in values.items() if figures["false"] > 0.1} == {}

@@ -71,18 +71,18 @@ def test_a_set_at_chance_exits_0_and_one_too_small_4(tmp_path: Path) -> None:
 
 def test_the_table_says_what_is_counted_what_leaks_and_what_to_do(tmp_path: Path) -> None:
     path = _lines(tmp_path / "set.jsonl", [*skewed_values(), *skewed_values()])
-    told = " ".join(_audit(path, "--format", "jsonl").stdout.split())
-    assert "720 entries read; counted are the 360 distinct (positive, negatives) items" in told
-    assert "FAIL: the lower bound of marginal, ngram_image_disjoint, ngram_noun_disjoint exceeds chance + 0.05 = 0.300" in told
-    assert "marginal: draw each value as often for negatives as positives have it" in told
+    table = " ".join(_audit(path, "--format", "jsonl").stdout.split())
+    assert "720 entries read; counted are the 360 distinct (positive, negatives) items" in table
+    assert "FAIL: the lower bound of marginal, ngram_image_disjoint, ngram_noun_disjoint exceeds chance + 0.05 = 0.300" in table
+    assert "marginal: draw each value as often for negatives as positives have it" in table
 
 
 def test_a_large_set_is_sampled_by_content_whatever_its_order(tmp_path: Path) -> None:
     forth = _lines(tmp_path / "forth.jsonl", skewed_values())
     back = _lines(tmp_path / "back.jsonl", skewed_values()[::-1])
-    one, other = (json.loads(_audit(path, "--format", "jsonl", "--max-items", 100, "--json").stdout) for path in (forth, back))
-    assert (one["items"], one["entries"], one["is_sample"]) == (100, 360, True)
-    assert one["probes"] == other["probes"]
+    first, second = (json.loads(_audit(path, "--format", "jsonl", "--max-items", 100, "--json").stdout) for path in (forth, back))
+    assert (first["items"], first["entries"], first["is_sample"]) == (100, 360, True)
+    assert first["probes"] == second["probes"]
 
 
 def test_fgovd_lines_are_read_with_nouns_and_types_from_their_texts(tmp_path: Path) -> None:
@@ -105,11 +105,11 @@ def test_sugarcrepe_files_are_read_from_a_folder_and_each_is_a_type(tmp_path: Pa
         }
         (tmp_path / f"{name}.json").write_text(json.dumps(entries))
     folder = json.loads(_audit(tmp_path, "--format", "sugarcrepe", "--json").stdout)
-    one = json.loads(_audit(tmp_path / "swap_att.json", "--format", "sugarcrepe", "--json").stdout)
-    assert folder["chance"] == one["chance"] == 0.5
+    single = json.loads(_audit(tmp_path / "swap_att.json", "--format", "sugarcrepe", "--json").stdout)
+    assert folder["chance"] == single["chance"] == 0.5
     assert {name: figures["items"] for name, figures in folder["by_type"].items()} == {
-        "replace_att": folder["items"] - one["items"],
-        "swap_att": one["items"],
+        "replace_att": folder["items"] - single["items"],
+        "swap_att": single["items"],
     }
 
 
@@ -205,7 +205,7 @@ def test_our_own_exported_data_set_needs_no_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "content", "said"),
+    ("format", "content", "message"),
     [
         ("jsonl", '{"positive": "a", "negatives": ["b"]}\n{"positive": "a"', "set line 2: not JSON"),
         ("jsonl", '{"positive": "a", "negatives": []}', "set line 1: negatives: List should have at least 1 item"),
@@ -219,9 +219,9 @@ def test_our_own_exported_data_set_needs_no_format(tmp_path: Path) -> None:
         ("coco", "{}", "--format coco: must be one of fgdata, fgovd, sugarcrepe, jsonl"),
     ],
 )
-def test_bad_input_is_one_line_with_its_place_and_exit_2(format: str, content: str, said: str, tmp_path: Path) -> None:
+def test_bad_input_is_one_line_with_its_place_and_exit_2(format: str, content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "set").write_text(content)
-    assert said in _refused(tmp_path / "set", "--format", format)
+    assert message in _refused(tmp_path / "set", "--format", format)
 
 
 def test_what_is_not_there_or_not_ours_is_said(tmp_path: Path) -> None:

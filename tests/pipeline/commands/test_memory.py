@@ -32,7 +32,7 @@ def model(folder: Path, weights_bytes: int, **shape: Any) -> Path:
     return folder
 
 
-def said(folder: Path, spec: dict[str, Any], **resources: Any) -> str:
+def memory_detail(folder: Path, spec: dict[str, Any], **resources: Any) -> str:
     content = {
         "workdir": "work",
         "corpus": {"path": "images"},
@@ -70,7 +70,7 @@ def test_layers_without_a_cache_are_not_counted(tmp_path: Path) -> None:
 def test_doctor_says_what_fits_and_what_can_never_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.commands.memory.shutil.which", lambda _: None)  # no card here
     spec = {"model": str(model(tmp_path / "model", 16_600_000_000)), "max_pixels": 1003520, "max_model_len": 4096, "max_num_seqs": 256}
-    on_24, on_80, on_141 = said(tmp_path, spec).split("; 1 x")
+    on_24, on_80, on_141 = memory_detail(tmp_path, spec).split("; 1 x")
     assert "weights 16.6 GB" in on_24
     assert "max_num_seqs 256 can never be reached" in on_24
     assert "WARNING" not in on_80
@@ -82,13 +82,13 @@ def test_doctor_says_what_fits_and_what_can_never_be_reached(tmp_path: Path, mon
 def test_a_model_too_large_for_a_card_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.commands.memory.shutil.which", lambda _: None)
     spec = {"model": str(model(tmp_path / "model", 61_000_000_000)), "max_model_len": 4096}
-    assert "1 x 24 GB: does not fit: weights and one step take" in said(tmp_path, spec)
-    assert "4 x 24 GB: weights 61.0 GB" in said(tmp_path, spec, gpus=4, tensor_parallel=4)
+    assert "1 x 24 GB: does not fit: weights and one step take" in memory_detail(tmp_path, spec)
+    assert "4 x 24 GB: weights 61.0 GB" in memory_detail(tmp_path, spec, gpus=4, tensor_parallel=4)
 
 
 @pytest.mark.parametrize("broken", ["", "{}", "[1]", '{"hidden_size": "wide"}'])
 def test_what_a_model_does_not_say_is_not_known(tmp_path: Path, broken: str) -> None:
     folder = model(tmp_path / "model", 10**9)
     (folder / "config.json").write_text(broken, encoding="utf-8")
-    assert "not known before" in said(tmp_path, {"model": str(folder)})
-    assert "not known before Org/Name-7B lies on this machine" in said(tmp_path, {"model": "Org/Name-7B", "revision": "main"})
+    assert "not known before" in memory_detail(tmp_path, {"model": str(folder)})
+    assert "not known before Org/Name-7B lies on this machine" in memory_detail(tmp_path, {"model": "Org/Name-7B", "revision": "main"})

@@ -57,7 +57,7 @@ class TestRetry:
             carry_all(config)
             (loser,) = [row for row in rows_of(config, stage) if row.lost]
             assert (loser.status, set(loser.lost)) == ("ok", {"server_error"})
-            assert [one["lost"] for one in fgdata("status", config)["stages"] if "lost" in one] == [dict(loser.lost)]
+            assert [status["lost"] for status in fgdata("status", config)["stages"] if "lost" in status] == [dict(loser.lost)]
             before = {row.key: row for row in rows_of(config, stage)}
 
             server.chooses = lambda _: None
@@ -117,9 +117,9 @@ class TestGc:
     def test_a_marker_that_nobody_renews_is_heeded_for_ten_minutes(self, tmp_path: Path) -> None:
         config = _failing(tmp_path)
         workdir = Storage(str(tmp_path / "work"))
-        said = {"host": "elsewhere", "process": 1, "fingerprints": {"caption": "abc"}}
+        marker = {"host": "elsewhere", "process": 1, "fingerprints": {"caption": "abc"}}
         for age_s, at_work in ((540, 1), (660, 0)):
-            workdir.write("runs/one.driver", json.dumps({**said, "renewed": time.time() - age_s}).encode())
+            workdir.write("runs/one.driver", json.dumps({**marker, "renewed": time.time() - age_s}).encode())
             assert len(drivers(workdir)) == at_work
         assert fgdata("gc", config, "--yes")["removed"] == ["runs/one.driver"]
 

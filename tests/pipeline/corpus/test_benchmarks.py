@@ -114,7 +114,7 @@ def test_the_command_writes_a_list_that_keeps_its_images_out(job: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("0123456789abcdef\nxyz\n", "benchmark.txt line 2: 'xyz' is no hexadecimal hash"),
         ("0123abcd\n", "benchmark.txt line 1: '0123abcd' has 8 digits; a 64-bit hash has 16"),
@@ -122,14 +122,14 @@ def test_the_command_writes_a_list_that_keeps_its_images_out(job: Path) -> None:
         (None, "benchmark.txt: no such file; `fgdata hashes FOLDER --out FILE` writes one"),
     ],
 )
-def test_a_wrong_list_is_refused_with_its_line(job: Path, content: str | None, said: str) -> None:
+def test_a_wrong_list_is_refused_with_its_line(job: Path, content: str | None, message: str) -> None:
     if content is None:
         (job.parent / LIST).unlink()
     else:
         (job.parent / LIST).write_text(content)
     with pytest.raises(CorpusError) as refused:
         open_job(job).state()
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_an_image_without_pixels_is_no_error(job: Path) -> None:

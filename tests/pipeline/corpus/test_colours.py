@@ -68,10 +68,10 @@ def test_profile_mode_and_orientation_go_together_in_every_format(mode: str, pro
             stored = _of_mode(mode) if turn is None else _of_mode(mode).transpose(turn)
             options: dict[str, object] = {"quality": 100, "subsampling": "4:4:4"} if kind == "AVIF" else dict(LOSSLESS[kind])
             data = encoded(stored, kind, exif=exif, **options, **({"icc_profile": content} if content else {}))
-            found, wanted = _pixels(data), _as_stored(data, content, kind)
+            shown, wanted = _pixels(data), _as_stored(data, content, kind)
             back = wanted if kind == "TIFF" or turn is None else _turned_back(wanted, orientation)  # Pillow turns TIFF as it opens it
-            assert found.shape == (8, 48, 3), (kind, orientation)
-            assert np.abs(found - back).max() <= 2, (kind, orientation)
+            assert shown.shape == (8, 48, 3), (kind, orientation)
+            assert np.abs(shown - back).max() <= 2, (kind, orientation)
             assert _version(data) == int(content is not None) or mode == "1"  # black and white are black and white
 
 

@@ -261,7 +261,7 @@ def test_a_file_that_vanishes_or_changes_after_the_index_is_a_problem_of_that_im
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({}, r"does not exist: correct corpus\.path"),
         ({"notes.md": b"-"}, r"no tars, Parquet or image files among 1 files: correct corpus\.path or corpus\.format"),
@@ -275,9 +275,9 @@ def test_a_file_that_vanishes_or_changes_after_the_index_is_a_problem_of_that_im
         ),
     ],
 )
-def test_a_corpus_that_cannot_be_used_says_what_to_do(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
+def test_a_corpus_that_cannot_be_used_says_what_to_do(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
     write(tmp_path / "c", files)
-    with pytest.raises(CorpusError, match=said) as caught:
+    with pytest.raises(CorpusError, match=message) as caught:
         _rows(CorpusParams(path=str(tmp_path / "c")), tmp_path / "w")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "c") in str(caught.value)

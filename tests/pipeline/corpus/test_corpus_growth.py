@@ -259,8 +259,8 @@ def test_a_shard_job_is_small_and_travels(tmp_path: Path, workdir: Storage) -> N
         for job in jobs:
             packed = pickle.dumps((run_job, job))
             travelled.append(len(packed))
-            there, what = pickle.loads(packed)
-            yield pickle.loads(pickle.dumps(there(what)))
+            function_there, job_there = pickle.loads(packed)
+            yield pickle.loads(pickle.dumps(function_there(job_there)))
 
     units = update_index(CorpusParams(path=str(tmp_path / "c")), workdir, elsewhere)
     assert travelled[0] < 1000

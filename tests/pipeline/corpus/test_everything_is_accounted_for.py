@@ -93,18 +93,18 @@ def _seen(root: Path) -> dict[str, str | bytes]:
 def _count_and_check(root: Path, workdir: Path) -> None:
     before = _seen(root)
     params, storage = CorpusParams(path=str(root), unit_size=3), Storage(str(workdir))
-    found = update_corpus(params, storage)
-    account = found.account
+    corpus = update_corpus(params, storage)
+    account = corpus.account
     assert account.files - account.shards + account.members == account.images + account.sidecars + sum(account.counts().values())
     assert account.uncounted == 0
-    rows = [row for unit in found.units for row in read_rows(storage, unit)]
+    rows = [row for unit in corpus.units for row in read_rows(storage, unit)]
     assert len(rows) == account.images
     assert all(row.status == "ok" or row.reason for row in rows)
     for row, loaded in zip(rows, load_images(params, rows), strict=True):
         assert (loaded.image is None) == (loaded.problem is not None), row
     names = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
     again = update_corpus(params, storage)
-    assert again == found, "a second look finds nothing new"
+    assert again == corpus, "a second look finds nothing new"
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == names, "and writes nothing"
     assert _seen(root) == before
 

@@ -89,16 +89,16 @@ def test_each_hash_is_compared_with_those_that_stay_before_it(batch: int) -> Non
         hashes = hashes ^ np.where(generator.random(400) < 0.5, bits, np.uint64(0))
     expected: list[str | None] = []
     stay: list[int] = []
-    for number, one in enumerate(hashes.tolist()):
-        near = next((other for other in stay if (one ^ int(hashes[other])).bit_count() <= 3), None)
+    for number, value in enumerate(hashes.tolist()):
+        near = next((other for other in stay if (value ^ int(hashes[other])).bit_count() <= 3), None)
         expected.append(None if near is None else str(near))
         if near is None:
             stay.append(number)
-    kept, found = KeptHashes(), []
+    kept, nearest = KeptHashes(), []
     for start in range(0, 400, batch):
         names = [str(number) for number in range(start, min(400, start + batch))]
-        found += [near and near.name for near in kept.take(hashes[start : start + batch], names)]
-    assert found == expected
+        nearest += [near and near.name for near in kept.take(hashes[start : start + batch], names)]
+    assert nearest == expected
 
 
 def test_a_folder_gets_shards_by_its_size_once_and_keeps_them(tmp_path: Path, workdir: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_a_heic_is_indexed_and_read_upright_in_its_own_colours(tmp_path: Path) -
             "turned": ("ok", 64, 32, 0),
             "wide": ("ok", 64, 32, 1),
         }
-        loaded = {found.row.key: found.image for found in load_images(params, [*rows.values()])}
+        loaded = {read.row.key: read.image for read in load_images(params, [*rows.values()])}
         for key, red in (("plain", 0), ("turned", 0), ("wide", 2)):  # the profile exchanges red and blue
             image = loaded[key]
             assert image is not None

@@ -50,7 +50,7 @@ def _pictures(folder: Path, *names: str) -> None:
     write(folder / "corpus", {name: png(number) for number, name in enumerate(names)})
 
 
-def _said(row: Row) -> str:
+def _status_or_reason(row: Row) -> str:
     return row.status if row.status == "ok" else str(row.reason)
 
 
@@ -73,7 +73,7 @@ def _files(form: str, paths: list[str]) -> tuple[str, bytes, dict[str, Any]]:
 
 @pytest.mark.parametrize("form", ["coco", "finehard", "jsonl", "parquet"])
 @pytest.mark.parametrize(
-    ("said", "train", "val"),
+    ("paths", "train", "val"),
     [
         (["val/0001.png"], "not_given", "ok"),
         (["data/val/0001.png", "data/train/0001.png"], "ok", "ok"),
@@ -83,11 +83,11 @@ def _files(form: str, paths: list[str]) -> tuple[str, bytes, dict[str, Any]]:
         (["0001.png", "val/0001.png"], "ambiguous_name", "ok"),
     ],
 )
-def test_a_name_that_two_images_have_is_told_apart_by_its_folder(form: str, said: list[str], train: str, val: str, tmp_path: Path) -> None:
+def test_a_name_that_two_images_have_is_told_apart_by_its_folder(form: str, paths: list[str], train: str, val: str, tmp_path: Path) -> None:
     _pictures(tmp_path, "train/0001.png", "val/0001.png", "val/0002.png")
-    name, data, given = _files(form, said)
+    name, data, given = _files(form, paths)
     rows = _ground(tmp_path, data, form, name, **given)
-    assert [_said(rows[key]) for key in ("train/0001", "val/0001", "val/0002")] == [train, val, "not_given"]
+    assert [_status_or_reason(rows[key]) for key in ("train/0001", "val/0001", "val/0002")] == [train, val, "not_given"]
 
 
 def test_the_name_of_a_tar_is_a_folder_too(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_name_of_a_tar_is_a_folder_too(tmp_path: Path) -> None:
     job = open_job(tmp_path / "job.yaml")
     state = job.state()
     by_tar = {unit.shard_number: rows for unit in [item.units[0] for item in state.items("ground")] for rows in [_table(job, state, unit)]}
-    assert sorted(_said(row) for rows in by_tar.values() for row in rows) == ["not_given", "ok"]
+    assert sorted(_status_or_reason(row) for rows in by_tar.values() for row in rows) == ["not_given", "ok"]
 
 
 def _table(job: Any, state: Any, unit: Any) -> list[Row]:
@@ -111,17 +111,17 @@ def test_a_file_alone_of_its_name_is_found_whatever_the_folder_and_one_picture_t
     rows = _ground(
         tmp_path, _coco([{"id": 1, "file_name": "x/0001.png"}, {"id": 2, "file_name": "0002.png"}], [_annotation(1), _annotation(2)])
     )
-    assert {key: _said(row) for key, row in rows.items()} == {"a/0001": "ok", "a/0002": "ok", "b/0002": "ok"}
+    assert {key: _status_or_reason(row) for key, row in rows.items()} == {"a/0001": "ok", "a/0002": "ok", "b/0002": "ok"}
 
 
 def test_a_namesake_that_comes_later_reruns_the_unit_of_the_first_alone(tmp_path: Path) -> None:
     _pictures(tmp_path, *(f"train/{number:04d}.png" for number in range(6)))
     annotations = _coco([{"id": 1, "file_name": "0001.png"}], [_annotation(1)])
-    assert _said(_ground(tmp_path, annotations)["train/0001"]) == "ok"
+    assert _status_or_reason(_ground(tmp_path, annotations)["train/0001"]) == "ok"
     write(tmp_path / "corpus", {"val/0001.png": png(77)})
     carried = carry_all(tmp_path / "job.yaml")
     rows = rows_of(tmp_path / "job.yaml", "ground")
-    assert (_said(rows["train/0001"]), _said(rows["val/0001"])) == ("ambiguous_name", "ambiguous_name")
+    assert (_status_or_reason(rows["train/0001"]), _status_or_reason(rows["val/0001"])) == ("ambiguous_name", "ambiguous_name")
     assert carried["ground"] == 2
     assert not any(carry_all(tmp_path / "job.yaml").values())
 
@@ -234,7 +234,7 @@ def test_ids_that_stand_twice_are_named(tmp_path: Path) -> None:
     images = [{"id": 7, "file_name": "1.png"}, {"id": 7, "file_name": "2.png"}, {"id": 8, "file_name": "3.png"}]
     categories = [DOG, {"id": 90, "name": "cat"}, {"id": 1, "name": "cup"}, {"id": 1, "name": "cup"}]
     rows = _ground(tmp_path, _coco(images, [_annotation(7), _annotation(8), _annotation(8, category=1)], categories))
-    assert (_said(rows["1"]), _said(rows["2"])) == ("duplicate_id", "duplicate_id")
+    assert (_status_or_reason(rows["1"]), _status_or_reason(rows["2"])) == ("duplicate_id", "duplicate_id")
     third = rows["3"]
     assert isinstance(third, GroundRow)
     assert ([phrase.text for phrase in third.phrases], third.given_rejects) == (["cup"], {"duplicate_id": 1})
@@ -281,4 +281,4 @@ def test_texts_with_controls_and_numbers_without_a_place_fail_their_row_alone(tm
     config = given_job(tmp_path, ["caption"], {"caption": {"format": "jsonl", "path": "c.jsonl", "missing": "skip"}}, export=None)
     carry_all(config)
     rows = rows_of(config, "caption")
-    assert [_said(rows[key]) for key in "1234"] == ["control_characters", "wrong_encoding", "ok", "not_given"]
+    assert [_status_or_reason(rows[key]) for key in "1234"] == ["control_characters", "wrong_encoding", "ok", "not_given"]

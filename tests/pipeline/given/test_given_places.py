@@ -14,7 +14,7 @@ from tests.support.given_job import given_job
 LINE = b'{"key": "a0", "long": "A cup."}\n'
 
 
-def _found(path: str) -> list[tuple[str, bytes]]:
+def _files_at(path: str) -> list[tuple[str, bytes]]:
     storage = source_storage(path)
     return [(entry.path, storage.read(entry.path)) for entry in source_files("caption", path, (".jsonl",))]
 
@@ -38,8 +38,8 @@ def test_a_file_or_folder_that_exists_is_taken_literally(tmp_path: Path, name: s
     (tmp_path / below).mkdir(exist_ok=True)
     (tmp_path / below / name).write_bytes(LINE)
     (tmp_path / below / NAMES[name]).write_bytes(b"another\n")
-    assert [content for _, content in _found(f"{tmp_path}/{below}{name}")] == [LINE]
-    assert LINE in [content for _, content in _found(f"{tmp_path}/{below}")]
+    assert [content for _, content in _files_at(f"{tmp_path}/{below}{name}")] == [LINE]
+    assert LINE in [content for _, content in _files_at(f"{tmp_path}/{below}")]
 
 
 def test_patterns_slashes_and_hidden_files(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_patterns_slashes_and_hidden_files(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(LINE)
     for pattern in ("*/*.[jJ]*", "{a,b}/*", "**/*.[jJ]*", "", "//a/..//"):
-        assert [path.rsplit("/", 1)[-1] for path, _ in _found(f"{tmp_path}/{pattern}")] == ["x.jsonl", "z.JSONL"], pattern
+        assert [path.rsplit("/", 1)[-1] for path, _ in _files_at(f"{tmp_path}/{pattern}")] == ["x.jsonl", "z.JSONL"], pattern
 
 
 def test_links_are_followed_once_and_circles_end(tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_links_are_followed_once_and_circles_end(tmp_path: Path) -> None:
     (tmp_path / "else" / "back").symlink_to("../rows")
     (tmp_path / "rows" / "gone.jsonl").symlink_to("nothing")
     (tmp_path / "source").symlink_to("rows")
-    assert [path for path, _ in _found(str(tmp_path / "rows"))] == ["a/link.jsonl", "again/x.jsonl"]
-    assert _found(str(tmp_path / "source")) == _found(str(tmp_path / "rows"))
+    assert [path for path, _ in _files_at(str(tmp_path / "rows"))] == ["a/link.jsonl", "again/x.jsonl"]
+    assert _files_at(str(tmp_path / "source")) == _files_at(str(tmp_path / "rows"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
@@ -75,7 +75,7 @@ def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(LINE)
     (tmp_path / "locked").chmod(0)
     with pytest.raises(GivenError, match=r"given\.caption\.path: .*locked: this folder may not be read.*out of given\.caption\.path"):
-        _found(str(tmp_path))
+        _files_at(str(tmp_path))
     (tmp_path / "locked").chmod(0o700)
 
 
@@ -107,10 +107,10 @@ def test_keys_of_s3_are_taken_literally(s3_bucket: str) -> None:
     for number, key in enumerate(KEYS):
         storage.write(key, b"%d\n" % number)
     storage.write("starx.jsonl", b"another\n")
-    assert sorted(path for path, _ in _found(root)) == sorted((*KEYS, "starx.jsonl"))
+    assert sorted(path for path, _ in _files_at(root)) == sorted((*KEYS, "starx.jsonl"))
     for number, key in enumerate(KEYS):
-        assert [content for _, content in _found(f"{root}/{key}")] == [b"%d\n" % number], key
-    assert len(_found(f"{root}/star*")) == 2
-    assert [path for path, _ in _found(f"{root}/a")] == ["/b.jsonl"]
+        assert [content for _, content in _files_at(f"{root}/{key}")] == [b"%d\n" % number], key
+    assert len(_files_at(f"{root}/star*")) == 2
+    assert [path for path, _ in _files_at(f"{root}/a")] == ["/b.jsonl"]
     with pytest.raises(GivenError, match="does not exist"):
-        _found(f"{root}/nowhere")
+        _files_at(f"{root}/nowhere")

@@ -33,12 +33,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def samples_of(out: Path) -> list[dict[str, Any]]:
     """The records that the browser loads."""
-    found = []
+    records = []
     for path in sorted((out / "data").glob("*.js")):
         call = re.fullmatch(r"fgdata\.add\((.*)\);\n", path.read_text(encoding="ascii"), re.DOTALL)
         assert call is not None
-        found += json.loads(call.group(1))
-    return found
+        records += json.loads(call.group(1))
+    return records
 
 
 def test_every_image_is_through_lost_or_pending(run: Path, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def test_the_first_sentences_of_long_captions_stand_beside_the_whole() -> None:
     panel = AuditPanel()
     scenes = captioned(40, tells_all_at_first=True)
     panel.add("caption", to_table([CaptionRow(key=key, long=long, short="short") for key, long, _ in scenes], CaptionRow))
-    said = [RegionCaptionRow(key=key, regions=[RegionCaption(region=0, head="x", short=other)]) for key, _, other in scenes]
-    panel.add("region_caption", to_table(said, RegionCaptionRow))
+    rows = [RegionCaptionRow(key=key, regions=[RegionCaption(region=0, head="x", short=other)]) for key, _, other in scenes]
+    panel.add("region_caption", to_table(rows, RegionCaptionRow))
     (drawn,) = [block for block in panel.panel().blocks if isinstance(block, Intervals)]
     assert drawn.rows["its first sentence alone"].value is not None
     assert drawn.rows["the whole long caption"].value == 1

@@ -25,10 +25,10 @@ QUIET = (
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """`one`: a run's report; `two`: the same beside another prompt. Made before the browser, whose event loop would be in the way."""
     folder = tmp_path_factory.mktemp("runs")
-    one, other = write_lossy_run(folder), write_other_prompt(folder)
-    write_report([one], folder / "one", 50, 10_000, NOW)
-    write_report([one, other], folder / "two", 50, 10_000, NOW)
-    return {"one": folder / "one", "two": folder / "two", "config": one}
+    first, second = write_lossy_run(folder), write_other_prompt(folder)
+    write_report([first], folder / "one", 50, 10_000, NOW)
+    write_report([first, second], folder / "two", 50, 10_000, NOW)
+    return {"one": folder / "one", "two": folder / "two", "config": first}
 
 
 @pytest.fixture(scope="module")

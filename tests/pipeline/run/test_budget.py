@@ -23,9 +23,9 @@ def _sizes(*sides: int) -> list:
 )
 def test_pieces_keep_the_order_and_the_limit(sides: tuple[int, ...], limit: int, lengths: list[int]) -> None:
     images = _sizes(*sides)
-    found = list(pieces(images, limit))
-    assert [len(piece) for piece in found] == lengths
-    assert [image for piece in found for image in piece] == images
+    divided = list(pieces(images, limit))
+    assert [len(piece) for piece in divided] == lengths
+    assert [image for piece in divided for image in piece] == images
 
 
 def test_units_wait_until_bytes_are_free_and_the_largest_runs_alone() -> None:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 CANARY = "kanari7f3b9c21"
 
 
-def _said(*arguments: object, code: int = 0) -> str:
+def _output(*arguments: object, code: int = 0) -> str:
     keys = dict.fromkeys(("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN"), CANARY)
     answer = subprocess.run(command(*arguments), cwd=ROOT, env={**os.environ, **keys}, capture_output=True, text=True, timeout=300)
     assert answer.returncode == code, answer.stderr
@@ -29,12 +29,12 @@ def _files_with(folder: Path) -> list[str]:
 
 def test_a_credential_is_nowhere(tmp_path: Path) -> None:
     config = write_job(tmp_path)
-    said = [_said("run", config), _said("status", config), _said("report", config, "--out", tmp_path / "report", "--sample", 3)]
-    logs = re.search(r"Ray's logs: (\S+)", said[0])
+    outputs = [_output("run", config), _output("status", config), _output("report", config, "--out", tmp_path / "report", "--sample", 3)]
+    logs = re.search(r"Ray's logs: (\S+)", outputs[0])
     assert logs is not None
     assert _files_with(tmp_path / "work") + _files_with(tmp_path / "dataset") + _files_with(tmp_path / "report") == []
     assert _files_with(Path(logs[1])) == []
-    assert CANARY not in "".join(said)
+    assert CANARY not in "".join(outputs)
 
 
 def test_passwords_of_urls_and_arguments_are_masked_in_what_is_said(tmp_path: Path) -> None:
@@ -65,6 +65,6 @@ def test_arguments_of_an_engine_are_masked_in_stage_json(tmp_path: Path) -> None
 def test_a_place_with_a_password_is_refused_without_saying_it(tmp_path: Path, block: str) -> None:
     place = f"s3://key:{CANARY}@bucket/images"
     blocks = {"workdir": place, "corpus": {"path": place}, "export_to": place}
-    said = _said("plan", write_job(tmp_path, **{block: blocks[block]}), code=2)
-    assert "holds a password" in said
-    assert CANARY not in said
+    output = _output("plan", write_job(tmp_path, **{block: blocks[block]}), code=2)
+    assert "holds a password" in output
+    assert CANARY not in output

@@ -44,13 +44,13 @@ def _crop(index: int, box: tuple[float, float, float, float]) -> Image.Image:
 def _asked(crop: Image.Image, toy: Toy | None, rng: random.Random) -> Asked:
     """For each type a true and a false value, in both orders."""
     noun = toy.noun if toy is not None else "car"
-    found: Asked = []
+    asked: Asked = []
     for kind, words in VALUES.items():
         own = noun if toy is None or kind == "object" else getattr(toy, kind)
         other = rng.choice([word for word in words if word != own])
         values = (own, other) if own in words else (other,)
-        found += [(crop, Question(kind, value, noun, order, truth_of(toy, noun, kind, value))) for value in values for order in (0, 1)]
-    return found
+        asked += [(crop, Question(kind, value, noun, order, truth_of(toy, noun, kind, value))) for value in values for order in (0, 1)]
+    return asked
 
 
 def _answers(requests: list[Request]) -> list[str]:
@@ -63,7 +63,7 @@ def _answers(requests: list[Request]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[Question, str]]:
+def answered() -> list[tuple[Question, str]]:
     """Questions about every toy of six scenes and about a piece of each one's ground, with the judge's answers."""
     asked: Asked = []
     for index in range(NUM_SCENES):
@@ -78,14 +78,14 @@ def told() -> list[tuple[Question, str]]:
 
 
 @pytest.mark.parametrize("kind", tuple(VALUES))
-def test_a_true_value_is_confirmed_and_a_false_one_denied(told: list[tuple[Question, str]], kind: str) -> None:
-    asked = [(question, answer) for question, answer in told if question.type == kind and question.answer != "cannot_tell"]
+def test_a_true_value_is_confirmed_and_a_false_one_denied(answered: list[tuple[Question, str]], kind: str) -> None:
+    asked = [(question, answer) for question, answer in answered if question.type == kind and question.answer != "cannot_tell"]
     assert len(asked) >= 4 * NUM_SCENES
     assert [(question.text, answer) for question, answer in asked if answer != question.answer] == []
 
 
-def test_of_a_crop_without_a_toy_nothing_is_told(told: list[tuple[Question, str]]) -> None:
-    answers = [answer for question, answer in told if question.answer == "cannot_tell"]
+def test_of_a_crop_without_a_toy_nothing_is_told(answered: list[tuple[Question, str]]) -> None:
+    answers = [answer for question, answer in answered if question.answer == "cannot_tell"]
     assert len(answers) >= 2 * len(VALUES) * len(ORDERS)
     assert set(answers) == {"cannot_tell"}
 
@@ -101,10 +101,11 @@ def test_the_demos_prompt_asks_what_the_judge_was_taught() -> None:
 def test_the_prompt_for_choices_asks_what_the_judge_was_taught() -> None:
     prompt = load_prompt("verify", "choose", DEMO_PROMPTS)
     for kind, words in VALUES.items():
-        told = {"type": kind, "value": "", "values": list(words), "noun": "car", "options": "", "text": "", "outline": ""}
-        assert prompt.render(told)[1] == Choice(kind, words, "car", ()).text
+        variables = {"type": kind, "value": "", "values": list(words), "noun": "car", "options": "", "text": "", "outline": ""}
+        assert prompt.render(variables)[1] == Choice(kind, words, "car", ()).text
         assert (
-            prompt.render({**told, "value": words[0], "values": [], "options": ORDERS[0]})[1] == Question(kind, words[0], "car", 0, "").text
+            prompt.render({**variables, "value": words[0], "values": [], "options": ORDERS[0]})[1]
+            == Question(kind, words[0], "car", 0, "").text
         )
 
 

@@ -149,12 +149,12 @@ def test_a_copy_that_exif_turns_is_captioned_and_grounded_as_its_original(done: 
         assert isinstance(first, CaptionRow)
         assert isinstance(second, CaptionRow)
         assert (first.long, first.width, first.height) == (second.long, second.width, second.height)
-    one, other = ground["camera"], ground["camera-turned"]
-    assert isinstance(one, GroundRow)
-    assert isinstance(other, GroundRow)
-    assert one.detections, "nothing to compare"
-    assert [box.phrase for box in one.detections] == [box.phrase for box in other.detections]
-    for left, right in zip(one.detections, other.detections, strict=True):
+    original, turned = ground["camera"], ground["camera-turned"]
+    assert isinstance(original, GroundRow)
+    assert isinstance(turned, GroundRow)
+    assert original.detections, "nothing to compare"
+    assert [box.phrase for box in original.detections] == [box.phrase for box in turned.detections]
+    for left, right in zip(original.detections, turned.detections, strict=True):
         assert left.xyxy == pytest.approx(right.xyxy, abs=0.1)
 
 
@@ -165,9 +165,9 @@ def test_given_boxes_lie_on_their_pixels_also_where_the_file_is_turned(done: Pat
         "flower-turned",
         "coffee",
     }
-    found = {record["source_key"]: (record, image) for record, image in _exported(done)}
+    exported = {record["source_key"]: (record, image) for record, image in _exported(done)}
     for key, (x, y, width, height) in (("flower", FLOWER), ("flower-turned", FLOWER), ("coffee", CUP)):
-        record, image = found[key]
+        record, image = exported[key]
         (region,) = record["regions"]
         assert region["xyxy"] == [x, y, x + width, y + height]
         assert (region["score"], region["start"], region["phrase"]) == (None, None, "cup" if key == "coffee" else "potted plant")

@@ -42,8 +42,8 @@ def _job(folder: Path, root: str) -> Path:
 def _objects(prefix: str) -> dict[str, dict[str, Any]]:
     """Path below the prefix -> what S3 says of the object: its digest, its size and when it was written."""
     bare = prefix.removeprefix("s3://")
-    found = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True).find(bare, detail=True)
-    return {name.removeprefix(f"{bare}/"): info for name, info in found.items()}
+    objects = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True).find(bare, detail=True)
+    return {name.removeprefix(f"{bare}/"): info for name, info in objects.items()}
 
 
 def _run(config: Path) -> dict[str, Any]:

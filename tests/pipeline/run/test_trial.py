@@ -51,7 +51,7 @@ def _checks(*arguments: object, code: int) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("send", "kind", "said"),
+    ("send", "kind", "message"),
     [
         (NO_MODEL, "unsupported", "does not exist"),
         (TOO_SHORT, "context_window", "256 tokens"),
@@ -61,7 +61,7 @@ def _checks(*arguments: object, code: int) -> dict[str, dict[str, Any]]:
     ],
     ids=["model", "context", "template", "grammar", "key"],
 )
-def test_what_no_question_can_pass_is_found_before_anything_starts(tmp_path: Path, send: Any, kind: str, said: str) -> None:
+def test_what_no_question_can_pass_is_found_before_anything_starts(tmp_path: Path, send: Any, kind: str, message: str) -> None:
     refuses = Hostility("refuses", kind, send)
     with HostileServer(lambda _: refuses).running() as server:
         config = _served(tmp_path, server.url)
@@ -69,7 +69,7 @@ def test_what_no_question_can_pass_is_found_before_anything_starts(tmp_path: Pat
         check = _checks(config, "--ask", code=2)["trial of engines.captioner (openai) for caption"]
     for text in (refused, f"{check['detail']}; {check['act']}"):
         assert kind in text
-        assert said in text
+        assert message in text
     assert "trial of engines.captioner (openai) for caption" in refused
     assert not list((tmp_path / "work").glob("caption/*/*.parquet"))
 
@@ -82,7 +82,7 @@ def test_one_stages_question_may_fail_alone(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_is_bad_or_late_stops_no_run(tmp_path: Path) -> None:
-    half = next(one for one in HOSTILITIES if one.name == "a number in place of the text")
+    half = next(hostility for hostility in HOSTILITIES if hostility.name == "a number in place of the text")
     with HostileServer(lambda _: half).running() as server:
         checks = _checks(_served(tmp_path, server.url), "--ask", code=0)
     assert checks["trial of engines.captioner (openai) for caption"]["detail"] == "invalid_output"
@@ -100,7 +100,7 @@ def test_a_server_that_is_away_at_the_trial_is_waited_for(tmp_path: Path) -> Non
     port = int(server.server_address[1])
     server.server_close()
     config = open_job(_served(tmp_path, server.url)).config
-    trials = [one for one in trials_of(config, open_job(tmp_path / "job.yaml").graph, stand_in(None)) if one.role == "captioner"]
+    trials = [trial for trial in trials_of(config, open_job(tmp_path / "job.yaml").graph, stand_in(None)) if trial.role == "captioner"]
     noted: list[str] = []
     back = threading.Event()
 
@@ -131,7 +131,7 @@ def test_the_question_is_the_runs_own(tmp_path: Path) -> None:
     picture = picture_of(job.config, job.state())
     assert picture is not None
     assert picture.rgb.size == (64, 48)
-    trials = {(one.stage, one.role): one.request for one in trials_of(job.config, job.graph, picture)}
+    trials = {(trial.stage, trial.role): trial.request for trial in trials_of(job.config, job.graph, picture)}
     assert set(trials) == {("caption", "captioner"), ("ground", "detector"), ("region_caption", "captioner"), ("hard_negative", "writer")}
     asked = trials["caption", "captioner"]
     assert isinstance(asked, Request)
@@ -184,14 +184,14 @@ def test_an_engine_whose_process_is_killed_at_the_trial_is_no_verdict_on_the_que
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"chat_template": "{{ raise_exception('no such role') }}"}, "bad_request: TemplateError: no such role"),
         ({"chat_template": "<image>{{ 'Describe the image. ' * 900 }}"}, "context_window: "),
     ],
     ids=["template", "context"],
 )
-def test_an_engine_in_a_worker_is_asked_before_it_gets_work(tmp_path: Path, fields: dict[str, str], said: str) -> None:
+def test_an_engine_in_a_worker_is_asked_before_it_gets_work(tmp_path: Path, fields: dict[str, str], message: str) -> None:
     pytest.importorskip("transformers")
     config = write_job(tmp_path)
     content = yaml.safe_load(config.read_text())
@@ -200,8 +200,8 @@ def test_an_engine_in_a_worker_is_asked_before_it_gets_work(tmp_path: Path, fiel
     config.write_text(yaml.safe_dump(content))
     refused = _refused("run", config, "--json")
     assert "trial of engines.captioner (transformers) for caption: " in refused
-    assert said in refused
-    assert said in _checks(config, "--ask", code=2)["trial of engines.captioner (transformers) for caption"]["detail"]
+    assert message in refused
+    assert message in _checks(config, "--ask", code=2)["trial of engines.captioner (transformers) for caption"]["detail"]
 
 
 @pytest.mark.parametrize(("num_tokens", "is_ok"), [(40, False), (100, True)])
@@ -227,9 +227,9 @@ class TestShared:
 
     def test_gpus_that_this_machine_has_not(self, tmp_path: Path) -> None:
         config = write_job(tmp_path, placement={"stages": {"caption": {"gpus": 64}}})
-        said = _checks(config, code=2)["placement of caption"]
-        assert "64 GPUs" in said["detail"]
-        assert said["detail"] in _refused("run", config)
+        check = _checks(config, code=2)["placement of caption"]
+        assert "64 GPUs" in check["detail"]
+        assert check["detail"] in _refused("run", config)
 
     def test_a_hub_name_is_looked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         hub = pytest.importorskip("huggingface_hub")

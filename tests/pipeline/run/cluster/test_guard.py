@@ -26,16 +26,16 @@ QUESTIONS = (
 
 
 def _answers(port: int, token: str | None) -> dict[str, str]:
-    found = {}
-    said = None if token is None else (("authorization", f"Bearer {token}"),)
+    answers = {}
+    metadata = None if token is None else (("authorization", f"Bearer {token}"),)
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
         for question in QUESTIONS:
             try:
-                channel.unary_unary(question)(b"", timeout=10, metadata=said)
-                found[question] = "answered"
+                channel.unary_unary(question)(b"", timeout=10, metadata=metadata)
+                answers[question] = "answered"
             except grpc.RpcError as error:
-                found[question] = error.code().name
-    return found
+                answers[question] = error.code().name
+    return answers
 
 
 def _is_loopback(address: str) -> bool:
@@ -56,15 +56,15 @@ def running(tmp_path: Path, drivers: list[Driver]) -> Driver:
 
 
 def test_every_listener_of_a_run_is_on_loopback_and_strangers_are_refused(running: Driver) -> None:
-    found = listeners(marked(f"FGDATA_TEST_MARK={running.mark}"))
-    assert any("gcs_server" in line for _, _, line in found)
-    assert [each for each in found if not _is_loopback(each[0])] == []
+    open_ports = listeners(marked(f"FGDATA_TEST_MARK={running.mark}"))
+    assert any("gcs_server" in line for _, _, line in open_ports)
+    assert [each for each in open_ports if not _is_loopback(each[0])] == []
     outer = outer_address()
     if outer is not None:
-        for _, port, _ in found:
+        for _, port, _ in open_ports:
             with pytest.raises(OSError), socket.create_connection((outer, port), timeout=2):  # refused or filtered
                 pass
-    asked = [answers for _, port, _ in found for answers in (_answers(port, None), _answers(port, "0" * 64))]
+    asked = [answers for _, port, _ in open_ports for answers in (_answers(port, None), _answers(port, "0" * 64))]
     assert all("answered" not in answers.values() for answers in asked)
     for question in QUESTIONS:
         assert any(answers[question] == "UNAUTHENTICATED" for answers in asked), question

@@ -55,9 +55,9 @@ def test_a_streaming_run_ends_although_a_node_is_lost(cluster: Cluster, tmp_path
     driver = _start(config)
     wait_for_first_caption(driver, tmp_path)
     cluster.remove_node(lost, allow_graceful=False)
-    _, said = driver.communicate(timeout=PATIENCE_S)
-    assert driver.returncode == 0, said
-    assert said.count("asks nobody for a token") == 1
+    _, stderr = driver.communicate(timeout=PATIENCE_S)
+    assert driver.returncode == 0, stderr
+    assert stderr.count("asks nobody for a token") == 1
     assert set(map(str, _status(config).values())) == {"{'ok': 14}"}
     assert not list((tmp_path / "work").glob("deaths/**/*.*")), "a lost node counts against no image"
 
@@ -74,17 +74,17 @@ def test_parts_that_fit_no_node_run_one_after_another(cluster: Cluster, tmp_path
     cluster.wait_for_nodes()
     config = _job(tmp_path, cluster, (1.5, 1.5, 1.0), schedule="auto")
     driver = _start(config, checkout)
-    _, said = driver.communicate(timeout=PATIENCE_S)
+    _, stderr = driver.communicate(timeout=PATIENCE_S)
     cluster.remove_node(other)
-    assert driver.returncode == 0, said
+    assert driver.returncode == 0, stderr
     assert set(map(str, _status(config).values())) == {"{'ok': 14}"}
 
 
 def test_a_worker_that_no_node_holds_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     driver = _start(_job(tmp_path, cluster, (3.0, 0.1, 0.1)))
-    _, said = driver.communicate(timeout=PATIENCE_S)
+    _, stderr = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 2
-    assert "placement of caption: room for 0 of 1 workers, each of 3 CPUs, on 1 node of 2 CPUs" in said
+    assert "placement of caption: room for 0 of 1 workers, each of 3 CPUs, on 1 node of 2 CPUs" in stderr
 
 
 @pytest.mark.slow
@@ -92,12 +92,12 @@ def test_a_worker_that_waits_for_a_node_is_named(cluster: Cluster, tmp_path: Pat
     driver = _start(_job(tmp_path, cluster, (3.0, 0.1, 0.1), wait_for_nodes=True))
     assert driver.stderr is not None
     until = time.monotonic() + PATIENCE_S
-    said = ""
-    while "no node holds it" not in said:
-        said = driver.stderr.readline()
-        assert said, "it has ended"
+    line = ""
+    while "no node holds it" not in line:
+        line = driver.stderr.readline()
+        assert line, "it has ended"
         assert time.monotonic() < until
-    assert "caption: 1 of 1 workers have waited 3" in said
+    assert "caption: 1 of 1 workers have waited 3" in line
     driver.send_signal(signal.SIGINT)
     driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 130

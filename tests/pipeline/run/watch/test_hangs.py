@@ -54,9 +54,9 @@ def test_a_hang_of_two_minutes_is_named_and_mended_within_half_a_minute(tmp_path
     outcome, notes = _run(config)
     assert time.time() - _hung(tmp_path) < WATCHDOG_S + 30
     assert outcome.statuses[0].images == {"ok": 14}
-    (said,) = [words for _, words in notes if "without a sign" in words]
-    match = re.fullmatch(r"caption: unit \w+ without a sign for (\d+) s, (.*): asked again", said)
-    assert match, said
+    (note,) = [words for _, words in notes if "without a sign" in words]
+    match = re.fullmatch(r"caption: unit \w+ without a sign for (\d+) s, (.*): asked again", note)
+    assert match, note
     assert match[2] in ("the engine is silent", "one slow request")
     assert outcome.figures["caption"].deaths == 0
 

@@ -23,11 +23,11 @@ def _scraped(workdir: Path) -> dict[tuple[str, str], float]:
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         text = str(answer.read().decode())
-    found: dict[tuple[str, str], float] = defaultdict(float)
+    counters: dict[tuple[str, str], float] = defaultdict(float)
     for name, tags, value in re.findall(r"^ray_(fgdata_\w+?)(?:_total)?\{([^}]*)\} (\S+)$", text, re.M):
         if 'stage="caption"' in tags and f'workdir="{workdir}"' in tags:
-            found[name, next(iter(re.findall(r'(?:status|reason)="(\w+)"', tags)), "")] += float(value)
-    return found
+            counters[name, next(iter(re.findall(r'(?:status|reason)="(\w+)"', tags)), "")] += float(value)
+    return counters
 
 
 def test_figures_are_scraped_and_the_record_holds_versions_and_machine(tmp_path: Path) -> None:

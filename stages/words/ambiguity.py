@@ -5,13 +5,13 @@ Words and values only; knows no edit, no image, no engine.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import singular
 from stages.words.related_words import CANONICAL, RELATED, SHADED
-from stages.words.scales import AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
+from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
 from stages.words.values import Value
 
 _SHADES = {
@@ -29,6 +29,8 @@ _DULL = frozenset("dark darker deep pale paler pastel".split())
 _BRIGHT = frozenset("bright vivid vibrant neon electric".split())
 _OF_MANY_SCALES = ("size", "state", "shape")  # values that are known exclude each other where they are of one scale alone
 _WITH_COMPANY = (*_OF_MANY_SCALES, *MIXING)  # types of which a thing may well have two values at once
+_DEGREES = frozenset("freshly newly neatly badly heavily lightly brightly partially half-way visibly well clearly very fast".split())
+_COVERED = re.compile(r"(\w+?)[- ](?:covered|coated|encrusted|caked|capped|dusted|strewn|stained|splattered|spattered|streaked|crusted)")
 _FILLERS = frozenset(
     "very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color completely entirely totally "
     "tightly firmly extremely perfectly".split()
@@ -50,7 +52,7 @@ def is_another_one(kind: str, a: str, b: str) -> bool:
 
     "parked" may be "rusty" too; "weathered" and "repainted" are taken to exclude each other, since the judge sees them afterwards.
     """
-    is_unknown = kind in _WITH_COMPANY and not all(kind in types_of(value) for value in (a, b))
+    is_unknown = kind in _WITH_COMPANY and not all(_is_known(kind, value) for value in (a, b))
     if kind == "state" and not CONDITIONS.isdisjoint((_canonical(kind, a), _canonical(kind, b))) and not _are_opposed(kind, a, b):
         return False
     return is_unknown and not _are_both(_is_related, kind, a, b)
@@ -164,7 +166,7 @@ def _is_shade_of(a: str, b: str) -> bool:
 
 @lru_cache(maxsize=1 << 17)
 def _say_nearly_the_same(kind: str, a: str, b: str) -> bool:
-    return _are_both(_is_near, kind, a, b)
+    return _are_both(_says_nearly, kind, a, b)
 
 
 def _are_dull_and_bright(a: str, b: str) -> bool:
@@ -180,7 +182,7 @@ def _may_be_both(kind: str, a: str, b: str) -> bool:
         return False
     is_of_one_scale = first in axes and axes[first] == axes.get(second)
     if kind in _OF_MANY_SCALES and not is_of_one_scale and not (_is_outline(first) and _is_outline(second)):
-        return any(word in axes or kind in types_of(word) for word in (first, second)) or _is_near(kind, a, b)
+        return any(word in axes or _is_known(kind, word) for word in (first, second)) or _is_near(kind, a, b)
     return _is_near(kind, a, b)
 
 
@@ -188,7 +190,30 @@ def _are_opposed(kind: str, a: str, b: str) -> bool:
     """Whether the lists say that two words exclude each other; of nouns the words themselves, for a boot and a sneaker are both shoes."""
     names = (singular(a), singular(b)) if kind == "object" else (_canonical(kind, a), _canonical(kind, b))
     is_negated = kind == "state" and any(name in (f"un{other}", f"non-{other}") for name, other in (names, names[::-1]))
-    return is_negated or frozenset(names) in OPPOSED.get(kind, ())
+    return is_negated or frozenset(names) in OPPOSED.get(kind, ()) or (kind == "state" and _are_answers_apart(a, b))
+
+
+def _are_answers_apart(a: str, b: str) -> bool:
+    """Whether two states answer one question apart: dented and brand-new, not dented and flattened."""
+    first, second = _answers_of(a), _answers_of(b)
+    return any(answers.isdisjoint(second.get(question, answers)) for question, answers in first.items())
+
+
+@lru_cache(maxsize=65536)
+def _answers_of(state: str) -> Mapping[int, frozenset[int]]:
+    """The questions that a state answers, as it stands, without its degree, or as what it is covered with: moss-covered is mossy."""
+    words = _plain(state.lower()).split()
+    cover = _COVERED.fullmatch(" ".join(words))
+    stem = cover[1] if cover else ""
+    covers = [f"{stem}y", f"{stem}{stem[-1:]}y", f"{stem[:-1]}y", "encrusted"] if cover else []
+    degree = 1 if len(words) > 1 and words[0] in _DEGREES else 0
+    names = ["-".join(words), "-".join(words[degree:]), *covers, _canonical("state", " ".join(words))]
+    return next((ANSWERS[name] for name in names if name in ANSWERS), {})
+
+
+def _is_known(kind: str, value: str) -> bool:
+    """Whether some list says what a value of this type goes with."""
+    return kind in types_of(value) or (kind == "state" and bool(_answers_of(value)))
 
 
 def _is_outline(shape: str) -> bool:
@@ -199,12 +224,14 @@ def _is_outline(shape: str) -> bool:
 
 def _is_near(kind: str, a: str, b: str) -> bool:
     """Whether one of the two says nearly what the other does, a near shade too, or goes with any other."""
-    if kind == "colour":
-        return _are_near_colours(a, b)
-    if _is_related(kind, a, b):
+    if _says_nearly(kind, a, b):
         return True
     pair = {_canonical(kind, a), _canonical(kind, b)}
     return kind in MIXING and bool(pair & MIXING[kind]) and not _are_opposed(kind, a, b)
+
+
+def _says_nearly(kind: str, a: str, b: str) -> bool:
+    return _are_near_colours(a, b) if kind == "colour" else _is_related(kind, a, b)
 
 
 def _is_related(kind: str, a: str, b: str) -> bool:

@@ -90,6 +90,7 @@ _SYNONYMS: dict[str, str] = {
         cooked fried roasted grilled baked toasted
         cloudy overcast
         young younger
+        new brand-new
     """,
     "shape": """
         round circular circle-shaped round-shaped

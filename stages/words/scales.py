@@ -100,7 +100,7 @@ _OPPOSED: dict[str, str] = {
         messy neat organized
         modern old antiquated traditional medieval historic old-fashioned rustic
         new peeling ruined used secondhand
-        old middle-aged teenage
+        old teenage
         open zipped buttoned sealed locked covered
         outstretched crossed bent
         parked moving speeding racing driving
@@ -160,6 +160,97 @@ _OPPOSED: dict[str, str] = {
         boot slipper sandal
     """,
 }
+# Questions that a state answers, a line each, and its answers apart by "|": two states that answer one question apart exclude each other, one
+# that stands under several answers goes with each of them. What answers no common question may both be true: open and dented. A word of
+# several is written with hyphens.
+_QUESTIONS = """
+    new brand-new pristine flawless undamaged intact unused unworn immaculate restored repaired renovated mended refurbished repainted freshly-painted newly-painted
+        unbroken unscathed | worn worn-out threadbare frayed tattered ragged torn ripped battered dented chipped cracked scratched scuffed broken
+        damaged shattered smashed crumbling dilapidated derelict decaying rotten rotting wrecked collapsed weathered faded peeling rusty
+        corroded tarnished splintered bent flattened crushed deformed warped eroded pitted mangled shredded used secondhand burnt-out vandalised wilted withered overgrown boarded-up
+        patched moth-eaten holey dog-eared mouldy moldy
+    clean spotless pristine immaculate washed scrubbed gleaming unstained brand-new sparkling disinfected | dirty muddy dusty filthy grimy stained
+        soiled smudged greasy sooty grubby smeared cobwebbed spattered splattered bloodied mossy soapy oily encrusted unwashed
+    wet damp moist soaked drenched dripping soggy dewy rain-soaked flooded submerged waterlogged sodden soaking | dry dried parched arid dusty
+        bone-dry withered
+    wet flooded soaked puddled slushy icy | snowy icy frosty frozen | dry dusty sandy sunlit
+    standing upright walking leaning perched stretching posing | sitting seated perched asleep sleeping leaning slumped cross-legged | lying reclining
+        sprawled lounging asleep sleeping curled stretching dozing napping resting | kneeling | crouching squatting crouched | jumping leaping
+        mid-air airborne flying soaring diving swooping | swimming diving floating paddling | climbing | crawling | riding cycling |
+        skating skiing surfing snowboarding | hanging dangling suspended
+    still motionless standing sitting seated parked stationary resting lying kneeling crouching sleeping asleep | walking strolling marching | running
+        sprinting jogging galloping racing trotting cantering charging | dancing twirling | jumping leaping | flying soaring gliding
+    awake alert playing barking running walking jumping standing eating | asleep sleeping dozing napping
+    grazing eating feeding drinking pecking chewing nibbling | sleeping asleep dozing | fighting charging galloping flying
+    parked stopped stationary moored docked anchored berthed abandoned dismantled idle waiting stuck towed | moving driving speeding racing sailing
+        spinning rotating cruising taxiing accelerating turning rolling departing arriving whirling | overturned capsized toppled crashed
+        burnt-out wrecked derailed upside-down | beached stranded | sunken sinking submerged
+    upright vertical standing mounted level | overturned upturned capsized toppled fallen tipped tipped-over knocked-over upside-down inverted lying
+        collapsed | tilted leaning slanting crooked lopsided
+    empty vacant unfilled drained deserted unoccupied hollow stripped | half-empty half-full half-filled | full filled overflowing brimming crammed
+        packed stuffed loaded laden heaped stocked bulging well-stocked overfilled steaming boiling
+    open ajar gaping torn overflowing unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open half-closed | closed shut locked sealed zipped buttoned
+        fastened covered boarded boarded-up latched shuttered corked capped padlocked barred bricked-up | missing removed absent
+    folded collapsed half-folded bunched gathered | furled rolled rolled-up coiled bundled reefed bunched gathered | unfolded spread unfurled unrolled
+        outstretched extended hoisted billowing flapping fluttering stretched waving draped flying
+    lit burning glowing illuminated flickering shining switched-on blazing turned-on backlit bright | unlit dark extinguished switched-off
+        turned-off dim blank unused
+    raw uncooked frozen | fried cooked sizzling golden golden-brown | boiled poached steamed | scrambled | grilled roasted baked toasted golden
+        golden-brown barbecued crisp cooked | burnt charred blackened | pale
+    frozen icy iced solid | melted thawed melting runny liquid dripping | boiling steaming hot bubbling
+    bearded mustached moustached unshaven stubbled goateed bewhiskered | clean-shaven beardless shaven
+    bald | red-haired ginger-haired grey-haired gray-haired white-haired silver-haired blonde-haired blond-haired dark-haired black-haired
+    bald shaven-headed balding bald-headed | long-haired ponytailed | short-haired crop-haired | curly-haired curly-headed | straight-haired |
+        braided pigtailed
+    blonde-haired blond-haired fair-haired | grey-haired gray-haired white-haired silver-haired | dark-haired black-haired brown-haired | red-haired
+        ginger-haired red-headed
+    freckled wrinkled tattooed scarred sunburnt tanned wrinkly spotty pierced | smooth-skinned unlined unwrinkled
+    smiling grinning laughing cheerful happy beaming giggling | frowning scowling sad crying weeping sobbing angry grimacing tearful glum pouting |
+        sleeping asleep | yawning | shouting screaming yelling angry roaring snarling | serious stern expressionless unsmiling solemn
+    clothed dressed suited uniformed robed fully-clothed | naked nude shirtless bare-chested topless undressed
+    crowded busy packed bustling occupied full | empty deserted abandoned vacant quiet unoccupied uncrowded | half-empty half-full
+    tidy neat organized organised uncluttered orderly made bare empty cleared clear | messy cluttered untidy disorganized disorganised scattered strewn
+        unmade jumbled littered
+    lush leafy green blooming flowering budding blossoming thriving healthy fresh leaved | leafless bare dead withered wilted dried barren shrivelled
+        dying drooping
+    blooming flowering blossoming open | budding closed | wilted withered faded dead
+    trimmed pruned mown manicured clipped cut tended groomed brushed combed short-haired shorn sheared shaved shaven | overgrown wild shaggy unkempt
+        untrimmed untended bushy dishevelled matted tangled tousled woolly hairy fluffy long-haired
+    shiny glossy polished gleaming sparkling reflective varnished lacquered burnished | scuffed matte dull tarnished rusty faded weathered unpolished
+        corroded
+    painted repainted freshly-painted newly-painted whitewashed | unpainted unfinished untreated
+    repainted freshly-painted newly-painted varnished | weathered rusty peeling mossy encrusted flaking
+    smooth sanded ironed pressed | rough bumpy coarse rutted pitted potholed uneven wrinkled crumpled creased lumpy jagged ridged gnarled dented
+        mossy rumpled knobbly grooved
+    inflated pumped-up plump airborne soaring flying | half-inflated | deflated flat collapsed folded punctured
+    cloudless clear sunny pristine | cloudy overcast foggy misty hazy rainy stormy thunderous gloomy | starry moonlit
+    calm still glassy placid | rough choppy stormy turbulent rushing churning foaming frothy raging | frozen
+    fluffy puffy | stormy dark thunderous | thin wispy | flat
+    faded dull weathered | bright vivid fresh vibrant
+    fresh freshly-cut freshly-picked green new | dry dried withered | frozen canned | rotten mouldy moldy stale spoiled wilted | old
+    loose | packed compacted
+    ripe ripening | unripe green | rotten overripe mouldy moldy
+    hairy shaggy fluffy furry woolly mossy braided tangled | smooth hairless shaved
+    tangled knotted | coiled rolled rolled-up straight untangled combed
+    dark tinted | clear
+    pregnant | slim skinny newborn
+    whole uncut unsliced uneaten unbitten | sliced diced chopped halved quartered bitten half-eaten eaten carved cut | mashed pureed | grated shredded
+    tied knotted laced bound laced-up | untied undone unlaced
+    raised lifted hoisted upraised | lowered dropped drooping
+    alive living thriving | dead dried stuffed
+    finished completed built | unfinished half-built under-construction incomplete half-finished
+    wrapped packaged boxed bagged | unwrapped unpacked
+    mossy overgrown ivy-clad ivy-covered | snowy icy frosty frozen | sandy encrusted | bare clean spotless exposed
+    decorated ornate adorned embellished carved engraved festooned decorative | plain undecorated unadorned bare simple
+    sharp sharpened pointed | blunt blunted dull
+    chubby plump stout overweight fat obese heavyset tubby stocky | slim thin skinny slender lean bony emaciated
+    young teenage newborn adolescent | elderly aged older old
+    stacked piled heaped | scattered strewn spread
+    sleeveless | long-sleeved | short-sleeved
+    hooded veiled masked | bareheaded
+    middle-aged | teenage newborn adolescent young
+    leaking gilded varnished masked hooded leashed saddled buried half-buried engraved carved textured pregnant
+"""
 # Patterns that go with any other.
 MIXING: dict[str, frozenset[str]] = {
     "pattern": frozenset(
@@ -173,6 +264,17 @@ def _axes(kind: str) -> dict[str, int]:
     return {word: i for i, scale in enumerate(_SCALES[kind].strip().splitlines()) for word in scale.split()}
 
 
+def _answers(questions: str) -> dict[str, dict[int, frozenset[int]]]:
+    """Word -> question -> the answers under which it stands; a line that is further indented goes on with the one before."""
+    words: dict[str, dict[int, set[int]]] = {}
+    for i, question in enumerate(questions.strip().replace("\n        ", " ").splitlines()):
+        for j, answer in enumerate(question.split("|")):
+            for word in answer.split():
+                words.setdefault(word, {}).setdefault(i, set()).add(j)
+    return {word: {i: frozenset(answers) for i, answers in of.items()} for word, of in words.items()}
+
+
+ANSWERS = _answers(_QUESTIONS)
 AXES: dict[str, dict[str, int]] = {kind: _axes(kind) for kind in _SCALES}
 OPPOSED: dict[str, frozenset[frozenset[str]]] = {
     kind: frozenset(frozenset((first, other)) for first, *others in map(str.split, lines.strip().splitlines()) for other in others)

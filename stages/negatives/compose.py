@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from schemas.rows import ATTRIBUTE_TYPES, COMPUTED_TYPES, Edit, Negative
-from stages.negatives.edits import occurrences, replay
+from stages.negatives.edits import replay
+from stages.negatives.quotes import occurrences
 from stages.words.ambiguity import is_allowed, is_same_noun
 from stages.words.values import Value
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, EditType
-from stages.negatives.edits import Known, ambiguity_of, are_of_two_things, is_part, noun_spans, occurrences, stated_values
+from stages.negatives.edits import Known, ambiguity_of, stated_values
+from stages.negatives.quotes import are_of_two_things, is_part, noun_spans, occurrences
 from stages.words.ambiguity import may_be_both_true
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import siblings_of

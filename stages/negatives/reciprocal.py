@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative, RegionCaption
-from stages.negatives.edits import noun_spans, occurrences, replay
+from stages.negatives.edits import replay
+from stages.negatives.quotes import noun_spans, occurrences
 from stages.words.ambiguity import is_ruled_out
 from stages.words.values import Value, values_in
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, CAPTION, COMPUTED_TYPES, Attribute, Edit, EditType, Negative, Region, Verdict
-from stages.negatives.edits import noun_spans, occurrences, replay
+from stages.negatives.edits import replay
+from stages.negatives.quotes import noun_spans, occurrences
 from stages.words.values import values_in
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from bench.real_words import Measured, RealPhrase, measure
 from stages.engines.base import Generator
-from stages.negatives.edits import noun_spans, replay
+from stages.negatives.edits import replay
+from stages.negatives.quotes import noun_spans
 
 pytestmark = [pytest.mark.real, pytest.mark.vllm, pytest.mark.timeout(1800)]
 

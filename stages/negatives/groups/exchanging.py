@@ -12,7 +12,8 @@ from functools import cached_property, lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from schemas.rows import Edit, Negative
-from stages.negatives.edits import noun_spans, occurrences, replay
+from stages.negatives.edits import replay
+from stages.negatives.quotes import noun_spans, occurrences
 from stages.negatives.reciprocal import Expression, Slot
 from stages.words.ambiguity import canonical_value, is_ruled_out
 from stages.words.kinds import kind_of, siblings_of

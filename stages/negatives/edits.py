@@ -12,8 +12,8 @@ from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
 from stages.negatives.quotes import are_of_two_things, is_part, noun_spans, occurrences, words_of
 from stages.words.ambiguity import exclude_each_other, is_allowed, is_listed, is_same_noun, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
-from stages.words.kinds import kind_of, may_be_both_true_of
-from stages.words.lexicon import BOUNDARIES, LEAFY, LEAVES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
+from stages.words.kinds import kind_of, may_be_both_true_of, may_have_too
+from stages.words.lexicon import BOUNDARIES, COUNTED, DETERMINERS, LEAFY, LEAVES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
 from stages.words.nouns import singular
 from stages.words.phrases import chunk_phrases
 from stages.words.scales import GROWN_UP
@@ -23,6 +23,7 @@ WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation"
 _SOMEWHERE = re.compile(
     r"\s*(?:on\s+(?:its|the|his|her|their|one|each|both)|below|above|around|behind|beside|beneath|underneath|under|near)(?!\w)"
 )
+_CALLED = re.compile(r"(?<!\w)(?:of|like|as|called)\s+((?:\w[\w'-]*\s+){0,3}\w[\w'-]*)", re.IGNORECASE)
 _STATES_TOO = frozenset(("size", "shape", "pattern", "transparency"))  # types whose words say how something is, as states do
 _ADULTS = frozenset("man woman lady gentleman guy".split())
 _CHILDREN = frozenset("boy girl child kid baby toddler infant".split())
@@ -55,7 +56,8 @@ class Known:
     """What is true of a region: the words of the texts about it, the values that they state, and the domain they are from.
 
     `own` and `own_words` are said of the thing itself, or of a part that is nearly all of it, `parts` of its other parts. `beside` are the
-    values of the text that is edited: they stay when another of its words changes.
+    values of the text that is edited: they stay when another of its words changes. `names` are the words that stand in that text, or by
+    which some text may call the thing: not those of what it lies on, holds or stands beside.
     """
 
     words: frozenset[str]
@@ -66,6 +68,7 @@ class Known:
     beside: frozenset[Value] = frozenset()
     parts: tuple[Part, ...] = ()
     noun: str = ""
+    names: frozenset[str] = frozenset()
 
     def bearer_of(self, value: str) -> Part:
         """Whatever this value is said of: the thing itself, or parts of one noun."""
@@ -73,8 +76,13 @@ class Known:
         bearers = [] if self.own_words.issuperset(words) else [part for part in self.parts if part.words.issuperset(words)]
         if not bearers:
             return Part(self.noun, self.own_words, self.own)
-        same = [part for part in self.parts if part.noun == bearers[0].noun]
-        return Part(same[0].noun, frozenset().union(*(part.words for part in same)), frozenset().union(*(part.values for part in same)))
+        return self.part(bearers[0].noun)
+
+    def part(self, name: str) -> Part:
+        """What is said of the parts of this name."""
+        noun = singular(name.split()[-1].lower())
+        same = [part for part in self.parts if part.noun == noun]
+        return Part(noun, frozenset().union(*(part.words for part in same)), frozenset().union(*(part.values for part in same)))
 
 
 def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: Iterable[str] = (), domain: Domain = ANY_DOMAIN) -> Known:
@@ -104,6 +112,7 @@ def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: 
         beside=frozenset(stated_values(texts[0], domain)) if texts else frozenset(),
         parts=tuple(_part(phrase, domain) for _, parts in divided for phrase in parts),
         noun=next(iter(nouns), ""),
+        names=frozenset(word for stated in (*said_of_it, *texts[:1], *_CALLED.findall(" ".join(texts))) for word in words_of(stated)),
     )
 
 
@@ -133,12 +142,17 @@ def _end_of_phrase(text: str, start: int, end: int) -> int:
 
 def _is_of_a_part(phrase: str, after: str, nouns: Iterable[str]) -> bool:
     """Whether a phrase names a part that leaves most of the thing to be otherwise: a wheel, a rose's leaves; not its fur."""
-    last = next(reversed(words_of(phrase)), "")
+    words = words_of(phrase)
+    while len(words) > 1 and types_of(words[-1]) and not _is_thing(words[-1]) and kind_of(words[-2]):
+        words.pop()  # a wheel full of leaves is a wheel
+    last = next(reversed(words), "")
     if not last or (types_of(last) and not _is_thing(last)):
         return False
     is_leafy = singular(last) in LEAVES and any(singular(noun) in LEAFY for noun in nouns)
     is_living = any(kind_of(noun) in ("animal", "person") for noun in nouns)  # its face is a part, as a clock's is not
-    is_surface = is_leafy or not ({last, singular(last)} - ({"face", "faces"} if is_living else set())).isdisjoint(SURFACES)
+    is_lamp = any(is_same_noun(noun, "lamp") for noun in nouns)  # so is its shade
+    parts = {*(("face", "faces") if is_living else ()), *(("shade", "shades") if is_lamp else ())}
+    is_surface = is_leafy or not ({last, singular(last)} - parts).isdisjoint(SURFACES)
     return not is_surface or _SOMEWHERE.match(after) is not None
 
 
@@ -215,7 +229,9 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
 
     Held against it is what is known of whatever the old value is said of: black tyres do not forbid that silver wheels are called black.
     """
-    of = known.bearer_of(old) if kind in ATTRIBUTE_TYPES else Part(known.noun, known.words, frozenset(known.values))
+    if kind == "part":
+        return _ambiguity_of_part(old, new, known)
+    of = known.bearer_of(old) if kind in ATTRIBUTE_TYPES else Part(known.noun, known.names, frozenset(known.values))
     if all(word in of.words for word in words_of(new)):
         return "true_of_region"
     if may_be_both_true_of(of.noun, kind, old, new) and not (kind == "object" and _is_of_another_age(old, new, known)):
@@ -226,6 +242,20 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
     stay = [part for part in others if any(says_the_same(kind, part.value, named) for named in beside)]
     is_near = is_allowed(kind, new.lower(), [part for part in others if part not in stay])
     return "true_of_region" if is_near or any(says_the_same(kind, part.value, new) for part in stay) else None
+
+
+def _ambiguity_of_part(old: str, new: str, known: Known) -> str | None:
+    """The same of a part: what the thing has as it is said of the old one, or may well have beside it.
+
+    A red comb is a beak of no such shape where one is said of it; padded armrests are no plastic ones.
+    """
+    own, other = known.part(old), known.part(new)
+    said = own.words - {*words_of(old)} - (DETERMINERS - set(COUNTED))
+    if all(word in known.words for word in words_of(new)) and said <= other.words:
+        return "true_of_region"
+    is_of_a_form = any(value.type in ("shape", "pattern") for value in own.values)
+    is_said_otherwise = bool(other.words - {*words_of(new)} - DETERMINERS)
+    return "neighbour" if not is_said_otherwise and not is_of_a_form and may_have_too(known.noun, old, new) else None
 
 
 def _is_of_another_age(old: str, new: str, known: Known) -> bool:

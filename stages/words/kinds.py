@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, canonical_value, is_another_one, may_be_both_true
 from stages.words.nouns import SINGULAR_IN_S, singular
-from stages.words.scales import BREADTHS, DYED, DYED_APART, HAIR, HAIR_APART, HOUSE_APART, LINES, UPHOLSTERED, WAY_APART
+from stages.words.scales import BREADTHS, COAT_APART, COATED, DYED, DYED_APART, HAIR, HAIR_APART, HOUSE_APART, LINES, UPHOLSTERED, WAY_APART
 
 _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
@@ -28,7 +28,12 @@ _KINDS: dict[str, str] = {
         antler pupil nail ankle thigh plumage scale""",
     "person": """man woman boy girl baby | person child player driver soldier tourist spectator passenger rider individual people toddler
         pedestrian worker lady guy chef dancer singer figure skater surfer student officer musician performer model adult teenager kid
-        guitarist artist pitcher batter character""",
+        guitarist artist pitcher batter character cyclist gymnast bride groom father mother waiter waitress nurse policeman policewoman
+        farmer
+        fisherman sailor clown athlete goalkeeper referee runner jogger skier snowboarder climber swimmer boxer wrestler hiker pilot
+        teacher doctor firefighter cook baker barber butcher drummer pianist violinist singer conductor monk nun priest knight king
+        queen businessman businesswoman bridesmaid grandmother grandfather sister brother son daughter bagpiper juggler
+        acrobat dancer ballerina golfer vendor seller shopper customer cowboy""",
     "animal": """dog cat horse cow sheep bird fish bear elephant pig goat duck owl frog snake turtle butterfly monkey rabbit donkey deer
         chicken giraffe zebra lion tiger fox squirrel bee spider crab penguin camel llama moose peacock
         | puppy kitten beetle bull animal creature insect pigeon seagull parrot swan eagle rooster kitty wolf lizard dragonfly moth shrimp
@@ -92,6 +97,66 @@ _KINDS: dict[str, str] = {
 }
 
 
+# What a thing of a kind may well have beside any other of its parts, in the colour or the state that is said of that one.
+_PARTS: dict[str, str] = {
+    "person": """beard moustache goatee ponytail braid pigtail earring necklace bracelet ring watch glasses sunglasses scar tattoo freckle
+        nail eyebrow belt backpack bag handbag ribbon badge headphones hairband hairclip hair eye lip eyelash glove scarf lanyard bow
+        pin""",
+    "animal": """tail ear mane paw leg head face eye belly chest back neck wing collar bridle halter saddle leash bell tag band leg-band
+        hoof foot whisker feather spot patch marking harness muzzle throat breast""",
+    "container": "lid rim base bottom spout label knob cap stopper neck tap tray body side edge lip tag interior foot",
+    "furniture": """leg arm armrest back backrest seat drawer shelf cushion knob handle headboard base top edge frame footrest trim door
+        pillow side panel""",
+    "vehicle": """wheel tire rim hubcap bumper headlight taillight fender mirror roof door window stripe rack seat light logo plate hood
+        hull cabin deck oar fin nose tail bonnet body cab mudguard trim grille rope sail mast""",
+    "building": """door window roof shutter balcony chimney column awning gate porch staircase step tower railing dome arch sign fence
+        trim wall frame gable facade spire turret lantern""",
+    "garment": "button collar pocket zipper sleeve hood cuff belt hem lining trim logo lace stripe ribbon bow waistband lapel seam fringe",
+    "headwear": "brim band ribbon strap logo visor tassel feather bow trim peak stripe",
+    "footwear": "sole lace buckle heel toe strap tongue stripe logo trim",
+    "accessory": "strap buckle zipper pocket handle tag clasp lining flap trim chain dial",
+    "device": "screen button keyboard handle cord cable stand base dial knob antenna light lens key speaker lid port frame border trim",
+    "tool": "handle blade tip head grip strap cap",
+    "utensil": "handle blade tip head grip",
+    "instrument": "string key neck body strap pedal stand bridge",
+    "plant": "leaf flower bloom bud thorn stem branch root hip petal blossom trunk shoot",
+    "textile": "fringe tassel border hem stripe button pocket trim lace edge",
+    "picture": "letter lettering arrow border frame number symbol logo text edge word background",
+    "food": """cheese tomato onion olive lettuce mushroom pepper basil sauce ham bacon cucumber cream sprinkle seed nut topping frosting
+        icing egg herb berry cherry strawberry""",
+}
+# What stands at one place, or does one thing: of a line a thing has one, or one and another that is told from it.
+_SAME_PLACE = tuple(
+    frozenset(line.split())
+    for line in """
+        hat cap helmet hood crown wig turban bonnet beret headband bandana headscarf visor beanie fedora sombrero tiara veil
+        braid bun dreadlock mohawk afro
+        ponytail mohawk afro dreadlock
+        wheel castor glide runner track skid
+        leg pedestal castor wheel glide
+        lid cork
+        horn antler
+        beak snout muzzle trunk
+        wing fin flipper
+        hoof paw claw talon
+        fur feather scale wool fleece
+        tie bow bow-tie cravat
+        skirt trousers pants shorts kilt jeans leggings
+        shoe boot sandal slipper sneaker clog
+        glasses goggles sunglasses monocle eyepatch
+        sail oar outboard
+        spout tap
+        """.strip().splitlines()
+)
+# Whose face has no beard.
+_BEARDS = frozenset("beard moustache mustache goatee stubble".split())
+_WITHOUT_BEARDS = frozenset(
+    canonical_noun(noun) for noun in "woman girl boy child baby toddler lady bride mother sister grandmother queen".split()
+)
+# What has a handle, which else is none of the parts that a container may have.
+_HANDLED = frozenset("cup kettle pot pan jug pitcher bucket basket teapot saucepan tankard urn bin canister can".split())
+
+
 # What has no plural and no "a": it and a thing that can be counted do not stand in each other's place.
 _MASS = frozenset(
     "grass sand snow gravel dirt water mud bread rice soup cheese salad steak coffee beer wine milk juice tea corn lettuce broccoli".split()
@@ -130,10 +195,26 @@ def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
     return may_be_both_true(kind, a, b) and not is_another_one(kind, a, b)
 
 
+def may_have_too(noun: str, old: str, new: str) -> bool:
+    """Whether a thing of this noun that has one part may well have the other too, so that naming it is no negative.
+
+    A kettle with a black handle may have a black lid; a chair on castors has no glides.
+    """
+    first, second = (singular(part.split()[-1]) for part in (old, new))
+    if first == second:
+        return True
+    if any({first, second} <= place for place in _SAME_PLACE) or (second in _BEARDS and canonical_noun(noun) in _WITHOUT_BEARDS):
+        return False
+    has_handle = second in ("handle", "grip") and canonical_noun(noun) in {canonical_noun(name) for name in _HANDLED}
+    return has_handle or second in _PARTS.get(kind_of(noun), "").split() or may_be_both_true("object", old, new)
+
+
 def _apart(noun: str, kind: str) -> Mapping[str, str]:
     """Values that exclude each other on things of this noun, though not on others."""
     if kind == "colour":
         is_dyed = kind_of(noun) in DYED or singular(noun) in UPHOLSTERED
+        if singular(noun) in COATED:
+            return COAT_APART
         return HAIR_APART if singular(noun) in HAIR else DYED_APART if is_dyed else {}
     if kind == "material":
         return {"building": HOUSE_APART, "ground": WAY_APART}.get(kind_of(noun), {})

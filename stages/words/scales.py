@@ -160,68 +160,74 @@ _OPPOSED: dict[str, str] = {
         boot slipper sandal
     """,
 }
-# Questions that a state answers, a line each, and its answers apart by "|": two states that answer one question apart exclude each other, one
-# that stands under several answers goes with each of them. What answers no common question may both be true: open and dented. A word of
-# several is written with hyphens.
+# Questions that a state answers, a line each, and its answers apart by "|": two states that answer one question apart exclude each other,
+# one that stands under several answers goes with each of them. What answers no common question may both be true: open and dented. A word
+# of several is written with hyphens.
 _QUESTIONS = """
-    new brand-new pristine flawless undamaged intact unused unworn immaculate restored repaired renovated mended refurbished repainted freshly-painted newly-painted
-        unbroken unscathed | worn worn-out threadbare frayed tattered ragged torn ripped battered dented chipped cracked scratched scuffed broken
-        damaged shattered smashed crumbling dilapidated derelict decaying rotten rotting wrecked collapsed weathered faded peeling rusty
-        corroded tarnished splintered bent flattened crushed deformed warped eroded pitted mangled shredded used secondhand burnt-out vandalised wilted withered overgrown boarded-up
-        patched moth-eaten holey dog-eared mouldy moldy
-    clean spotless pristine immaculate washed scrubbed gleaming unstained brand-new sparkling disinfected | dirty muddy dusty filthy grimy stained
-        soiled smudged greasy sooty grubby smeared cobwebbed spattered splattered bloodied mossy soapy oily encrusted unwashed
-    wet damp moist soaked drenched dripping soggy dewy rain-soaked flooded submerged waterlogged sodden soaking | dry dried parched arid dusty
-        bone-dry withered
+    new brand-new pristine flawless undamaged intact unused unworn immaculate restored repaired renovated mended refurbished repainted
+        freshly-painted newly-painted unbroken unscathed | worn worn-out threadbare frayed tattered ragged torn ripped battered dented
+        chipped cracked scratched scuffed broken damaged shattered smashed crumbling dilapidated derelict decaying rotten rotting
+        wrecked collapsed weathered faded peeling rusty corroded tarnished splintered bent flattened crushed deformed warped eroded
+        pitted mangled shredded used secondhand burnt-out vandalised wilted withered overgrown boarded-up patched moth-eaten holey
+        dog-eared mouldy moldy
+    clean spotless pristine immaculate washed scrubbed gleaming unstained brand-new sparkling disinfected | dirty muddy dusty filthy
+        grimy stained soiled smudged greasy sooty grubby smeared cobwebbed spattered splattered bloodied mossy soapy oily encrusted
+        unwashed
+    wet damp moist soaked drenched dripping soggy dewy rain-soaked flooded submerged waterlogged sodden soaking | dry dried parched arid
+        dusty bone-dry withered
     wet flooded soaked puddled slushy icy | snowy icy frosty frozen | dry dusty sandy sunlit
-    standing upright walking leaning perched stretching posing | sitting seated perched asleep sleeping leaning slumped cross-legged | lying reclining
-        sprawled lounging asleep sleeping curled stretching dozing napping resting | kneeling | crouching squatting crouched | jumping leaping
-        mid-air airborne flying soaring diving swooping | swimming diving floating paddling | climbing | crawling | riding cycling |
-        skating skiing surfing snowboarding | hanging dangling suspended
-    still motionless standing sitting seated parked stationary resting lying kneeling crouching sleeping asleep | walking strolling marching | running
-        sprinting jogging galloping racing trotting cantering charging | dancing twirling | jumping leaping | flying soaring gliding
+    standing upright walking leaning perched stretching posing | sitting seated perched asleep sleeping leaning slumped cross-legged |
+        lying reclining sprawled lounging asleep sleeping curled stretching dozing napping resting | kneeling | crouching squatting
+        crouched | jumping leaping mid-air airborne flying soaring diving swooping | swimming diving floating paddling | climbing |
+        crawling | riding cycling | skating skiing surfing snowboarding | hanging dangling suspended
+    still motionless standing sitting seated parked stationary resting lying kneeling crouching sleeping asleep | walking strolling
+        marching | running sprinting jogging galloping racing trotting cantering charging | dancing twirling | jumping leaping | flying
+        soaring gliding
     awake alert playing barking running walking jumping standing eating | asleep sleeping dozing napping
     grazing eating feeding drinking pecking chewing nibbling | sleeping asleep dozing | fighting charging galloping flying
-    parked stopped stationary moored docked anchored berthed abandoned dismantled idle waiting stuck towed | moving driving speeding racing sailing
-        spinning rotating cruising taxiing accelerating turning rolling departing arriving whirling | overturned capsized toppled crashed
-        burnt-out wrecked derailed upside-down | beached stranded | sunken sinking submerged
-    upright vertical standing mounted level | overturned upturned capsized toppled fallen tipped tipped-over knocked-over upside-down inverted lying
-        collapsed | tilted leaning slanting crooked lopsided
-    empty vacant unfilled drained deserted unoccupied hollow stripped | half-empty half-full half-filled | full filled overflowing brimming crammed
-        packed stuffed loaded laden heaped stocked bulging well-stocked overfilled steaming boiling
-    open ajar gaping torn overflowing unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open half-closed | closed shut locked sealed zipped buttoned
-        fastened covered boarded boarded-up latched shuttered corked capped padlocked barred bricked-up | missing removed absent
-    folded collapsed half-folded bunched gathered | furled rolled rolled-up coiled bundled reefed bunched gathered | unfolded spread unfurled unrolled
-        outstretched extended hoisted billowing flapping fluttering stretched waving draped flying
-    lit burning glowing illuminated flickering shining switched-on blazing turned-on backlit bright | unlit dark extinguished switched-off
-        turned-off dim blank unused
-    raw uncooked frozen | fried cooked sizzling golden golden-brown | boiled poached steamed | scrambled | grilled roasted baked toasted golden
-        golden-brown barbecued crisp cooked | burnt charred blackened | pale
+    parked stopped stationary moored docked anchored berthed abandoned dismantled idle waiting stuck towed | moving driving speeding
+        racing sailing spinning rotating cruising taxiing accelerating turning rolling departing arriving whirling | overturned capsized
+        toppled crashed burnt-out wrecked derailed upside-down | beached stranded | sunken sinking submerged
+    upright vertical standing mounted level | overturned upturned capsized toppled fallen tipped tipped-over knocked-over upside-down
+        inverted lying collapsed | tilted leaning slanting crooked lopsided
+    empty vacant unfilled drained deserted unoccupied hollow stripped | half-empty half-full half-filled | full filled overflowing
+        brimming crammed packed stuffed loaded laden heaped stocked bulging well-stocked overfilled steaming boiling
+    open ajar gaping torn overflowing unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open half-closed |
+        closed shut locked sealed zipped buttoned fastened covered boarded boarded-up latched shuttered corked capped padlocked barred
+        bricked-up | missing removed absent
+    folded collapsed half-folded bunched gathered | furled rolled rolled-up coiled bundled reefed bunched gathered | unfolded spread
+        unfurled unrolled outstretched extended hoisted billowing flapping fluttering stretched waving draped flying
+    lit burning glowing illuminated flickering shining switched-on blazing turned-on backlit bright | unlit dark extinguished
+        switched-off turned-off dim blank unused
+    raw uncooked frozen | fried cooked sizzling golden golden-brown | boiled poached steamed | scrambled | grilled roasted baked toasted
+        golden golden-brown barbecued crisp cooked | burnt charred blackened | pale
     frozen icy iced solid | melted thawed melting runny liquid dripping | boiling steaming hot bubbling
     bearded mustached moustached unshaven stubbled goateed bewhiskered | clean-shaven beardless shaven
-    bald | red-haired ginger-haired grey-haired gray-haired white-haired silver-haired blonde-haired blond-haired dark-haired black-haired
-    bald shaven-headed balding bald-headed | long-haired ponytailed | short-haired crop-haired | curly-haired curly-headed | straight-haired |
-        braided pigtailed
-    blonde-haired blond-haired fair-haired | grey-haired gray-haired white-haired silver-haired | dark-haired black-haired brown-haired | red-haired
-        ginger-haired red-headed
+    bald | red-haired ginger-haired grey-haired gray-haired white-haired silver-haired blonde-haired blond-haired dark-haired
+        black-haired
+    bald shaven-headed balding bald-headed | long-haired ponytailed | short-haired crop-haired | curly-haired curly-headed |
+        straight-haired | braided pigtailed
+    blonde-haired blond-haired fair-haired | grey-haired gray-haired white-haired silver-haired | dark-haired black-haired brown-haired
+        | red-haired ginger-haired red-headed
     freckled wrinkled tattooed scarred sunburnt tanned wrinkly spotty pierced | smooth-skinned unlined unwrinkled
-    smiling grinning laughing cheerful happy beaming giggling | frowning scowling sad crying weeping sobbing angry grimacing tearful glum pouting |
-        sleeping asleep | yawning | shouting screaming yelling angry roaring snarling | serious stern expressionless unsmiling solemn
+    smiling grinning laughing cheerful happy beaming giggling | frowning scowling sad crying weeping sobbing angry grimacing tearful
+        glum pouting | sleeping asleep | yawning | shouting screaming yelling angry roaring snarling | serious stern expressionless
+        unsmiling solemn
     clothed dressed suited uniformed robed fully-clothed | naked nude shirtless bare-chested topless undressed
     crowded busy packed bustling occupied full | empty deserted abandoned vacant quiet unoccupied uncrowded | half-empty half-full
-    tidy neat organized organised uncluttered orderly made bare empty cleared clear | messy cluttered untidy disorganized disorganised scattered strewn
-        unmade jumbled littered
-    lush leafy green blooming flowering budding blossoming thriving healthy fresh leaved | leafless bare dead withered wilted dried barren shrivelled
-        dying drooping
+    tidy neat organized organised uncluttered orderly made bare empty cleared clear | messy cluttered untidy disorganized disorganised
+        scattered strewn unmade jumbled littered
+    lush leafy green blooming flowering budding blossoming thriving healthy fresh leaved | leafless bare dead withered wilted dried
+        barren shrivelled dying drooping
     blooming flowering blossoming open | budding closed | wilted withered faded dead
-    trimmed pruned mown manicured clipped cut tended groomed brushed combed short-haired shorn sheared shaved shaven | overgrown wild shaggy unkempt
-        untrimmed untended bushy dishevelled matted tangled tousled woolly hairy fluffy long-haired
-    shiny glossy polished gleaming sparkling reflective varnished lacquered burnished | scuffed matte dull tarnished rusty faded weathered unpolished
-        corroded
+    trimmed pruned mown manicured clipped cut tended groomed brushed combed short-haired shorn sheared shaved shaven | overgrown wild
+        shaggy unkempt untrimmed untended bushy dishevelled matted tangled tousled woolly hairy fluffy long-haired
+    shiny glossy polished gleaming sparkling reflective varnished lacquered burnished | scuffed matte dull tarnished rusty faded
+        weathered unpolished corroded
     painted repainted freshly-painted newly-painted whitewashed | unpainted unfinished untreated
     repainted freshly-painted newly-painted varnished | weathered rusty peeling mossy encrusted flaking
-    smooth sanded ironed pressed | rough bumpy coarse rutted pitted potholed uneven wrinkled crumpled creased lumpy jagged ridged gnarled dented
-        mossy rumpled knobbly grooved
+    smooth sanded ironed pressed | rough bumpy coarse rutted pitted potholed uneven wrinkled crumpled creased lumpy jagged ridged
+        gnarled dented mossy rumpled knobbly grooved
     inflated pumped-up plump airborne soaring flying | half-inflated | deflated flat collapsed folded punctured
     cloudless clear sunny pristine | cloudy overcast foggy misty hazy rainy stormy thunderous gloomy | starry moonlit
     calm still glassy placid | rough choppy stormy turbulent rushing churning foaming frothy raging | frozen
@@ -234,7 +240,8 @@ _QUESTIONS = """
     tangled knotted | coiled rolled rolled-up straight untangled combed
     dark tinted | clear
     pregnant | slim skinny newborn
-    whole uncut unsliced uneaten unbitten | sliced diced chopped halved quartered bitten half-eaten eaten carved cut | mashed pureed | grated shredded
+    whole uncut unsliced uneaten unbitten | sliced diced chopped halved quartered bitten half-eaten eaten carved cut | mashed pureed |
+        grated shredded
     tied knotted laced bound laced-up | untied undone unlaced
     raised lifted hoisted upraised | lowered dropped drooping
     alive living thriving | dead dried stuffed
@@ -315,11 +322,14 @@ NEAR_BLACK = frozenset("grey blue brown green purple navy charcoal maroon".split
 HAIR = frozenset("hair beard moustache mustache ponytail braid eyebrow fringe bun curl".split())
 UPHOLSTERED = frozenset("sofa couch armchair ottoman mattress seat".split())
 DYED = frozenset("garment headwear footwear accessory vehicle container device instrument toy picture mark textile".split())
+# Animals whose coats are told apart so.
+COATED = frozenset("cow bull ox calf horse pony mare foal pig hen rooster chicken bear lion camel".split())
+COAT_APART = {"brown": "grey"}
 HAIR_APART = {"brown": "grey red orange", "dark": "blonde grey white red orange"}
 DYED_APART = {"brown": "grey red", "white": "silver"}
 # Materials that are told apart on whole houses and on ways, though a wall or a slab of them may be taken for the other.
 HOUSE_APART = {"brick": "stone concrete"}
-WAY_APART = {"gravel": "asphalt cobblestone concrete"}
+WAY_APART = {"gravel": "asphalt cobblestone concrete", "brick": "cobblestone concrete"}
 # States that nearly anything may be in, whatever else it is.
 CONDITIONS = frozenset(("broken", "cracked", "stained"))
 # Who is plainly grown up, by what is said of them or is a part of them.

@@ -10,13 +10,13 @@ from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
 from stages.negatives.quotes import are_of_two_things, is_part, noun_spans, occurrences, words_of
-from stages.words.ambiguity import exclude_each_other, is_allowed, is_listed, is_same_noun, says_the_same
+from stages.words.ambiguity import canonical_value, exclude_each_other, is_allowed, is_listed, is_same_noun, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import kind_of, may_be_both_true_of, may_have_too
 from stages.words.lexicon import BOUNDARIES, COUNTED, DETERMINERS, LEAFY, LEAVES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
 from stages.words.nouns import singular
 from stages.words.phrases import chunk_phrases
-from stages.words.scales import GROWN_UP
+from stages.words.scales import COATS, GROWN_UP, PAINTED_ALIKE, WOOD_COLOURS
 from stages.words.values import Value, values_in
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
@@ -236,12 +236,21 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
         return "true_of_region"
     if may_be_both_true_of(of.noun, kind, old, new) and not (kind == "object" and _is_of_another_age(old, new, known)):
         return "neighbour"
+    if kind == "material" and of.noun != known.noun and _look_alike(old, new, of):
+        return "neighbour"
     others = [part for part in of.values if part.type == kind and not set(words_of(part.value)) <= set(words_of(old))]
     # Of the colours that stay in the text none is named again by a near one: brown is false of a red, white and blue flag.
     beside = [part.value for part in known.beside if part.type == kind == "colour" and part.value != old.lower()]
     stay = [part for part in others if any(says_the_same(kind, part.value, named) for named in beside)]
     is_near = is_allowed(kind, new.lower(), [part for part in others if part not in stay])
     return "true_of_region" if is_near or any(says_the_same(kind, part.value, new) for part in stay) else None
+
+
+def _look_alike(old: str, new: str, part: Part) -> bool:
+    """Whether two materials of a part are hidden by its colour: a black wooden handle may be a plastic one."""
+    are_painted = {canonical_value("material", old), canonical_value("material", new)} == PAINTED_ALIKE
+    colours = [value.value.split()[-1] for value in part.values if value.type == "colour"]
+    return are_painted and bool(colours) and WOOD_COLOURS.isdisjoint(colours)
 
 
 def _ambiguity_of_part(old: str, new: str, known: Known) -> str | None:
@@ -308,7 +317,9 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     if kind in ATTRIBUTE_TYPES:
         if len(words_of(old)) > 2 or len(words_of(new)) > 2:
             return "several_slots"
-        is_one_look = kind == "state" and any(exclude_each_other(other, old, new) for other in _STATES_TOO)
+        is_one_look = (kind == "state" and any(exclude_each_other(other, old, new) for other in _STATES_TOO)) or (
+            kind in ("colour", "pattern") and any(value.lower() in COATS for value in (old, new))
+        )
         if not is_one_look and not (
             _is_of_type(kind, old, domain) and (_is_of_type(kind, new, domain) or _may_be_state(kind, new, domain))
         ):

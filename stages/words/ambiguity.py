@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import singular
-from stages.words.related_words import CANONICAL, RELATED, SHADED
+from stages.words.related_words import CANONICAL, OF_THEIR_OWN, RELATED, SHADED
 from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
 from stages.words.values import Value
 
@@ -213,7 +213,7 @@ def _answers_of(state: str) -> Mapping[int, frozenset[int]]:
 
 def _is_known(kind: str, value: str) -> bool:
     """Whether some list says what a value of this type goes with."""
-    return kind in types_of(value) or (kind == "state" and bool(_answers_of(value)))
+    return kind in types_of(value) or (kind == "state" and bool(_answers_of(value))) or value in MIXING.get(kind, ())
 
 
 def _is_outline(shape: str) -> bool:
@@ -287,6 +287,8 @@ def _canonical(kind: str, value: str) -> str:
     if value in table:
         return table[value]
     words = [table.get(word, word) for word in value.split()]
+    if kind == "object" and singular(value).replace(" ", "-") in OF_THEIR_OWN:
+        return singular(value).replace(" ", "-")
     if kind == "object" and words:
         noun = singular(value.split()[-1])
         words[-1] = table.get(noun, noun)

@@ -206,7 +206,7 @@ def may_have_too(noun: str, old: str, new: str) -> bool:
     if any({first, second} <= place for place in _SAME_PLACE) or (second in _BEARDS and canonical_noun(noun) in _WITHOUT_BEARDS):
         return False
     has_handle = second in ("handle", "grip") and canonical_noun(noun) in {canonical_noun(name) for name in _HANDLED}
-    return has_handle or second in _PARTS.get(kind_of(noun), "").split() or may_be_both_true("object", old, new)
+    return has_handle or second in _PARTS.get(kind_of(noun) or "container", "").split() or may_be_both_true("object", old, new)
 
 
 def _apart(noun: str, kind: str) -> Mapping[str, str]:

@@ -27,20 +27,23 @@ _COLOURS = (
     "turquoise cyan magenta violet lavender olive khaki crimson scarlet burgundy ivory charcoal indigo fuchsia off-white greyish "
     "grayish reddish bluish greenish brownish yellowish pinkish purplish orangish blackish whitish silvery creamy amber aqua azure "
     "cerulean chocolate copper coral lilac lime mauve mint mustard peach plum rose rust salmon sand wine ebony auburn blonde blond "
-    "multicolored multi-colored multicoloured dark light pale darker lighter paler"
+    "multicolored multi-colored multicoloured ginger ochre dark light pale darker lighter paler"
 )
 _MATERIALS = (
     "pebble wooden wood metal metallic plastic plastics glass glassy ceramic ceramics leather fabric fabrics textile cloth cotton "
     "wool woolen woollen silk denim paper cardboard stone marble concrete brick rubber rattan wicker velvet suede steel stainless "
     "iron brass bronze copper tin chrome aluminium aluminum porcelain china clay terracotta straw reed bamboo cork plywood vinyl foam "
     "acrylic nylon polyester silicone satin lace felt mesh fur furry crochet crocheted knit knitted linen canvas granite slate "
-    "plaster stucco crystal asphalt cement cobblestone gravel dirt hardwood oak mahogany pine sandstone limestone tile wire silvery"
+    "plaster stucco crystal asphalt cement cobblestone gravel dirt hardwood oak mahogany pine sandstone limestone tile wire silvery "
+    "cast-iron wrought-iron hemp jute sisal burlap tweed corduroy flannel fleece cashmere chiffon tulle taffeta enamel pewter "
+    "nickel resin fiberglass fibreglass laminate leatherette plexiglass perspex veneer"
 )
 _PATTERNS = (
     "plain striped stripy stripey stripe stripes spotted spot spots dotted dot dots checkered chequered checked check checkerboard "
     "plaid floral flowered flowery patterned unpatterned pattern printed print polka-dotted polka-dot zigzag chevron solid "
     "solid-colored uniform speckled mottled marbled woven perforated holed studded textured quilted ribbed corrugated embroidered "
-    "logo lettered lettering letters text camouflage gingham tartan paisley tiled paneled panelled mosaic geometric tie-dye tie-dyed"
+    "logo lettered lettering letters text camouflage gingham tartan paisley tiled paneled panelled mosaic geometric tie-dye tie-dyed "
+    "tabby tortoiseshell calico piebald dappled brindle pinto skewbald pleated ruffled fluted tufted herringbone houndstooth"
 )
 _SIZES = (
     "high towering compact small medium large big tiny huge little tall short long wide narrow thick thin miniature mini giant "
@@ -49,7 +52,7 @@ _SIZES = (
 )
 _TRANSPARENCIES = "transparent translucent opaque clear see-through frosted semi-transparent"
 _STATES = (
-    "pristine tidy messy dilapidated unfinished vintage antique modern reflective toasted baked shredded peeling inflated deflated "
+    "brand-new pristine tidy messy dilapidated unfinished vintage antique modern reflective toasted baked shredded peeling inflated deflated "
     "tied untied loose open opened closed shut ajar wet dry dried broken intact cracked damaged ruined empty unfilled full filled "
     "clean spotless dirty soiled stained muddy dusty new old older aged ancient young younger elderly rusty rusted worn weathered "
     "faded folded unfolded crumpled wrinkled lit unlit illuminated ripe unripe cut sliced chopped halved peeled whole raw cooked "
@@ -93,7 +96,7 @@ THINGS_TOO = frozenset(
 THINGS_ALONE_TOO = frozenset(
     "pebble text letter lettering logo print pattern amber chocolate coral lilac lime mint mustard olive peach plum salmon sand wine "
     "rust reed wire mesh pine oak gravel dirt asphalt cement cobblestone plaster stucco sandstone limestone knit plain light lush "
-    "cork foam clay".split()
+    "cork foam clay fleece flannel enamel resin laminate veneer nickel ginger pewter".split()
 )
 # Parts that are nearly all that one sees of a thing: their values are its own. Marks all over it are so in the plural alone.
 SURFACES = frozenset(

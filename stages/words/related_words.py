@@ -29,6 +29,7 @@ _SYNONYMS: dict[str, str] = {
     "material": """
         wood wooden
         metal metallic
+        iron cast-iron wrought-iron
         fabric cloth textile fabrics
         wool woolen woollen
         aluminium aluminum
@@ -155,7 +156,8 @@ _SYNONYMS: dict[str, str] = {
         eyeglasses spectacles
     """,
 }
-# The first word is broader than, or hard to tell from, each of the others; the others are not thereby related.
+# Of a group, a line or what a semicolon ends, the first word is broader than, or hard to tell from, each of the others; these are not
+# thereby related.
 _NEIGHBOURS: dict[str, str] = {
     "colour": """
         red orange maroon crimson rust coral copper
@@ -183,7 +185,10 @@ _NEIGHBOURS: dict[str, str] = {
         coral salmon peach
         bronze copper
         blonde yellow gold tan beige cream brown sand amber
-        auburn red brown maroon rust
+        auburn red brown maroon rust ginger
+        terracotta orange brown rust red copper coral
+        ochre yellow mustard gold brown tan orange
+        ginger orange red
     """,
     "material": """
         stone cobblestone gravel pebble
@@ -213,6 +218,20 @@ _NEIGHBOURS: dict[str, str] = {
         concrete brick plaster
         glass acrylic
         cotton linen denim canvas silk polyester
+        nylon hemp jute sisal polyester cotton
+        hemp jute sisal burlap cotton linen straw
+        jute sisal burlap linen
+        fabric hemp jute burlap tweed corduroy flannel fleece cashmere chiffon tulle taffeta
+        wool tweed flannel fleece cashmere
+        tulle chiffon lace mesh silk satin
+        corduroy velvet denim
+        enamel iron porcelain ceramic tin
+        iron aluminium tin
+        silver pewter steel chrome aluminium nickel
+        plastic resin fiberglass fibreglass laminate
+        leather leatherette
+        glass plexiglass perspex
+        wood laminate veneer
         porcelain china
     """,
     "pattern": """
@@ -223,6 +242,13 @@ _NEIGHBOURS: dict[str, str] = {
         floral paisley embroidered
         spotted perforated
         striped zigzag
+        tabby tortoiseshell brindle
+        calico tortoiseshell piebald
+        piebald dappled pinto skewbald spotted
+        pleated ruffled fluted ribbed striped
+        tufted quilted
+        tabby striped
+        herringbone zigzag houndstooth
     """,
     "transparency": """
         frosted translucent transparent opaque
@@ -262,86 +288,38 @@ _NEIGHBOURS: dict[str, str] = {
         oval curved
     """,
     "object": """
-        person man woman boy girl child baby player rider
-        man boy
-        woman girl
-        child boy girl baby
-        baby boy girl
-        animal dog cat horse cow sheep bird fish bear elephant zebra giraffe
-        vehicle car truck bus van bicycle motorcycle train taxi
-        car taxi van
-        furniture sofa chair table stool bench bed
-        toy car fish house mug mushroom star doll bear boat train
-        container box basket bin bucket bottle jar bowl
-        box crate
-        bag purse backpack
-        food fruit bread cake pizza sandwich
-        fruit apple orange banana
-        plant flower tree bush
-        bowl dish
-        plate dish
-        bottle jar
-        mug glass
-        bird duck chicken
-        clothing shirt sweater dress coat jacket
-        coat jacket
-        shirt blouse
-        boat ship
-        pot kettle vase bucket
-        jar vase
-        dress robe
-        shed barn greenhouse
-        castle fortress
-        tower skyscraper lighthouse
-        bed crib
-        cabinet dresser
-        scooter motorcycle
-        wagon carriage cart
-        dirt mud sand gravel
-        grass fern
-        tree palm
-        bush fern
-        mountain cliff island
-        flag banner
-        towel napkin blanket
-        blanket rug
-        fence railing gate
-        spoon ladle
-        sign poster map
-        map picture
-        burger sandwich
-        headband crown
-        belt scarf
-        ball balloon
-        speaker radio
-        gown dress
-        mouth tooth tongue beak head
-        head eye ear nose horn hair face neck
-        arm hand elbow shoulder
-        leg knee foot paw
-        paw claw foot hand
-        claw foot
-        hand finger
-        wing feather
-        tail feather
-        leaf tree bush vine fern
-        tree bush
-        ground floor road sidewalk
-        petal flower
-        tree branch trunk
-        rock mountain cliff
-        pole pillar beam
-        brick tile wall floor
-        wall fence
-        circle dot
-        glass cup
-        shelf bookshelf cabinet
-        countertop table desk
-        cloud sky
-        sauce soup
-        seat saddle
-        tray plate
-        collar scarf
+        person man woman boy girl child baby player rider; man boy; woman girl; child boy girl baby; baby boy girl
+        animal dog cat horse cow sheep bird fish bear elephant zebra giraffe; vehicle car truck bus van bicycle motorcycle train taxi
+        car taxi van; furniture sofa chair table stool bench bed; toy car fish house mug mushroom star doll bear boat train
+        container box basket bin bucket bottle jar bowl; box crate; bag purse backpack; food fruit bread cake pizza sandwich
+        fruit apple orange banana; plant flower tree bush; bowl dish; plate dish; bottle jar; mug glass; bird duck chicken
+        clothing shirt sweater dress coat jacket; coat jacket; shirt blouse; boat ship; pot kettle vase bucket; jar vase; dress robe
+        shed barn greenhouse; castle fortress; tower skyscraper lighthouse; bed crib; cabinet dresser; scooter motorcycle
+        wagon carriage cart; dirt mud sand gravel; grass fern; tree palm; bush fern; mountain cliff island; flag banner
+        towel napkin blanket; blanket rug; fence railing gate; spoon ladle; sign poster map; map picture; burger sandwich
+        headband crown; belt scarf; ball balloon; speaker radio; gown dress; mouth tooth tongue beak head
+        head eye ear nose horn hair face neck; arm hand elbow shoulder; leg knee foot paw; paw claw foot hand; claw foot; hand finger
+        wing feather; tail feather; leaf tree bush vine fern; tree bush; ground floor road sidewalk; petal flower; tree branch trunk
+        rock mountain cliff; pole pillar beam; brick tile wall floor; wall fence; circle dot; glass cup; shelf bookshelf cabinet
+        countertop table desk; cloud sky; sauce soup; seat saddle; tray plate; collar scarf
+        tower water-tower clock-tower bell-tower control-tower silo; silo water-tower; bin bucket barrel
+        sheep ram ewe lamb; ram goat; horse pony foal mule; donkey mule; cow bull ox calf; llama alpaca; crow raven; frog toad
+        turtle tortoise; rabbit hare; mouse rat hamster; alligator crocodile; leopard cheetah jaguar; dolphin porpoise shark whale
+        bee wasp hornet fly; butterfly moth; pigeon dove; goose duck; chicken hen rooster turkey; wolf dog coyote fox
+        deer moose elk antelope; eagle hawk falcon; tram train trolley; canoe kayak rowboat dinghy; yacht sailboat schooner
+        motorcycle moped; bus coach minibus; van minivan ambulance; car suv jeep hatchback; teapot kettle; jug pitcher vase carafe
+        pot saucepan casserole cauldron planter; pan skillet wok saucepan; goblet wineglass chalice; urn vase jar; crate chest trunk
+        suitcase briefcase bag trunk; satchel bag purse backpack; basket hamper; canister tin can jar; flask bottle thermos
+        armchair stool recliner; bench pew; footstool ottoman pouffe stool; nightstand cabinet dresser; wardrobe cabinet
+        cardigan sweater jacket; hoodie sweatshirt sweater; blazer jacket coat; cape cloak poncho shawl; scarf shawl; kilt skirt
+        leggings tights trousers; waistcoat vest; glove mitten; bandana headscarf headband scarf; tiara crown; bracelet bangle
+        necklace pendant chain; dungarees overalls jumpsuit; shrub bush hedge; rose peony carnation; daisy chrysanthemum aster
+        cactus succulent; ivy vine; cupcake muffin; cookie biscuit cracker; pie tart quiche; noodle pasta spaghetti; lemon lime
+        peach apricot nectarine plum; zucchini cucumber courgette; lantern lamp; refrigerator freezer; printer scanner copier
+        barn warehouse; cottage cabin hut chalet house; church chapel cathedral; castle palace fort; pier jetty dock quay wharf
+        gazebo pavilion; violin viola fiddle; cello bass; guitar ukulele bass lute; trumpet cornet trombone; clarinet oboe flute
+        shovel spade; hammer mallet; axe hatchet; knife dagger; sword sabre; rifle shotgun gun; mountain hill; lake pond pool lagoon
+        river stream creek canal; path trail lane; jogger runner; sundial birdbath
     """,
 }
 # What a shade of a colour is also called.
@@ -376,13 +354,15 @@ def _canonical(groups: str) -> dict[str, str]:
     return table
 
 
+# Compounds that are something else than their last word says alone.
+OF_THEIR_OWN = frozenset("water-tower clock-tower bell-tower control-tower".split())
 CANONICAL: dict[str, dict[str, str]] = {kind: _canonical(groups) for kind, groups in _SYNONYMS.items()}
 
 
 def _pairs(kind: str, groups: str) -> frozenset[frozenset[str]]:
     canonical = CANONICAL.get(kind, {})
     pairs = set()
-    for group in groups.strip().splitlines():
+    for group in groups.strip().replace(";", "\n").splitlines():
         first, *others = (canonical.get(word, word) for word in group.split())
         pairs |= {frozenset((first, word)) for word in others if word != first}
     return frozenset(pairs)

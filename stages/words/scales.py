@@ -134,6 +134,8 @@ _OPPOSED: dict[str, str] = {
         angular round spherical oval cylindrical curved wavy rounded domed arched curly coiled
         arched square rectangular triangular oval hexagonal octagonal star-shaped heart-shaped spherical coiled
         crescent round
+        l-shaped straight curved round
+        u-shaped straight
         domed square rectangular triangular conical
         elongated round square spherical short stubby
         flat curved spherical cylindrical conical arched domed wavy coiled curly slanted pointed twisted bulging hilly bulbous bowl-shaped
@@ -150,7 +152,7 @@ _OPPOSED: dict[str, str] = {
         transparent cloudy milky murky muddy
     """,
     "pattern": """
-        plain text logo printed geometric mottled marbled mosaic tie-dyed
+        plain text logo printed geometric mottled marbled mosaic tie-dyed pleated tufted ruffled fringed beaded sequined feathered
         smooth textured ribbed corrugated quilted
         tiled carpeted
         corrugated flat
@@ -254,7 +256,7 @@ _QUESTIONS = """
     young teenage newborn adolescent | elderly aged older old
     stacked piled heaped | scattered strewn spread
     sleeveless | long-sleeved | short-sleeved
-    hooded veiled masked | bareheaded
+    hooded masked | bareheaded
     middle-aged | teenage newborn adolescent young
     leaking gilded varnished masked hooded leashed saddled buried half-buried engraved carved textured pregnant
 """
@@ -262,7 +264,7 @@ _QUESTIONS = """
 MIXING: dict[str, frozenset[str]] = {
     "pattern": frozenset(
         "woven perforated textured studded corrugated tiled paneled mottled marbled mosaic geometric tie-dyed logo "
-        "text printed quilted ribbed".split()
+        "text printed quilted ribbed pleated tufted ruffled fringed beaded sequined sequinned feathered fluted".split()
     ),
 }
 
@@ -324,12 +326,17 @@ UPHOLSTERED = frozenset("sofa couch armchair ottoman mattress seat".split())
 DYED = frozenset("garment headwear footwear accessory vehicle container device instrument toy picture mark textile".split())
 # Animals whose coats are told apart so.
 COATED = frozenset("cow bull ox calf horse pony mare foal pig hen rooster chicken bear lion camel".split())
+# What is said of a coat, an egg or a plumage as a colour is: it takes a colour's place, and a colour takes its.
+COATS = frozenset("speckled mottled tabby tortoiseshell calico piebald brindle dappled roan pinto skewbald rainbow multicolored".split())
 COAT_APART = {"brown": "grey"}
 HAIR_APART = {"brown": "grey red orange", "dark": "blonde grey white red orange"}
 DYED_APART = {"brown": "grey red", "white": "silver"}
 # Materials that are told apart on whole houses and on ways, though a wall or a slab of them may be taken for the other.
 HOUSE_APART = {"brick": "stone concrete"}
 WAY_APART = {"gravel": "asphalt cobblestone concrete", "brick": "cobblestone concrete"}
+# Materials that look alike where they are painted, on a part that is small, and colours that bare wood has.
+PAINTED_ALIKE = frozenset(("wood", "plastic"))
+WOOD_COLOURS = frozenset("brown tan beige cream gold chocolate auburn".split())
 # States that nearly anything may be in, whatever else it is.
 CONDITIONS = frozenset(("broken", "cracked", "stained"))
 # Who is plainly grown up, by what is said of them or is a part of them.

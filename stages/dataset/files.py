@@ -1,7 +1,7 @@
 """The files of one exported shard as they grow: tar and Parquet, the same bytes for the same records. Knows no stage."""
 
 import hashlib
-import json
+import os
 import tarfile
 from collections import deque
 from collections.abc import Mapping
@@ -14,15 +14,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.arrow import arrow_schema
+from schemas.arrow import arrow_schema, to_table
 from schemas.dataset import ExportRecord, FileDigest, TableRecord
+from schemas.json_text import json_bytes
 
 _ROWS_PER_GROUP = 1024
 _ROWS_AS_OBJECTS = 64  # Python's collector walks through all objects that wait: a fifth of an export's time where 1,024 rows did
 _BYTES_PER_GROUP = 64 * 2**20  # of images, where the table holds them
 _BYTES_AT_ONCE = 4 * 2**20  # of a tar: a thread that asks for Python's lock more often waits for it each time
+_BYTES_READ = 2**20
 _PIECES_BEHIND = 4  # that are not written yet
-_IN_TAR = set(ExportRecord.model_fields)  # the json beside the image has no more
+_PARTS_AT_ONCE = 1024  # that a system takes in one call
+_IN_TAR = tuple(ExportRecord.model_fields)  # the json beside the image has no more
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))  # as the datasets library stores an image
 _OWNER = "fgdata"
 _EXTENSIONS: Mapping[str, str] = {
@@ -50,7 +53,7 @@ class HashedFile:
         self._size = 0
         self.path = path
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self._digest.update(data)
         self._size += len(data)
         return self._file.write(data)
@@ -76,15 +79,18 @@ class HashedFile:
 class TarFile:
     """A tar that is written and hashed by another thread, which holds no lock of Python's while it does: the next record is made meanwhile.
 
-    The bytes are those of tarfile's USTAR stream: plain files in one folder, mode 644, no time, one owner.
+    The bytes are those of tarfile's USTAR stream: plain files in one folder, mode 644, no time, one owner. They are not copied here: what
+    was written is read again to be hashed, by that thread too, many members at once.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = HashedFile(path)
+        self._file = path.open("w+b", buffering=0)
+        self._digest = hashlib.sha256()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tar")
-        self._writing: deque[Future[int]] = deque()
+        self._writing: deque[Future[None]] = deque()
         self._parts: list[bytes] = []
         self._size, self._num_bytes = 0, 0
+        self._buffer = bytearray(_BYTES_READ)
         self.path = path
 
     def add(self, name: str, content: bytes) -> None:
@@ -92,12 +98,12 @@ class TarFile:
 
         Raises: OSError where an earlier one could not be written.
         """
-        self._put(_header(name, len(content)), content, b"\0" * (-len(content) % tarfile.BLOCKSIZE))
+        self._put(_header(name, len(content)), content, bytes(-len(content) % tarfile.BLOCKSIZE))
 
     def close(self) -> None:
         """The end of the tar, filled up to whole records; waits until all is written."""
         try:
-            self._put(b"\0" * (2 * tarfile.BLOCKSIZE + -(self._size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
+            self._put(bytes(2 * tarfile.BLOCKSIZE + -(self._size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
             self._hand_over()
             while self._writing:
                 self._writing.popleft().result()
@@ -107,7 +113,7 @@ class TarFile:
 
     def digest(self, name: str) -> FileDigest:
         """What is said of the file under its name in the data set."""
-        return self._file.digest(name)
+        return FileDigest(path=name, bytes=self._size, sha256=self._digest.hexdigest())
 
     def _put(self, *parts: bytes) -> None:
         self._parts += parts
@@ -119,8 +125,24 @@ class TarFile:
     def _hand_over(self) -> None:
         if len(self._writing) == _PIECES_BEHIND:
             self._writing.popleft().result()
-        self._writing.append(self._thread.submit(self._file.write, b"".join(self._parts)))
+        self._writing.append(self._thread.submit(self._write, self._parts, self._size - self._num_bytes, self._size))
         self._parts, self._num_bytes = [], 0
+
+    def _write(self, parts: list[bytes], start: int, end: int) -> None:
+        place = start
+        for first in range(0, len(parts), _PARTS_AT_ONCE):
+            group = parts[first : first + _PARTS_AT_ONCE]
+            num_bytes = sum(map(len, group))
+            written = os.pwritev(self._file.fileno(), group, place)
+            while written < num_bytes:  # a full disk raises, here or with the next call
+                written += os.pwrite(self._file.fileno(), memoryview(b"".join(group))[written:], place + written)
+            place += num_bytes
+        view = memoryview(self._buffer)
+        while start < end:
+            num_bytes = os.preadv(self._file.fileno(), [view[: end - start]], start)
+            assert num_bytes, f"{self.path} was cut while it was written"
+            self._digest.update(view[:num_bytes])
+            start += num_bytes
 
 
 class ArrayFile:
@@ -150,7 +172,8 @@ class ShardFiles:
         self._schema = schema.append(_IMAGE) if holds_images else schema
         self._holds_images = holds_images
         self._table_writer = pq.ParquetWriter(self.parquet, self._schema, compression="zstd")
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[TableRecord] = []
+        self._images: list[dict[str, Any] | None] = []
         self._tables: list[pa.Table] = []
         self._waiting_bytes = 0
 
@@ -169,15 +192,13 @@ class ShardFiles:
         """One image: its bytes as they are, if there are any, its json and its text into the tar, its row into the Parquet file."""
         if content is not None:
             self.tar.add(f"{record.key}.{suffix}", content)
-        row = record.model_dump()
-        line = json.dumps({name: value for name, value in row.items() if name in _IN_TAR}, sort_keys=True, ensure_ascii=False)
-        self.tar.add(f"{record.key}.json", line.encode())
+        self.tar.add(f"{record.key}.json", json_bytes(record, _IN_TAR))
         if text is not None:
             self.tar.add(f"{record.key}.txt", text.encode(errors="replace"))
         if self._holds_images:
-            row["image"] = None if content is None else {"bytes": content, "path": f"{record.key}.{suffix}"}
+            self._images.append(None if content is None else {"bytes": content, "path": f"{record.key}.{suffix}"})
             self._waiting_bytes += len(content or b"")
-        self._waiting.append(row)
+        self._waiting.append(record)
         num_rows = sum(map(len, self._tables)) + len(self._waiting)
         if num_rows == _ROWS_PER_GROUP or self._waiting_bytes >= _BYTES_PER_GROUP:
             self._write_group()
@@ -185,7 +206,10 @@ class ShardFiles:
             self._tables.append(self._taken())
 
     def _taken(self) -> pa.Table:
-        table, self._waiting = pa.Table.from_pylist(self._waiting, schema=self._schema), []
+        table = to_table(self._waiting, TableRecord)
+        if self._holds_images:
+            table = table.append_column(_IMAGE, pa.array(self._images, _IMAGE.type))
+        self._waiting, self._images = [], []
         return table
 
     def _write_group(self) -> None:

@@ -25,7 +25,7 @@ def described_engine(role: str, fields: Mapping[str, Any]) -> EngineDescription:
 
 def makers(image: Image, record: ExportRecord, before: Descriptions) -> list[Maker]:
     """Who made what is in the record, each once. `before`: what the fingerprints of the stages before the export hash."""
-    return list(dict.fromkeys(_maker(*parts) for parts in _makers(image, record, before)))
+    return [_maker(*parts) for parts in dict.fromkeys(_makers(image, record, before))]
 
 
 @lru_cache(maxsize=1024)

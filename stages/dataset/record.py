@@ -33,7 +33,7 @@ def table_record(image: Image, record: ExportRecord, before: Descriptions) -> Ta
     """The record with whence its image and its texts came."""
     corpus = image.corpus
     named: dict[str, Any] = {"source_url": corpus.url, "licence": corpus.licence, "source_status": corpus.source_status}
-    return TableRecord.model_construct(**dict(record), **named, made_by=makers(image, record, before))  # all of it was validated before
+    return TableRecord(**vars(record), **named, made_by=makers(image, record, before))
 
 
 def text_of(record: ExportRecord, wanted: str) -> str:

@@ -1,7 +1,7 @@
 """What a shard's statistics count, image by image. Pure; the files are counted where they are written."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.dataset import ExportRecord, FileDigest, ShardStats, TableRecord
@@ -14,10 +14,7 @@ class Tally:
     """The rows of a shard so far, and counts of what its exported records hold."""
 
     rows: list[ExportRow] = field(default_factory=list)
-    types: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    levels: Counter[str] = field(default_factory=Counter)
+    negatives: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)  # by type, verdict, source and level
     rejects: Counter[str] = field(default_factory=Counter)
     num_proposed: int = 0
     num_caption: int = 0
@@ -28,7 +25,7 @@ class Tally:
     checks: Counter[str] = field(default_factory=Counter)
     suffixes: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
-    made_by: Counter[str] = field(default_factory=Counter)
+    made_by: Counter[tuple[str | None, ...]] = field(default_factory=Counter)
 
     def add(self, row: ExportRow, record: ExportRecord | None = None, regions: RegionCaptionRow | None = None) -> None:
         """One image: its row, and its record and region captions where it was exported."""
@@ -50,17 +47,12 @@ class Tally:
         if suffix is not None:
             self.suffixes[suffix] += 1
         self.licences[row.licence or "unnamed"] += 1
-        for maker in row.made_by:
-            self.made_by[f"{maker.of}: {' '.join(part for part in (maker.kind, maker.model, maker.revision) if part)}"] += 1
+        self.made_by.update((maker.of, maker.kind, maker.model, maker.revision) for maker in row.made_by)
 
     def add_negatives(self, denied: Released) -> None:
         """What became of an exported image's candidates."""
         for negatives in denied.negatives.values():
-            for negative in negatives:
-                self.types[negative.type] += 1
-                self.verdicts[negative.verdict] += 1
-                self.sources[negative.source] += 1
-                self.levels[str(negative.level)] += 1
+            self.negatives.update((negative.type, negative.verdict, negative.source, negative.level) for negative in negatives)
         self.rejects.update(denied.rejects)
         self.num_proposed += denied.num_proposed
         self.num_caption += len(denied.of_caption)
@@ -76,10 +68,10 @@ class Tally:
             images=len(exported),
             regions=sum(row.num_regions for row in exported),
             negatives=sum(row.num_negatives for row in exported),
-            negatives_by_type=_sorted(self.types),
-            negatives_by_verdict=_sorted(self.verdicts),
-            negatives_by_source=_sorted(self.sources),
-            negatives_by_level=_sorted(self.levels),
+            negatives_by_type=self._negatives_by(0),
+            negatives_by_verdict=self._negatives_by(1),
+            negatives_by_source=self._negatives_by(2),
+            negatives_by_level=self._negatives_by(3),
             caption_negatives=self.num_caption,
             negatives_proposed=self.num_proposed,
             negatives_rejected=_sorted(self.rejects),
@@ -89,13 +81,23 @@ class Tally:
             region_checks=_sorted(self.checks),
             suffixes=_sorted(self.suffixes),
             licences=_sorted(self.licences),
-            made_by=_sorted(self.made_by),
+            made_by=_added((f"{of}: {' '.join(filter(None, parts))}", count) for (of, *parts), count in self.made_by.items()),
             tar=tar,
             parquet=parquet,
             finehard=finehard,
             finehard_records=finehard_records,
             finehard_flagged=self.num_flagged,
         )
+
+    def _negatives_by(self, place: int) -> dict[str, int]:
+        return _added((str(parts[place]), count) for parts, count in self.negatives.items())
+
+
+def _added(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    added: Counter[str] = Counter()
+    for name, count in counts:
+        added[name] += count
+    return _sorted(added)
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:

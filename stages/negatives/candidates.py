@@ -18,6 +18,7 @@ from schemas.rows import (
     Negative,
     RegionNegatives,
     Row,
+    Verdict,
     VerifyRow,
 )
 
@@ -82,9 +83,13 @@ def refusal_of_text(entry: RegionNegatives, *, allows_unverified: bool) -> str |
 def refusal(entry: RegionNegatives, negative: Negative, *, allows_unverified: bool) -> str | None:
     """Why this candidate of a text may not be released: the text is not known to be true, or it is not known to be false."""
     of_text = refusal_of_text(entry, allows_unverified=allows_unverified)
-    if of_text is not None or negative.verdict == "false" or (negative.verdict == "unverified" and allows_unverified):
-        return of_text
-    return "unverified" if negative.verdict == "unverified" else f"verdict_{negative.verdict}"
+    return of_text or _refusal_of(negative.verdict, allows_unverified=allows_unverified)
+
+
+def _refusal_of(verdict: Verdict, *, allows_unverified: bool) -> str | None:
+    if verdict == "false" or (verdict == "unverified" and allows_unverified):
+        return None
+    return "unverified" if verdict == "unverified" else f"verdict_{verdict}"
 
 
 @dataclass
@@ -112,13 +117,15 @@ def released(rows: Collection[Row], *, allows_unverified: bool) -> Released:
     balanced = next((row for row in rows if isinstance(row, BalanceRow)), None)
     if balanced is not None:
         chosen.audits = balanced.audits
-    for entry in sorted(entries_of(rows), key=lambda entry: not is_reciprocal(entry)):
+    entries = entries_of(rows)
+    for entry in sorted(entries, key=lambda entry: not is_reciprocal(entry)) if len(entries) > 1 else entries:
         chosen.num_proposed += entry.num_proposed
         chosen.rejects.update(entry.rejects)
         there = chosen.negatives.setdefault(entry.region, [])
         texts = {negative.text for negative in there}
+        of_text = None if balanced else refusal_of_text(entry, allows_unverified=allows_unverified)
         for negative in entry.negatives:
-            reason = None if balanced else refusal(entry, negative, allows_unverified=allows_unverified)
+            reason = of_text if balanced or of_text else _refusal_of(negative.verdict, allows_unverified=allows_unverified)
             if reason is None and negative.text in texts:
                 reason = "duplicate"
             if reason is None:

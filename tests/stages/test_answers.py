@@ -35,12 +35,12 @@ def _ask(generator: Scripted, attempts: int = 3) -> dict[str, Outcome[int]]:
     return dict(zip([question.user for question in questions], outcomes, strict=True))
 
 
-def _said(text: str) -> Answer:
+def _answer(text: str) -> Answer:
     return Answer(text, "stop", prompt_tokens=3, completion_tokens=2)
 
 
 def test_only_what_failed_is_asked_again_with_another_seed_and_some_temperature() -> None:
-    generator = Scripted(good=[_said('{"n": 1}')], bad=[_said("{"), _said('{"n": 2}')])
+    generator = Scripted(good=[_answer('{"n": 1}')], bad=[_answer("{"), _answer('{"n": 2}')])
     outcomes = _ask(generator)
     assert (outcomes["good"].value, outcomes["bad"].value) == (1, 2)
     assert [request.user for request in generator.asked] == ["good", "bad", "bad"]
@@ -58,7 +58,7 @@ def test_after_the_last_attempt_the_reason_is_kept() -> None:
 
 
 def test_an_answer_outside_its_schema_is_invalid() -> None:
-    outcome = _ask(Scripted(odd=[_said('{"n": "one"}')]), attempts=1)["odd"]
+    outcome = _ask(Scripted(odd=[_answer('{"n": "one"}')]), attempts=1)["odd"]
     assert outcome.error == "invalid_output"
     assert "one" in (outcome.detail or "")
 
@@ -71,10 +71,10 @@ def test_a_bad_request_is_not_asked_again() -> None:
 
 @pytest.mark.parametrize("odd", [r"\ud83d", r"\u0000", r"\u0007", r"\udce9"])
 def test_an_answer_that_no_text_may_hold_is_asked_again(odd: str) -> None:
-    generator = Scripted(odd=[_said(f'{{"n": 1, "why": "{odd}"}}'), _said('{"n": 2, "why": "a line\\nand a tab\\t"}')])
+    generator = Scripted(odd=[_answer(f'{{"n": 1, "why": "{odd}"}}'), _answer('{"n": 2, "why": "a line\\nand a tab\\t"}')])
     outcome = _ask(generator)["odd"]
     assert (outcome.value, outcome.usage.rungs) == (2, ["invalid_output", "asked_again"])
-    last = _ask(Scripted(odd=[_said(f'{{"n": 1, "{odd}": "x"}}')]), attempts=1)["odd"]
+    last = _ask(Scripted(odd=[_answer(f'{{"n": 1, "{odd}": "x"}}')]), attempts=1)["odd"]
     assert last.error == "invalid_output"
     assert "which no text may hold" in (last.detail or "")
     (last.detail or "").encode("utf-8")

@@ -53,8 +53,8 @@ def _recoloured(positive: str, old: str, new: str, verdict: Verdict = "unverifie
 
 
 def _written(positive: str, negatives: Iterable[Negative], *, region: int = 0, verdict: Verdict = "unverified") -> RegionNegatives:
-    found = list(negatives)
-    return RegionNegatives(region=region, positive=positive, positive_verdict=verdict, negatives=found, num_proposed=len(found))
+    listed = list(negatives)
+    return RegionNegatives(region=region, positive=positive, positive_verdict=verdict, negatives=listed, num_proposed=len(listed))
 
 
 def _entries(rows: Iterable[BalanceRow]) -> list[RegionNegatives]:
@@ -87,10 +87,10 @@ words = st.tuples(st.sampled_from(COLOURS), st.sampled_from(MATERIALS))
 
 
 @settings(max_examples=8, deadline=None)
-@given(said=st.lists(words, min_size=2, max_size=40), seed=st.integers(0, 99))
-def test_groups_that_verification_broke_are_exact_again_and_nothing_is_lost_on_the_way(said: list[tuple[str, str]], seed: int) -> None:
+@given(drawn=st.lists(words, min_size=2, max_size=40), seed=st.integers(0, 99))
+def test_groups_that_verification_broke_are_exact_again_and_nothing_is_lost_on_the_way(drawn: list[tuple[str, str]], seed: int) -> None:
     draw = random.Random(seed)
-    bare = [_image(str(i), [(f"a {colour} {material} mug", "mug")]) for i, (colour, material) in enumerate(said)]
+    bare = [_image(str(i), [(f"a {colour} {material} mug", "mug")]) for i, (colour, material) in enumerate(drawn)]
     (mined,) = Mine(MineParams(group_size=5), StageContext("f")).process([bare])
     images = []
     for image, row in zip(bare, mined, strict=True):
@@ -182,8 +182,8 @@ def test_the_long_caption_is_balanced_and_audited_apart() -> None:
             row = image.row(HardNegativeRow)
             (entry,) = row.regions
             caption = _written(entry.positive, entry.negatives, region=CAPTION)
-            said = row.model_copy(update={"regions": [entry, caption]})
-            images.append(image_of(image.key, *{**image.upstream, HardNegativeRow: said}.values()))
+            row_with_caption = row.model_copy(update={"regions": [entry, caption]})
+            images.append(image_of(image.key, *{**image.upstream, HardNegativeRow: row_with_caption}.values()))
         with_captions.append(images)
     rows = _balance(with_captions, max_rounds=0)
     assert [figures.of for figures in rows[0].audits] == ["regions", "captions"]

@@ -53,8 +53,8 @@ def test_the_article_before_a_new_value_is_set_right() -> None:
 
 
 def test_two_values_that_may_both_be_true_are_not_exchanged() -> None:
-    for one, other in (("red", "orange"), ("grey", "gray"), ("white", "cream")):
-        rows = _rows([_image("0", (f"a {one} mug", "mug")), _image("1", (f"the {other} mug there", "mug"))], own_pool=2)
+    for first, second in (("red", "orange"), ("grey", "gray"), ("white", "cream")):
+        rows = _rows([_image("0", (f"a {first} mug", "mug")), _image("1", (f"the {second} mug there", "mug"))], own_pool=2)
         assert [row.rejects for row in rows] == [{"lone": 1}, {"lone": 1}]
 
 
@@ -75,15 +75,15 @@ def test_rare_nouns_of_one_kind_exchange_only_values_that_such_things_have() -> 
         ("a turquoise tie", "tie"),
     ]
     rows = _rows([_image(str(i), text) for i, text in enumerate([*clothes, ("a green frog", "frog")])])
-    got = {text: found for row in rows for text, found in _texts(row).items()}
+    got = {text: others for row in rows for text, others in _texts(row).items()}
     assert set(got) == {"a red scarf", "a blue robe", "a red vest", "a blue apron"}  # one thing alone is turquoise; a frog is no garment
     assert got["a red scarf"] == ["a blue scarf"]
 
 
 def test_nouns_change_hands_within_their_kind_and_in_their_number() -> None:
-    said = [("a red scarf", "scarf"), ("two old shirts", "shirt"), ("the robe", "robe"), ("blue socks", "sock"), ("an owl", "owl")]
-    rows = _rows([_image(str(i), text) for i, text in enumerate(said)], noun_group_size=9)
-    got = {text: found for row in rows for text, found in _texts(row).items()}
+    texts = [("a red scarf", "scarf"), ("two old shirts", "shirt"), ("the robe", "robe"), ("blue socks", "sock"), ("an owl", "owl")]
+    rows = _rows([_image(str(i), text) for i, text in enumerate(texts)], noun_group_size=9)
+    got = {text: others for row in rows for text, others in _texts(row).items()}
     assert got == {
         "a red scarf": ["a red robe"],
         "the robe": ["the scarf"],
@@ -93,10 +93,10 @@ def test_nouns_change_hands_within_their_kind_and_in_their_number() -> None:
 
 
 def test_full_groups_come_before_small_ones_of_one_noun() -> None:
-    said = [
+    texts = [
         (f"a {colour} {noun}", noun) for noun in ("mug", "bowl") for colour in ("white", "white", "white", "black", "red", "blue", "green")
     ]
-    rows = _rows([_image(f"{i:02d}", text) for i, text in enumerate(said)], own_pool=2)
+    rows = _rows([_image(f"{i:02d}", text) for i, text in enumerate(texts)], own_pool=2)
     sizes = Counter(len(entry.negatives) for row in rows for entry in row.regions)
     assert sizes[4] == 10  # one of five for each noun; what is left of white finds no other
 
@@ -106,15 +106,15 @@ regions = st.tuples(
 )
 
 
-def _block(said: Sequence[tuple[str, str, str, str]]) -> list[Image]:
-    texts = [(frame.format(colour, material).replace("thing", noun), noun) for frame, colour, material, noun in said]
+def _block(drawn: Sequence[tuple[str, str, str, str]]) -> list[Image]:
+    texts = [(frame.format(colour, material).replace("thing", noun), noun) for frame, colour, material, noun in drawn]
     return [_image(f"{i:03d}", text) for i, text in enumerate(texts)]
 
 
 @settings(max_examples=15, deadline=None)
-@given(said=st.lists(regions, min_size=2, max_size=60), size=st.integers(2, 5))
-def test_each_value_of_a_group_is_once_true_and_otherwise_false(said: list[tuple[str, str, str, str]], size: int) -> None:
-    images = _block(said)
+@given(drawn=st.lists(regions, min_size=2, max_size=60), size=st.integers(2, 5))
+def test_each_value_of_a_group_is_once_true_and_otherwise_false(drawn: list[tuple[str, str, str, str]], size: int) -> None:
+    images = _block(drawn)
     rows = _rows(images, group_size=size, own_pool=3, cell=12)
     for image, row in zip(images, rows, strict=True):
         captioned = {region.region: region.short for region in image.row(RegionCaptionRow).regions}
@@ -141,10 +141,10 @@ def _assert_exact(entries: Sequence[RegionNegatives]) -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(said=st.lists(regions, min_size=12, max_size=80), seed=st.integers(0, 99))
-def test_what_verdicts_probe_and_limits_remove_leaves_exact_groups(said: list[tuple[str, str, str, str]], seed: int) -> None:
+@given(drawn=st.lists(regions, min_size=12, max_size=80), seed=st.integers(0, 99))
+def test_what_verdicts_probe_and_limits_remove_leaves_exact_groups(drawn: list[tuple[str, str, str, str]], seed: int) -> None:
     draw, images = random.Random(seed), []
-    bare = _block(said)
+    bare = _block(drawn)
     for image, row in zip(bare, _rows(bare, own_pool=3), strict=True):
         upstream: list[Row] = [
             image.row(RegionCaptionRow),
@@ -169,9 +169,9 @@ def _doubted(entry: RegionNegatives, draw: random.Random) -> RegionNegatives:
 
 def test_another_region_changes_the_rows_of_few_others_wherever_units_lie() -> None:
     draw = random.Random(0)
-    said = [(draw.choice(FRAMES[:3]), draw.choice(COLOURS), draw.choice(MATERIALS), draw.choice(("mug", "chair"))) for _ in range(600)]
-    before = _rows(_block(said))
-    after = _rows(_block([*said[:299], ("one {} thing", "green", "metal", "mug"), *said[300:]]))
-    assert 0 < sum(one != other for one, other in zip(before, after, strict=True)) < 100
-    turned = {row.key: row for row in _rows(_block(said)[::-1])}
+    drawn = [(draw.choice(FRAMES[:3]), draw.choice(COLOURS), draw.choice(MATERIALS), draw.choice(("mug", "chair"))) for _ in range(600)]
+    before = _rows(_block(drawn))
+    after = _rows(_block([*drawn[:299], ("one {} thing", "green", "metal", "mug"), *drawn[300:]]))
+    assert 0 < sum(row != row_after for row, row_after in zip(before, after, strict=True)) < 100
+    turned = {row.key: row for row in _rows(_block(drawn)[::-1])}
     assert [turned[row.key] for row in before] == before

@@ -105,9 +105,9 @@ def test_beside_texts_an_image_of_any_format_is_named_as_open_clip_looks_for_it(
 
 def test_a_row_says_whence_its_image_and_its_texts_came(shard: ExportedShard) -> None:
     writer = {"kind": "vllm", "model": "org/writer", "revision": "abc"}
-    told = {"caption": {"captioner": {"kind": "openai", "model": "org/big"}}, "hard_negative": {"writer": writer}}
+    engines_of = {"caption": {"captioner": {"kind": "openai", "model": "org/big"}}, "hard_negative": {"writer": writer}}
     shard.descriptions = {
-        name: StageJson(stage=name, version=1, params={}, prompts={}, engines=engines, upstream={}) for name, engines in told.items()
+        name: StageJson(stage=name, version=1, params={}, prompts={}, engines=engines, upstream={}) for name, engines in engines_of.items()
     }
     rows = stage_rows("img-0")
     given = rows["region_caption"].model_copy(update={"origin": "given"})
@@ -151,10 +151,10 @@ def test_the_statistics_hold_the_digests_of_the_files(shard: ExportedShard) -> N
     shard.add(encoded(picture(1), "JPEG"))
     shard.export()
     stats = shard.stats()
-    for said in (stats.tar, stats.parquet, stats.finehard):
-        assert said is not None
-        content = (shard.folder / "out" / said.path).read_bytes()
-        assert (said.bytes, said.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    for file in (stats.tar, stats.parquet, stats.finehard):
+        assert file is not None
+        content = (shard.folder / "out" / file.path).read_bytes()
+        assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_an_image_that_upstream_stopped_is_skipped_with_the_reason_and_moves_no_other_key(shard: ExportedShard) -> None:

@@ -18,28 +18,28 @@ from stages.select import Select, SelectParams
 from stages.words.domain import Domain
 from tests.support.images import image_of
 
-Things = dict[Box, str]
+Scenery = dict[Box, str]
 LITTLE = {"a", "an", "the", "there", "is"}
 
 
 class Sight:
     """A detector of a picture that it knows: a phrase scores the share of its words that are true of a thing."""
 
-    def __init__(self, things: Things, trust: float = 1.0) -> None:
-        self.things, self.trust, self.asked = things, trust, list[tuple[str, ...]]()
+    def __init__(self, scenery: Scenery, trust: float = 1.0) -> None:
+        self.scenery, self.trust, self.asked = scenery, trust, list[tuple[str, ...]]()
 
     async def detect(self, requests: Sequence[DetectRequest], floor: float) -> list[list[Found]]:
         self.asked += [request.phrases for request in requests]
-        return [[one for one in self._find(request) if one.score >= floor] for request in requests]
+        return [[box for box in self._find(request) if box.score >= floor] for request in requests]
 
     def _find(self, request: DetectRequest) -> list[Found]:
-        found = []
+        boxes = []
         for index, phrase in enumerate(request.phrases):
             words = set(phrase.lower().split()) - LITTLE
-            for box, said in self.things.items():
-                score = self.trust * len(words & set(said.split())) / len(words)
-                found.append(Found(index, box, score, score))
-        return found
+            for box, words_true in self.scenery.items():
+                score = self.trust * len(words & set(words_true.split())) / len(words)
+                boxes.append(Found(index, box, score, score))
+        return boxes
 
     async def close(self) -> None:
         return None
@@ -59,7 +59,7 @@ class Listed:
 
 
 RED, BLUE, DOG = (0.0, 0.0, 20.0, 20.0), (40.0, 0.0, 60.0, 20.0), (0.0, 50.0, 30.0, 90.0)
-THINGS: Things = {RED: "red wooden car cars", BLUE: "blue metal car cars", DOG: "small brown dog"}
+SCENERY: Scenery = {RED: "red wooden car cars", BLUE: "blue metal car cars", DOG: "small brown dog"}
 
 
 def _ground(caption: str, sight: Sight, second: Sight | None = None, reader: Listed | None = None, **params: object) -> GroundRow:
@@ -87,25 +87,25 @@ def _kept(row: SelectRow) -> list[tuple[str, Box]]:
 
 
 def test_each_sentence_is_one_request_and_all_near_misses_of_an_image_one_more() -> None:
-    sight = Sight(THINGS)
+    sight = Sight(SCENERY)
     ground = _ground("There is a red car and a blue car. A small dog looks at it.", sight)
     assert sight.asked[:2] == [("a red car", "a blue car"), ("A small dog",)]
     assert len(sight.asked) == 3
-    told = [text for phrase in ground.phrases for text in phrase.near_misses]
-    assert set(sight.asked[2]) == {"a red car", "a blue car", "A small dog", *told}
-    assert 0 < len(set(told)) <= GroundParams().near_misses
-    plain = Sight(THINGS)
+    near_misses = [text for phrase in ground.phrases for text in phrase.near_misses]
+    assert set(sight.asked[2]) == {"a red car", "a blue car", "A small dog", *near_misses}
+    assert 0 < len(set(near_misses)) <= GroundParams().near_misses
+    plain = Sight(SCENERY)
     assert _ground("There is a red car.", plain, near_misses=0).detections[0].lineup is None
     assert len(plain.asked) == 1
 
 
 def test_a_near_miss_changes_one_word_and_is_never_true_beside_it() -> None:
-    ground = _ground("There is a large red wooden car. An old dog stands there.", Sight(THINGS), near_misses=60)
-    told = {text for phrase in ground.phrases for text in phrase.near_misses}
-    changed = [set(text.split()) ^ set("a large red wooden car".split()) for text in told if "dog" not in text.split()[-1:]]
-    assert "a large red wooden dog" in told  # the noun of another thing of the picture comes first
+    ground = _ground("There is a large red wooden car. An old dog stands there.", Sight(SCENERY), near_misses=60)
+    near_misses = {text for phrase in ground.phrases for text in phrase.near_misses}
+    changed = [set(text.split()) ^ set("a large red wooden car".split()) for text in near_misses if "dog" not in text.split()[-1:]]
+    assert "a large red wooden dog" in near_misses  # the noun of another thing of the picture comes first
     assert all(len(words - {"an"}) <= 2 or "old" in words for words in changed)
-    assert not told & {"a big red wooden car", "a large crimson wooden car", "a large red wood car", "a large red wooden automobile"}
+    assert not near_misses & {"a big red wooden car", "a large crimson wooden car", "a large red wood car", "a large red wooden automobile"}
 
 
 def test_a_phrase_that_scores_no_better_than_with_another_noun_is_absent() -> None:
@@ -119,7 +119,7 @@ def test_a_phrase_that_scores_no_better_than_with_another_noun_is_absent() -> No
 
 
 def test_a_wrong_value_is_seen_by_its_near_misses_where_select_asks_for_it() -> None:
-    ground = _ground("There is a green wooden car. There is a blue car.", Sight(THINGS), near_misses=40)
+    ground = _ground("There is a green wooden car. There is a blue car.", Sight(SCENERY), near_misses=40)
     wrong = [box for box in ground.detections if box.phrase == 0 and box.xyxy == RED]
     assert wrong[0].value_control == 1.0  # "a red wooden car"
     row = _select(ground, min_value_margin=0.0)
@@ -129,7 +129,7 @@ def test_a_wrong_value_is_seen_by_its_near_misses_where_select_asks_for_it() -> 
 
 
 def test_a_box_that_another_phrase_names_better_is_outranked() -> None:
-    ground = _ground("There is a red metal car. There is a blue metal car.", Sight(THINGS), near_misses=0)
+    ground = _ground("There is a red metal car. There is a blue metal car.", Sight(SCENERY), near_misses=0)
     row = _select(ground, max_iou=1.0)
     assert _kept(row) == [("a blue metal car", BLUE), ("a red metal car", RED)]
     assert row.rejects["outranked"] == 1  # "a red metal car" on the blue one
@@ -137,7 +137,7 @@ def test_a_box_that_another_phrase_names_better_is_outranked() -> None:
 
 
 def test_of_two_mentions_of_a_thing_the_fuller_names_it() -> None:
-    ground = _ground("There is a red small car. Beside the car is a small dog.", Sight(THINGS), near_misses=0)
+    ground = _ground("There is a red small car. Beside the car is a small dog.", Sight(SCENERY), near_misses=0)
     scores = {ground.phrases[box.phrase].text: box.score for box in ground.detections if box.xyxy == RED}
     assert scores["the car"] == 1.0  # it scores higher, and is no rival
     assert scores["a red small car"] == pytest.approx(2 / 3)
@@ -150,7 +150,7 @@ def test_of_two_mentions_of_a_thing_the_fuller_names_it() -> None:
 def test_the_second_detector_is_asked_the_same_and_its_agreement_stored() -> None:
     off: Box = (5.0, 0.0, 25.0, 20.0)
     second = Sight({off: "red wooden car", DOG: "small brown dog"}, trust=0.6)
-    ground = _ground("There is a red car. There is a blue car. There is a small dog.", Sight(THINGS), second)
+    ground = _ground("There is a red car. There is a blue car. There is a small dog.", Sight(SCENERY), second)
     assert second.asked == [("a red car",), ("a blue car",), ("a small dog",)]
     best = {ground.phrases[box.phrase].text: box for box in ground.detections if box.score == 1.0}
     assert best["a small dog"].agreement == 1.0
@@ -164,7 +164,7 @@ def test_the_second_detector_is_asked_the_same_and_its_agreement_stored() -> Non
 
 
 def test_new_thresholds_ask_no_detector() -> None:
-    sight, second = Sight(THINGS), Sight(THINGS)
+    sight, second = Sight(SCENERY), Sight(SCENERY)
     ground = _ground("There is a red car. There is a small dog.", sight, second)
     asked = len(sight.asked) + len(second.asked)
     kept = [
@@ -183,13 +183,13 @@ def test_new_thresholds_ask_no_detector() -> None:
 
 
 def test_a_group_keeps_as_many_boxes_as_it_states() -> None:
-    crowd: Things = {(20.0 * i, 0.0, 20.0 * i + 15, 15.0): "cars" for i in range(4)}
+    crowd: Scenery = {(20.0 * i, 0.0, 20.0 * i + 15, 15.0): "cars" for i in range(4)}
     for text, number in (("two cars", 2), ("several cars", 4), ("a car", 0)):
         assert len(_select(_ground(f"There are {text}.", Sight(crowd), near_misses=0)).regions) == number
 
 
 def test_marked_phrases_stay_in_the_table_and_are_not_asked() -> None:
-    sight = Sight(THINGS)
+    sight = Sight(SCENERY)
     ground = _ground("In the background is a red car with a price. The mood is calm.", sight, domain=Domain(drop=("price",)))
     marks = {phrase.text: phrase.mark for phrase in ground.phrases}
     assert marks == {"the background": "scene", "a red car": None, "a price": "dropped", "The mood": "abstract"}
@@ -204,13 +204,13 @@ def test_a_box_that_fills_the_frame_is_stored_and_refused_by_name() -> None:
 
 def test_listed_phrases_that_are_no_span_of_the_caption_are_counted() -> None:
     reader = Listed(("a red car", "car"), ("a scarlet car", "car"), ("a red car", "dog"))
-    ground = _ground("There is a red car.", Sight(THINGS), reader=reader)
+    ground = _ground("There is a red car.", Sight(SCENERY), reader=reader)
     assert [phrase.text for phrase in ground.phrases] == ["a red car"]
     assert ground.rejects == {"not_verbatim": 2}
 
 
 def test_rows_come_back_from_their_table_as_they_were() -> None:
-    ground = _ground("There is a red car. There is a small dog.", Sight(THINGS), Sight(THINGS))
+    ground = _ground("There is a red car. There is a small dog.", Sight(SCENERY), Sight(SCENERY))
     assert from_table(to_table([ground], GroundRow), GroundRow) == [ground]
     select = _select(ground)
     assert from_table(to_table([select], SelectRow), SelectRow) == [select]

@@ -30,16 +30,16 @@ def _image(key: str, *regions: RegionCaption) -> Image:
     return image_of(key, RegionCaptionRow(key=key, regions=list(regions)))
 
 
-def _said(key: str, said: Sequence[tuple[str, ...]]) -> Image:
+def _toys_image(key: str, toys: Sequence[tuple[str, ...]]) -> Image:
     regions = []
-    for number, (colour, pattern, material, noun) in enumerate(said):
+    for number, (colour, pattern, material, noun) in enumerate(toys):
         article = "an" if colour == "orange" else "a"
         regions.append(_region(number, f"{article} {colour} {pattern} {material} {noun}", noun))
     return _image(key, *regions)
 
 
 def _block(units: Sequence[Sequence[Sequence[tuple[str, ...]]]]) -> list[list[Image]]:
-    return [[_said(f"{u}-{i}", said) for i, said in enumerate(unit)] for u, unit in enumerate(units)]
+    return [[_toys_image(f"{u}-{i}", toys) for i, toys in enumerate(unit)] for u, unit in enumerate(units)]
 
 
 def _mine(block: Sequence[Sequence[Image]], **params: int) -> list[MineRow]:
@@ -57,13 +57,13 @@ def _released(rows: Sequence[MineRow]) -> list[RegionNegatives]:
 def test_whoever_scores_texts_alone_is_right_on_exactly_one_text_of_each_group(
     block: list[list[list[tuple[str, ...]]]], size: int, seed: int
 ) -> None:
-    found = _released(_mine(_block(block), group_size=size))
+    regions = _released(_mine(_block(block), group_size=size))
     scores = random.Random(seed)
     score: dict[str, float] = {}
     right: Counter[str | None] = Counter()
     sizes: dict[str | None, int] = {}
-    items = Counter(region.group for region in found)
-    for region in found:
+    items = Counter(region.group for region in regions)
+    for region in regions:
         texts = [region.positive, *(negative.text for negative in region.negatives)]
         assert len(set(texts)) == len(texts) <= size
         assert sizes.setdefault(region.group, len(texts)) == len(texts)
@@ -110,18 +110,18 @@ def test_a_value_of_the_attribute_list_is_no_negative_though_the_expression_does
 
 def test_only_the_attributes_before_the_noun_are_exchanged() -> None:
     assert _pair(_region(0, "a red car", "car"), _region(0, "a blue car with white wheels", "car")) == []
-    found = _pair(_region(0, "a red car with white wheels", "car"), _region(0, "a blue car with white wheels", "car"))
-    assert [edit.old for region in found for negative in region.negatives for edit in negative.edits] == ["red", "blue"]
+    regions = _pair(_region(0, "a red car with white wheels", "car"), _region(0, "a blue car with white wheels", "car"))
+    assert [edit.old for region in regions for negative in region.negatives for edit in negative.edits] == ["red", "blue"]
 
 
 def test_regions_of_the_same_text_are_in_groups_of_the_same_texts_as_often_as_each_other() -> None:
     texts = ["a red car"] * 3 + ["a blue car"] * 2 + ["a white car"]
-    found = _released(_mine([[_image(str(n), _region(0, text, "car")) for n, text in enumerate(texts)]], group_size=2))
+    regions = _released(_mine([[_image(str(n), _region(0, text, "car")) for n, text in enumerate(texts)]], group_size=2))
     by_group: dict[str | None, Counter[str]] = {}
-    for region in found:
+    for region in regions:
         by_group.setdefault(region.group, Counter())[region.positive] += 1
     assert all(len(set(counts.values())) == 1 for counts in by_group.values())
-    assert len(found) == 6
+    assert len(regions) == 6
 
 
 def _scene(draw: random.Random) -> list[tuple[str, ...]]:

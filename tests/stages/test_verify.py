@@ -77,10 +77,10 @@ def image(groups: list[RegionNegatives], *, mined: list[RegionNegatives] | None 
     return replace(image_of("k", *upstream.values(), pixels=PillowImage.new("RGB", (64, 32))), problem=problem)
 
 
-def verify(one: Image, *, prompt: str = "demo", **spec: Any) -> VerifyRow:
+def verify(shown: Image, *, prompt: str = "demo", **spec: Any) -> VerifyRow:
     judge = RehearsalGenerator(RehearsalSpec(kind="rehearsal", **spec))
     context = StageContext("fingerprint", {"verify": PROMPTS[prompt]}, {"judge": judge})
-    (row,) = asyncio.run(Verify(VerifyParams(prompt=prompt), context).process([one]))
+    (row,) = asyncio.run(Verify(VerifyParams(prompt=prompt), context).process([shown]))
     assert isinstance(row, VerifyRow)
     return row
 
@@ -117,8 +117,8 @@ def test_a_verdict_is_what_both_orders_agree_on() -> None:
         by_value = {fact.value: fact.verdict for fact in row.facts}
         can_be_told = by_value["red"] != "unsure" != by_value["car"]
         for negative in row.regions[0].negatives:
-            said = by_value[negative.edits[0].new]
-            assert negative.verdict == (said if can_be_told or said == "true" else "unsure")
+            verdict = by_value[negative.edits[0].new]
+            assert negative.verdict == (verdict if can_be_told or verdict == "true" else "unsure")
 
 
 def test_a_value_that_cannot_be_told_costs_its_own_edits_and_a_noun_costs_the_region() -> None:

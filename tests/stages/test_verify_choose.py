@@ -57,7 +57,7 @@ def true_of(*values: str) -> Ticks:
     def ticks(request: Request) -> list[str] | str:
         among = request.variables["values"]
         if among:
-            return [one for one in among if one in values] or ["cannot_tell"]
+            return [value for value in among if value in values] or ["cannot_tell"]
         return "yes" if request.variables["text"] in values else "no"
 
     return ticks
@@ -65,8 +65,8 @@ def true_of(*values: str) -> Ticks:
 
 def edited(positive: str, kind: str, old: str, new: str) -> Negative:
     start = positive.index(old)
-    one = Edit(type=kind, start=start, end=start + len(old), old=old, new=new)  # type: ignore[arg-type]
-    return Negative(text=replay(positive, [one]), edits=[one], type=one.type)
+    edit = Edit(type=kind, start=start, end=start + len(old), old=old, new=new)  # type: ignore[arg-type]
+    return Negative(text=replay(positive, [edit]), edits=[edit], type=edit.type)
 
 
 def group(positive: str, *edits: tuple[str, str, str], region: int = 0) -> RegionNegatives:
@@ -98,11 +98,11 @@ def image(phrases: Sequence[tuple[str, str]], *groups: RegionNegatives, attribut
 
 
 def judged(
-    one: Image, ticks: Ticks, *, prompt: str = "v2", before: VerifyRow | None = None, **params: Any
+    shown: Image, ticks: Ticks, *, prompt: str = "v2", before: VerifyRow | None = None, **params: Any
 ) -> tuple[VerifyRow, list[Request]]:
     judge = Judge(ticks)
     context = StageContext("fingerprint", {"verify": PROMPTS[prompt]}, {"judge": judge})
-    (row,) = asyncio.run(Verify(VerifyParams(prompt=prompt, **({"ask": "choose"} | params)), context).process([one]))
+    (row,) = asyncio.run(Verify(VerifyParams(prompt=prompt, **({"ask": "choose"} | params)), context).process([shown]))
     assert isinstance(row, VerifyRow)
     return row, judge.asked
 
@@ -116,10 +116,8 @@ def test_values_of_one_type_are_one_question_in_two_orders() -> None:
     lists = [request.variables["values"] for request in asked if request.variables["values"]]
     assert sorted(map(sorted, lists)) == sorted([["blue", "green", "red", "white"]] * 2 + [["bus", "car"]] * 2)
     assert lists[0] == lists[1][::-1]
-    assert [request.variables["text"] for request in asked if not request.variables["values"]] == [
-        "metal",
-        "metal",
-    ]  # nothing beside it to choose
+    # beside metal there is nothing to choose
+    assert [request.variables["text"] for request in asked if not request.variables["values"]] == ["metal", "metal"]
     assert row.usage.attempts == len(asked) == 6
     assert {fact.value: fact.verdict for fact in row.facts if fact.type == "colour"} == {
         "blue": "false", "green": "false", "red": "true", "white": "false",
@@ -137,7 +135,7 @@ def test_a_colour_that_is_one_of_several_is_true() -> None:
     "ticks",
     [
         lambda _: ["cannot_tell"],  # nothing is ticked, so nothing is refuted
-        lambda told: told["values"][:1],  # whatever stands first: ticked in one order only
+        lambda variables: variables["values"][:1],  # whatever stands first: ticked in one order only
         lambda _: ["red", "cannot_tell"],  # another may be right as well
     ],
 )
@@ -182,7 +180,7 @@ def test_another_thing_of_that_noun_is_asked_among_what_is_known_of_it() -> None
     assert {(fact.region, fact.value) for fact in row.facts if fact.type == "colour"} == {(0, "red"), (0, "green"), (1, "green")}
     row, _ = judged(
         image([("a red car", "car"), ("a small car", "car")], caption, attributes=[Attribute(type="colour", value="blue")], text=text),
-        lambda request: [one for one in request.variables["values"] if one in ("red", "blue", "car")] or "yes",
+        lambda request: [value for value in request.variables["values"] if value in ("red", "blue", "car")] or "yes",
     )
     assert {fact.value: fact.verdict for fact in row.facts if fact.region == 1 and fact.type == "colour"} == {
         "blue": "true",
@@ -192,11 +190,11 @@ def test_another_thing_of_that_noun_is_asked_among_what_is_known_of_it() -> None
 
 
 def test_a_retry_asks_only_what_had_no_answer() -> None:
-    one = image([(CAR, "car")], group(CAR, *COLOURS))
-    first, _ = judged(one, true_of("red", "metal", "car"))
+    shown = image([(CAR, "car")], group(CAR, *COLOURS))
+    first, _ = judged(shown, true_of("red", "metal", "car"))
     facts = [fact.model_copy(update={"answers": ["timeout", "timeout"]}) if fact.type == "colour" else fact for fact in first.facts]
     before = first.model_copy(update={"facts": facts})
-    again, asked = judged(replace(one, previous=before), true_of("red", "metal", "car"))
+    again, asked = judged(replace(shown, previous=before), true_of("red", "metal", "car"))
     assert len(asked) == 2
     assert again.facts == first.facts
 

@@ -62,10 +62,10 @@ _SHADES = "black white green brown beige ivory khaki olive red blue".split()
 
 def captioned(num: int, tells_all_at_first: bool) -> list[tuple[str, str, str]]:
     """Name, long caption and other text of images of three coloured things; captions open with them, or with what opens any."""
-    rng, found = random.Random(4), []
+    rng, scenes = random.Random(4), []
     for number in range(num):
-        things = [f"a {rng.choice(_SHADES)} {noun}" for noun in rng.sample(_THINGS, 3)]
-        opening = f"We see {', '.join(things)}." if tells_all_at_first else "This is a picture of some things in a room."
-        caption = " ".join([opening, *(f"There is {thing} in it." for thing in things)])
-        found.append((str(number), caption, " ".join(things)))
-    return found
+        objects = [f"a {rng.choice(_SHADES)} {noun}" for noun in rng.sample(_THINGS, 3)]
+        opening = f"We see {', '.join(objects)}." if tells_all_at_first else "This is a picture of some things in a room."
+        caption = " ".join([opening, *(f"There is {name} in it." for name in objects)])
+        scenes.append((str(number), caption, " ".join(objects)))
+    return scenes

@@ -94,8 +94,8 @@ class ExportedShard:
 
     def add(self, content: bytes, image_format: str = "JPEG", rows: dict[str, Row] | None = None, **fields: object) -> None:
         corpus = corpus_row(len(self.images), content, image_format, **fields)
-        said = stage_rows(corpus.key) if rows is None else rows
-        self.images.append(Image(corpus, upstream={type(row): row for row in said.values()}))
+        stages_rows = stage_rows(corpus.key) if rows is None else rows
+        self.images.append(Image(corpus, upstream={type(row): row for row in stages_rows.values()}))
         self.contents[corpus.key] = content
 
     def export(self, *, to: str = "out", unit_size: int = 2, number: int = 7, finehard: bool = True, **params: Any) -> list[ExportRow]:

@@ -11,4 +11,4 @@ from stages.base import Image
 def image_of(key: str, *upstream: Row, pixels: PillowImage.Image | None = None, **corpus: Any) -> Image:
     """An image with the rows of the stages upstream; `corpus` are fields of its row of the corpus."""
     row = CorpusRow(key=key, path="shard.tar", offset=0, size=0, **corpus)
-    return Image(row, pixels, {type(one): one for one in upstream})
+    return Image(row, pixels, {type(above): above for above in upstream})

@@ -10,7 +10,7 @@ LISTEN = "0A"
 def listeners(processes: list[int]) -> list[tuple[str, int, str]]:
     """Address, port and command line of each TCP listener of these processes."""
     listening = _listening()
-    found = []
+    rows = []
     for process in processes:
         folder = Path(f"/proc/{process}")
         with contextlib.suppress(OSError):
@@ -19,8 +19,8 @@ def listeners(processes: list[int]) -> list[tuple[str, int, str]]:
                 with contextlib.suppress(OSError):
                     inode = str(handle.readlink()).removeprefix("socket:[").removesuffix("]")
                     if inode in listening:
-                        found.append((*listening[inode], line))
-    return sorted(set(found))
+                        rows.append((*listening[inode], line))
+    return sorted(set(rows))
 
 
 def outer_address() -> str | None:
@@ -33,14 +33,14 @@ def outer_address() -> str | None:
 
 
 def _listening() -> dict[str, tuple[str, int]]:
-    found = {}
+    by_inode = {}
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == LISTEN:
                 address, port = fields[1].split(":")
-                found[fields[9]] = (_written(address), int(port, 16))
-    return found
+                by_inode[fields[9]] = (_written(address), int(port, 16))
+    return by_inode
 
 
 def _written(address: str) -> str:

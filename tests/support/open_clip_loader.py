@@ -26,13 +26,13 @@ def loader(tar: str, is_train: bool) -> Any:
 def main(tar: str, until: str) -> None:
     import webdataset
 
-    said: dict[str, Any] = {"version": webdataset.__version__}
-    said["evaluation"] = [text for _, texts in loader(tar, False) for text in texts]
+    report: dict[str, Any] = {"version": webdataset.__version__}
+    report["evaluation"] = [text for _, texts in loader(tar, False) for text in texts]
     if until == "train":
         training = loader(tar, True)
-        said["train"] = [text for _, texts in training for text in texts]
-        said["num_samples"] = training.num_samples
-    print(json.dumps(said))
+        report["train"] = [text for _, texts in training for text in texts]
+        report["num_samples"] = training.num_samples
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def save_tiny_owlv2(folder: Path) -> Path:
     from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
     torch.manual_seed(0)
-    letters = [chr(one) for one in range(97, 123)]
+    letters = [chr(code) for code in range(97, 123)]
     pieces = ["!", *letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={piece: identity for identity, piece in enumerate(pieces)}, merges=[], pad_token="!")
     tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -90,10 +90,10 @@ def negative(positive: str, kind: str, old: str, new: str, verdict: str = "false
     return Negative.model_validate({"text": positive.replace(old, new), "edits": [edit], "type": kind, "verdict": verdict})
 
 
-def picture(one: ExportRecord) -> bytes:
+def picture(shown: ExportRecord) -> bytes:
     """The toy of a record as a PNG: its half in the toy's colour, darker for each noun."""
     image = Image.new("RGB", (SIDE, SIDE), (128, 128, 128))
-    for toy in one.regions[:1]:
+    for toy in shown.regions[:1]:
         name = next((name for name in COLOURS if toy.short and name in toy.short.split()), "red")
         shade = 1 - 0.3 * NOUNS.index(toy.head)
         pixels = tuple(int(value * shade) for value in COLOURS[name])

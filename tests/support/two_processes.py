@@ -56,37 +56,37 @@ def run(rank: int, folder: str, clip: str, root: str) -> None:
         rows[name].requires_grad_()
     loss = contrastive_loss(rows["image"], rows["text"], rows["scale"], rows["is_valid"], rows["keys"], Together())
     loss.backward()
-    found = {"loss": loss.detach(), **{f"{name}_grad": rows[name].grad for name in ("image", "text", "scale")}}
+    results = {"loss": loss.detach(), **{f"{name}_grad": rows[name].grad for name in ("image", "text", "scale")}}
 
     for name in ("image", "text", "scale"):
         rows[name].grad = None
     bias = torch.tensor(-3.0, requires_grad=True)
     loss = sigmoid_loss(rows["image"], rows["text"], rows["scale"], bias, rows["is_valid"], rows["keys"], Together())
     loss.backward()
-    found["sigmoid"] = {"loss": loss.detach(), "bias": bias.grad, **{name: rows[name].grad for name in ("image", "text", "scale")}}
+    results["sigmoid"] = {"loss": loss.detach(), "bias": bias.grad, **{name: rows[name].grad for name in ("image", "text", "scale")}}
 
     params = Stage2.model_validate({"batch_size": 4, "workers": 0, "precision": "fp32", "keep_groups": False})
     model, _ = load_model(clip)
     step = TrainingStep(model, params, Together())
-    found["values"] = step.backward(first_batch(clip, root, params, rank)).values()
+    results["values"] = step.backward(first_batch(clip, root, params, rank)).values()
     average_gradients(model.parameters())
-    found["gradients"] = {name: value.grad.clone() for name, value in model.named_parameters()}
+    results["gradients"] = {name: value.grad.clone() for name, value in model.named_parameters()}
 
     batch = first_batch(clip, root, params, rank)
     if rank == 1:  # not one text on this process
         pixels = [Sample(str(number), torch.zeros((3, 32, 32), dtype=torch.uint8)) for number in range(4)]
         batch = collate(pixels, source_of(clip, root, params).packer)
-    found["one_silent"] = {chunks: silent_step(model, params, chunks).backward(batch).values() for chunks in (1, 2)}
+    results["one_silent"] = {chunks: silent_step(model, params, chunks).backward(batch).values() for chunks in (1, 2)}
 
     recipe = Stage2.model_validate({**params.model_dump(exclude={"recipe"}, exclude_unset=True), "recipe": "fgclip2"})
     model, _ = load_model(clip)
     model.start_sigmoid()
     training = TrainingStep(model, recipe, Together())
     loud = first_batch(clip, root, params, rank)
-    found["margins"] = []
-    for one in (loud, batch, batch):  # the second and third have no box on the second process
-        own = training.backward(one).margin
-        found["margins"].append((None if own is None else float(own), training.margin))
+    results["margins"] = []
+    for shown in (loud, batch, batch):  # the second and third have no box on the second process
+        own = training.backward(shown).margin
+        results["margins"].append((None if own is None else float(own), training.margin))
 
     reports: list[Report] = []
     job = short_job(clip, root, Path(folder) / "out", params)
@@ -98,7 +98,7 @@ def run(rank: int, folder: str, clip: str, root: str) -> None:
     resumed: list[Report] = []
     trainer = Trainer(job, resumed.append)
     trainer.train()
-    found["weights"] = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-    found["trained"] = [report.values for report in reports], [report.values for report in resumed]
-    torch.save(found, Path(folder) / f"{rank}.pt")
+    results["weights"] = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    results["trained"] = [report.values for report in reports], [report.values for report in resumed]
+    torch.save(results, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()

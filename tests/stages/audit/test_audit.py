@@ -21,7 +21,7 @@ def longer(text: str, rng: random.Random) -> str:
 
 
 def wrong_article(text: str, rng: random.Random) -> str:
-    return re.sub(r"^(an?)\b", lambda found: "a" if found[1] == "an" else "an", text)
+    return re.sub(r"^(an?)\b", lambda match: "a" if match[1] == "an" else "an", text)
 
 
 def stray_space(text: str, rng: random.Random) -> str:

@@ -16,7 +16,7 @@ def captions(num: int, is_leaking: bool) -> list[AuditItem]:
     for scene in range(num):
         nouns, colours = rng.sample(NOUNS, 4), [rng.choice(COLOURS[:4] if is_leaking else COLOURS) for _ in range(4)]
         caption = " ".join(f"There is a {colour} {noun}." for colour, noun in zip(colours, nouns, strict=True))
-        others = [rng.choice([one for one in COLOURS if one != colour]) for colour in colours]
+        others = [rng.choice([other for other in COLOURS if other != colour]) for colour in colours]
         edited = [caption.replace(f"{c} {n}", f"{o} {n}") for c, n, o in zip(colours, nouns, others, strict=True)]
         items += caption_items(caption, [(text, "colour") for text in edited], str(scene))
     return items

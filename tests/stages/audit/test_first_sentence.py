@@ -8,28 +8,28 @@ from tests.support.audit_sets import captioned
 
 
 def test_a_first_sentence_that_tells_all_finds_as_many_as_the_whole() -> None:
-    told = first_sentence_retrieval(captioned(200, tells_all_at_first=True))
-    assert told.first is not None
-    assert told.whole is not None
-    assert told.whole.r1 > 0.8
-    assert told.first.r1 > 0.9 * told.whole.r1
+    figures = first_sentence_retrieval(captioned(200, tells_all_at_first=True))
+    assert figures.first is not None
+    assert figures.whole is not None
+    assert figures.whole.r1 > 0.8
+    assert figures.first.r1 > 0.9 * figures.whole.r1
 
 
 def test_a_first_sentence_that_tells_nothing_finds_nothing() -> None:
-    told = first_sentence_retrieval(captioned(200, tells_all_at_first=False))
-    assert told.first is not None
-    assert told.whole is not None
-    assert told.rest is not None
-    assert told.whole.r1 > 0.8
-    assert told.rest.r1 > 0.8
-    assert told.first.r1 < 0.1
-    assert told == first_sentence_retrieval(captioned(200, tells_all_at_first=False)[::-1])
+    figures = first_sentence_retrieval(captioned(200, tells_all_at_first=False))
+    assert figures.first is not None
+    assert figures.whole is not None
+    assert figures.rest is not None
+    assert figures.whole.r1 > 0.8
+    assert figures.rest.r1 > 0.8
+    assert figures.first.r1 < 0.1
+    assert figures == first_sentence_retrieval(captioned(200, tells_all_at_first=False)[::-1])
 
 
 def test_few_images_and_captions_of_one_sentence_are_not_measured() -> None:
-    told = first_sentence_retrieval([*captioned(10, tells_all_at_first=True), *((f"x{n}", "A cup.", "cup") for n in range(99))])
-    assert (told.images, told.whole) == (10, None)
-    assert "20 are needed" in str(told.first_why)
+    figures = first_sentence_retrieval([*captioned(10, tells_all_at_first=True), *((f"x{n}", "A cup.", "cup") for n in range(99))])
+    assert (figures.images, figures.whole) == (10, None)
+    assert "20 are needed" in str(figures.first_why)
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def exchanged(is_leaking: bool, num: int) -> list[AuditItem]:
     rng, items = random.Random(7), []
     fillers = "very really quite rather fairly almost nearly somewhat truly barely".split()
     for number in range(num):
-        actor, thing = rng.choice("dog cat child man woman bird".split()), rng.choice("tree wall bench rock fence car".split())
+        actor, acted_on = rng.choice("dog cat child man woman bird".split()), rng.choice("tree wall bench rock fence car".split())
         first, second, third, last = (rng.choice(fillers) for _ in range(4))
-        texts = [f"{first} {a} {second} {third} {b} {last}" for a, b in ((actor, thing), (thing, actor))]
+        texts = [f"{first} {a} {second} {third} {b} {last}" for a, b in ((actor, acted_on), (acted_on, actor))]
         own, other = texts if is_leaking or rng.random() < 0.5 else texts[::-1]
         items.append(AuditItem(positive=own, negatives=(other,), image=str(number), noun=actor))
     return items

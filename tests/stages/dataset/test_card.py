@@ -52,10 +52,10 @@ def test_the_card_shows_yield_negatives_and_verdicts(shard: ExportedShard) -> No
 
 def test_the_card_shows_leakage_and_uniqueness_of_regions(shard: ExportedShard) -> None:
     rows = stage_rows("img-0")
-    said = rows["region_caption"]
-    assert isinstance(said, RegionCaptionRow)
-    probed = said.regions[0].model_copy(update={"is_unique": True, "swapped": "A red cup", "leaked": True})
-    rows["region_caption"] = said.model_copy(update={"regions": [probed]})
+    captions = rows["region_caption"]
+    assert isinstance(captions, RegionCaptionRow)
+    probed = captions.regions[0].model_copy(update={"is_unique": True, "swapped": "A red cup", "leaked": True})
+    rows["region_caption"] = captions.model_copy(update={"regions": [probed]})
     shard.add(encoded(picture(9), "JPEG"), rows=rows)
     card = data_set(shard)["README.md"].decode()
     assert "Of 4 captioned regions 1 have a short expression of their own" in card
@@ -97,9 +97,9 @@ def test_the_card_and_the_manifest_say_what_the_blind_audit_found(shard: Exporte
     figures = BlindFigures(of="regions", items=40, chance=0.1, noun_disjoint=0.11, noun_disjoint_high=0.14, verdict="insufficient")
     shard.add(encoded(picture(0), "JPEG"), rows=with_entries(judged("false"), audits=[figures]))
     shard.export()
-    found = dataset_files(DataSet("0.1.0", [shard.stats()], []))
-    assert json.loads(found["manifest.json"])["audits"]["regions"]["verdicts"] == {"insufficient": 1}
-    card = found["README.md"].decode()
+    files = dataset_files(DataSet("0.1.0", [shard.stats()], []))
+    assert json.loads(files["manifest.json"])["audits"]["regions"]["verdicts"] == {"insufficient": 1}
+    card = files["README.md"].decode()
     assert "| regions | 40 | 0.100 | - | - | 0.110 | 0.140 | none | insufficient 1 |" in card
     assert "too few items" in card
 

@@ -106,10 +106,12 @@ def test_pycocotools_loads_the_boxes_and_captions_of_the_tar(folder: Path, tmp_p
     seen = snippet("pycocotools", folder)
     boxes = seen["boxes"]
     for image, record in zip(boxes.loadImgs(boxes.getImgIds()), records(folder), strict=True):
-        here = boxes.loadAnns(boxes.getAnnIds(imgIds=[image["id"]]))
-        found = [[x, y, x + width, y + height] for x, y, width, height in (one["bbox"] for one in here)]
-        assert found == [region["xyxy"] for region in record["regions"]]
-        assert [boxes.cats[one["category_id"]]["name"] for one in here] == [region["head"] for region in record["regions"]]
+        annotations = boxes.loadAnns(boxes.getAnnIds(imgIds=[image["id"]]))
+        corners = [[x, y, x + width, y + height] for x, y, width, height in (annotation["bbox"] for annotation in annotations)]
+        assert corners == [region["xyxy"] for region in record["regions"]]
+        assert [boxes.cats[annotation["category_id"]]["name"] for annotation in annotations] == [
+            region["head"] for region in record["regions"]
+        ]
         assert image["file_name"].partition(".")[0] == record["key"]
     (tmp_path / "whole.json").write_text(json.dumps(seen["whole"]))
     assert COCO(str(tmp_path / "whole.json")).getCatIds() == boxes.getCatIds()
@@ -123,8 +125,8 @@ def test_mlcroissant_validates_the_metadata_and_yields_the_records(folder: Path)
     issues = mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).metadata.ctx.issues
     assert issues.errors == set()
     snippet("Croissant and the hub", folder)
-    found = [record["images/key"].decode() for record in mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).records("images")]
-    assert found == [record["key"] for record in records(folder)]
+    keys = [record["images/key"].decode() for record in mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).records("images")]
+    assert keys == [record["key"] for record in records(folder)]
 
 
 def test_the_hub_reads_the_card(folder: Path) -> None:

@@ -12,11 +12,11 @@ from tests.support.exported_shard import ExportedShard, data_set
 
 
 def test_little_released_for_want_of_other_texts_is_told_with_the_way_out() -> None:
-    said = too_small(3, {"marginal": 900, "group": 40, "verdict_true": 860}, ["insufficient"])
-    assert said is not None
-    assert "3 are released" in said
-    assert "943 that the verdicts allow" in said.replace("candidates ", "")
-    assert "balance.method: none" in said
+    warning = too_small(3, {"marginal": 900, "group": 40, "verdict_true": 860}, ["insufficient"])
+    assert warning is not None
+    assert "3 are released" in warning
+    assert "943 that the verdicts allow" in warning.replace("candidates ", "")
+    assert "balance.method: none" in warning
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,10 @@ def test_the_card_says_that_a_set_is_small_or_not_balanced_and_how_many_regions_
     audit = BlindFigures(of="regions", items=3, verdict="insufficient")
 
     def card(rejected: dict[str, int]) -> str:
-        one = stats.model_copy(update={"negatives_rejected": rejected, "audits": [audit], "finehard": stats.tar, "finehard_flagged": 1})
-        return dataset_files(DataSet("0", [one], []))["README.md"].decode()
+        shard_stats = stats.model_copy(
+            update={"negatives_rejected": rejected, "audits": [audit], "finehard": stats.tar, "finehard_flagged": 1}
+        )
+        return dataset_files(DataSet("0", [shard_stats], []))["README.md"].decode()
 
     assert "**This set is small**: too few texts to balance" in card({"marginal": 1800})
     assert "This set is small" not in card({"verdict_true": 1800})

@@ -28,7 +28,7 @@ def engine(server: HostileServer, **fields: Any) -> OpenAIGenerator:
     return OpenAIGenerator(OpenAISpec.model_validate(spec), Resources())
 
 
-@pytest.mark.parametrize("hostility", HOSTILITIES, ids=lambda one: one.name)
+@pytest.mark.parametrize("hostility", HOSTILITIES, ids=lambda hostility: hostility.name)
 def test_a_bad_answer_is_its_own_questions_error_and_the_others_stand(run: Run, hostility: Hostility) -> None:
     with HostileServer(lambda question: hostility if question == "victim" else None).running() as server:
         outcomes = run(_asked(engine(server), attempts=1))
@@ -40,7 +40,7 @@ def test_a_bad_answer_is_its_own_questions_error_and_the_others_stand(run: Run, 
 
 def test_what_passes_leaves_no_trace(run: Run) -> None:
     """Asked again, a question is answered as if nothing had been: same text, same counts."""
-    strikes = {f"question {number}": one for number, one in enumerate(HOSTILITIES) if one.kind in PASSING}
+    strikes = {f"question {number}": hostility for number, hostility in enumerate(HOSTILITIES) if hostility.kind in PASSING}
     questions = [Request(text, answer_schema=SCHEMA, decoding=Decoding(64)) for text in strikes]
     with HostileServer(lambda _: None).running() as server:
         undisturbed = run(_asked(engine(server), 3, questions))
@@ -82,7 +82,7 @@ def test_a_server_that_hangs_up_on_all_is_away(run: Run) -> None:
 @pytest.mark.parametrize("hostility", ["HTML with status 502", "silence", "closed without a byte"])
 def test_where_nothing_is_answered_it_is_no_questions_fault(run: Run, hostility: str) -> None:
     """A gateway whose server is away, a server that hangs, one that hangs up: the look at /models gets the same."""
-    bad = next(one for one in HOSTILITIES if one.name == hostility)
+    bad = next(candidate for candidate in HOSTILITIES if candidate.name == hostility)
     with HostileServer(lambda _: bad, looks_bad=True).running() as server, pytest.raises(ServerAway):
         run(_answers(engine(server), QUESTIONS))
 

@@ -56,14 +56,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Scripted]:
-    one = Scripted(("127.0.0.1", 0), _Handler)
-    one.replies, one.asked = [], []
-    thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
+    scripted = Scripted(("127.0.0.1", 0), _Handler)
+    scripted.replies, scripted.asked = [], []
+    thread = threading.Thread(target=scripted.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield one
-    one.shutdown()
+    yield scripted
+    scripted.shutdown()
     thread.join()
-    one.server_close()
+    scripted.server_close()
 
 
 def ask(run: Run, port: int, request: Request, **spec: Any) -> Answer:

@@ -61,10 +61,10 @@ def test_edits_quote_the_phrase_of_the_question(version: str) -> None:
     prompt = load_prompt("hard_negative", version, after=DEMO_PROMPTS)
     phrase = "a red striped metal mug"
     slots = slots_of(phrase, "mug")
-    told = {"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots, "domain": ANY_DOMAIN}
+    variables = {"phrase": phrase, "noun": "mug", "attributes": [], "slots": slots, "domain": ANY_DOMAIN}
     schema = quoted_schema(prompt.answer_schema, slots, known_of([phrase]), "open")
     assert schema is not None
-    (answer,) = answers([question(prompt, told, seed=0, answer_schema=schema)])
+    (answer,) = answers([question(prompt, variables, seed=0, answer_schema=schema)])
     edits = json.loads(answer.text)
     jsonschema.validate(edits, schema)
     assert {edit["type"] for edit in edits["edits"]} == {"colour", "pattern", "material", "object"}
@@ -92,12 +92,12 @@ def test_every_phrase_gets_one_box_inside_its_image() -> None:
     image = Image.new("RGB", (200, 100), (9, 9, 9))
     detector = RehearsalDetector(RehearsalDetectorSpec(kind="rehearsal-detector"))
     requests = [DetectRequest(image, ("a car", "a mug")), DetectRequest(image, ())]
-    found = asyncio.run(detector.detect(requests, floor=0.1))
-    assert [one.phrase for one in found[0]] == [0, 1]
-    assert found[1] == []
-    for one in found[0]:
-        assert clip_box(one.xyxy, 200, 100) == one.xyxy
-        assert area(one.xyxy) > 0
-        assert 0.5 <= one.score <= one.score_max <= 0.99
-    assert found == asyncio.run(detector.detect(requests, floor=0.1))
+    boxes = asyncio.run(detector.detect(requests, floor=0.1))
+    assert [box.phrase for box in boxes[0]] == [0, 1]
+    assert boxes[1] == []
+    for box in boxes[0]:
+        assert clip_box(box.xyxy, 200, 100) == box.xyxy
+        assert area(box.xyxy) > 0
+        assert 0.5 <= box.score <= box.score_max <= 0.99
+    assert boxes == asyncio.run(detector.detect(requests, floor=0.1))
     assert asyncio.run(detector.detect(requests, floor=0.96)) == [[], []]

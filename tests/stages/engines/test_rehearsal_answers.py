@@ -55,9 +55,9 @@ def test_the_nth_mention_is_the_same_in_each_text_and_lists_do_not_repeat_themse
         first, *others = answer["long"].split(", ")
         assert answer["short"] == first
         assert answer["num"] == 3
-        places = {one.rpartition(" ")[2] for one in (first, *others)}
+        places = {mention.rpartition(" ")[2] for mention in (first, *others)}
         assert places == {"left", "middle", "right"}
-        assert all(re.fullmatch(r"a (red|grey) (cat|dog|hen|cow|pig|fox) at the \w+", one) for one in (first, *others))
+        assert all(re.fullmatch(r"a (red|grey) (cat|dog|hen|cow|pig|fox) at the \w+", mention) for mention in (first, *others))
 
 
 def test_what_the_example_leaves_out_or_the_schema_refuses_is_made_up() -> None:
@@ -70,8 +70,8 @@ def test_what_the_example_leaves_out_or_the_schema_refuses_is_made_up() -> None:
 
 def test_a_list_of_the_example_is_taken_in_its_order() -> None:
     schema = fields(parts={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 9})
-    found = {tuple(asked({"answers": [{"parts": ["a", "b", "c"]}]}, schema, draw=draw)["parts"]) for draw in range(30)}
-    assert found == {("a",), ("a", "b"), ("a", "b", "c")}
+    lists = {tuple(asked({"answers": [{"parts": ["a", "b", "c"]}]}, schema, draw=draw)["parts"]) for draw in range(30)}
+    assert lists == {("a",), ("a", "b"), ("a", "b", "c")}
 
 
 def test_whoever_is_asked_about_an_image_sees_the_same() -> None:
@@ -93,11 +93,11 @@ def test_a_judge_doubts_now_and_then_and_goes_by_the_order_of_the_options() -> N
     judges = {"shown": LOOKS, "answers": [{"answer": {"where_shown": "{question}", "then": "yes", "otherwise": "no", "unsure": "maybe"}}]}
     schema = fields(answer={"enum": ["yes", "no", "maybe"]})
 
-    def told(options: str) -> list[str]:
+    def ask(options: str) -> list[str]:
         prompt = prompt_with(judges, schema, f"Is it {{{{ value }}}}? {options}")
         return [answered(prompt, value="red", shown=str(i))["answer"] for i in range(600)]
 
-    yes_first, no_first = told("yes or no"), told("no or yes")
+    yes_first, no_first = ask("yes or no"), ask("no or yes")
     pairs = list(zip(yes_first, no_first, strict=True))
     assert 6 <= pairs.count(("maybe", "maybe")) <= 36
     assert 12 <= pairs.count(("yes", "no")) <= 60
@@ -115,29 +115,29 @@ def edits(schema: dict[str, Any], value: str = "a light blue cat with a red coll
 
 
 def test_each_known_word_of_a_text_is_changed_in_turn() -> None:
-    found = edits({"type": "array", "items": fields(**{"kind": TEXT, "from": TEXT, "to": TEXT, "whole": TEXT})})
-    assert [(one["kind"], one["from"]) for one in found] == 2 * [("colour", "light blue"), ("animal", "cat"), ("colour", "red")]
-    for one in found:
-        assert one["to"] in WORDS[one["kind"]]
-        assert one["whole"] == "a light blue cat with a red collar".replace(one["from"], one["to"])
+    made = edits({"type": "array", "items": fields(**{"kind": TEXT, "from": TEXT, "to": TEXT, "whole": TEXT})})
+    assert [(edit["kind"], edit["from"]) for edit in made] == 2 * [("colour", "light blue"), ("animal", "cat"), ("colour", "red")]
+    for edit in made:
+        assert edit["to"] in WORDS[edit["kind"]]
+        assert edit["whole"] == "a light blue cat with a red collar".replace(edit["from"], edit["to"])
 
 
 def test_the_schema_says_which_words_may_be_changed_and_under_which_list() -> None:
     some = fields(kind={"enum": ["animal"]}, **{"from": {"enum": ["cat", "collar"]}, "to": TEXT})
     others = fields(kind={"enum": ["colour"]}, **{"from": TEXT, "to": {"enum": ["green"]}})
-    found = edits({"type": "array", "items": {"anyOf": [some, others]}, "maxItems": 4})
-    assert [(one["kind"], one["from"]) for one in found] == [
+    made = edits({"type": "array", "items": {"anyOf": [some, others]}, "maxItems": 4})
+    assert [(edit["kind"], edit["from"]) for edit in made] == [
         ("animal", "cat"),
         ("colour", "light blue"),
         ("animal", "collar"),
         ("colour", "red"),
     ]
-    assert {one["to"] for one in found} <= {"dog", "cat", "green"}
+    assert {edit["to"] for edit in made} <= {"dog", "cat", "green"}
 
 
 def test_a_text_without_known_words_has_its_last_changed() -> None:
-    (one,) = edits({"type": "array", "items": fields(**{"kind": TEXT, "from": TEXT, "to": TEXT}), "maxItems": 1}, "a stray horse")
-    assert (one["kind"], one["from"]) == ("animal", "horse")
+    (edit,) = edits({"type": "array", "items": fields(**{"kind": TEXT, "from": TEXT, "to": TEXT}), "maxItems": 1}, "a stray horse")
+    assert (edit["kind"], edit["from"]) == ("animal", "horse")
 
 
 def test_each_known_noun_of_a_caption_is_found_with_what_stands_before_it() -> None:
@@ -145,7 +145,7 @@ def test_each_known_noun_of_a_caption_is_found_with_what_stands_before_it() -> N
     example = {"words": {"noun": ["cat", "dog", "rug"]}, "answers": [{"found": {"each_word_of": "{value}", "item": item}}]}
     schema = fields(found={"type": "array", "items": fields(text=TEXT, noun=TEXT), "maxItems": 40})
     caption = "A small grey cat sleeps on the rug. Two dogs and a dog watch a red ball beside the cat."
-    assert [(one["text"], one["noun"]) for one in asked(example, schema, value=caption)["found"]] == [
+    assert [(phrase["text"], phrase["noun"]) for phrase in asked(example, schema, value=caption)["found"]] == [
         ("A small grey cat", "cat"),
         ("the rug", "rug"),
         ("a dog", "dog"),

@@ -72,9 +72,9 @@ def test_renamed_missing_and_misshapen_weights_are_one_line(folder: Path) -> Non
         ({**whole, lost: torch.zeros(5)}, r"does not fit its config\.json"),
     ):
         save_file(tensors, folder / "model.safetensors")
-        with pytest.raises(TrainError, match=message) as found:
+        with pytest.raises(TrainError, match=message) as error:
             load_model(str(folder))
-        assert "\n" not in str(found.value)
+        assert "\n" not in str(error.value)
     (folder / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(TrainError, match=r"model\.safetensors: cannot be read"):
         load_model(str(folder))

@@ -111,8 +111,8 @@ def test_out_and_in_again_nothing_changes(tmp_path: Path, kind: str) -> None:
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["model_type"] == ("fgclip2" if kind == "v2" else "clip")
     again, _ = load_model(str(tmp_path / "out"))
-    for one in (SHORT, LONG, BOX):
-        left, right = (text_feature(either, tmp_path / "in", one, "a red car on the table") for either in (model, again))
+    for kind_of_text in (SHORT, LONG, BOX):
+        left, right = (text_feature(either, tmp_path / "in", kind_of_text, "a red car on the table") for either in (model, again))
         torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
 
 

@@ -19,12 +19,12 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def same(ours: Callable[..., torch.Tensor], theirs: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> None:
     """Value and gradients agree to 1e-4."""
-    found, wanted = ([tensor.clone().requires_grad_() for tensor in tensors] for _ in range(2))
-    a, b = ours(*(one.float() for one in found)), theirs(*wanted)
+    given, wanted = ([tensor.clone().requires_grad_() for tensor in tensors] for _ in range(2))
+    a, b = ours(*(tensor.float() for tensor in given)), theirs(*wanted)
     assert float(a.detach()) == pytest.approx(float(b.detach()), abs=1e-4)
     a.backward()
     b.backward()
-    for left, right in zip(found, wanted, strict=True):
+    for left, right in zip(given, wanted, strict=True):
         torch.testing.assert_close(left.grad, right.grad, atol=1e-4, rtol=1e-4)
 
 
@@ -51,10 +51,10 @@ def published_contrast(region: torch.Tensor, texts: torch.Tensor) -> torch.Tenso
     positives, negatives = texts[:, 0], texts[:, 1:].reshape(-1, texts.shape[-1])
     total = torch.zeros((), dtype=torch.float64)
     for i in range(len(region)):
-        scores = [SCALE * region[i] @ one for one in (*positives, *negatives)]
-        total = total + torch.log(sum(torch.exp(one) for one in scores)) - scores[i]
-        scores = [SCALE * positives[i] @ one for one in region]
-        total = total + torch.log(sum(torch.exp(one) for one in scores)) - scores[i]
+        scores = [SCALE * region[i] @ text for text in (*positives, *negatives)]
+        total = total + torch.log(sum(torch.exp(score) for score in scores)) - scores[i]
+        scores = [SCALE * positives[i] @ other for other in region]
+        total = total + torch.log(sum(torch.exp(score) for score in scores)) - scores[i]
     return total / (2 * len(region))
 
 

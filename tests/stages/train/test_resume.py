@@ -109,7 +109,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path, half: Path,
     lower = Trainer(job(tmp_path / "out", dataset, tiny_clip, lr=1e-4))
     assert lower.first_step == 4
     lower.train()
-    assert all(torch.isfinite(one).all() for one in load_file(tmp_path / "out" / "model" / "model.safetensors").values())
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(tmp_path / "out" / "model" / "model.safetensors").values())
 
 
 def test_what_is_finished_says_that_nothing_is_trained(

@@ -53,7 +53,7 @@ SIZES = [(40, 64), (64, 24), (33, 33)]
 def seen(model: FgSiglip, budget: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     maker = SampleMaker(Stage2(), **model.image_settings)
     pixels = [maker.pixels(encoded(picture(*size)), budget) for size in SIZES]
-    stack, grids = stacked([Sample("", one) for one in pixels if one is not None], model.patch_size)
+    stack, grids = stacked([Sample("", content) for content in pixels if content is not None], model.patch_size)
     assert grids is not None
     return stack, grids
 
@@ -96,8 +96,8 @@ def test_long_and_box_texts_have_heads_and_positions_of_their_own(naflex: FgSigl
     kinds = [LONG, BOX, SHORT, LONG, BOX]
     texts = [TEXTS[number % 3] for number in range(5)]
     packed, places = naflex.packer(tokenizer).pack(list(zip(kinds, texts, strict=True)))
-    found, tower = naflex.encode_texts(packed)[places], naflex.siglip.text_model
-    for kind, text, feature in zip(kinds, texts, found, strict=True):
+    features, tower = naflex.encode_texts(packed)[places], naflex.siglip.text_model
+    for kind, text, feature in zip(kinds, texts, features, strict=True):
         length = 36 if kind == LONG else 24
         table = naflex.long_positions.weight if kind == LONG else tower.embeddings.position_embedding.weight
         ids = tokenizer([text.lower()], padding="max_length", max_length=length, return_tensors="pt")["input_ids"]

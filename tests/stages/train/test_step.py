@@ -57,9 +57,9 @@ def test_cached_parts_give_the_undivided_batchs_gradients(tmp_path: Path, tiny_c
 def test_any_batch_trains_on_in_any_precision(tmp_path: Path, tiny_clip: Path, regions_of: list[int], chunks: int, precision: str) -> None:
     params = settings(chunks=chunks, precision=precision)
     model, batch = batch_of(dataset(tmp_path, regions_of), tiny_clip, params)
-    values, found = gradients(model, batch, params)
+    values, by_name = gradients(model, batch, params)
     assert all(value == value for value in values.values())
-    assert all(bool(torch.isfinite(gradient).all()) for gradient in found.values())
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in by_name.values())
     if sum(regions_of) > 1:
         assert values["loss_regional"] > 0 < values["loss_hard"]
 
@@ -67,9 +67,9 @@ def test_any_batch_trains_on_in_any_precision(tmp_path: Path, tiny_clip: Path, r
 def test_images_without_any_text_train_on(tmp_path: Path, tiny_clip: Path) -> None:
     silent = [record(number, long=None, short=None, regions=[]) for number in range(6)]
     model, batch = batch_of(write_dataset(tmp_path, [silent]), tiny_clip, settings())
-    values, found = gradients(model, batch, settings())
+    values, by_name = gradients(model, batch, settings())
     assert values["loss"] == 0
-    assert all(float(gradient.abs().max()) == 0 for gradient in found.values())
+    assert all(float(gradient.abs().max()) == 0 for gradient in by_name.values())
 
 
 @pytest.mark.parametrize("only_mlp", [False, True])
@@ -146,9 +146,9 @@ def test_parts_draw_the_same_dropout_both_times(tmp_path: Path, tiny_clip: Path)
 
     class Watching(TrainingStep):
         def _images(self, *arguments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
-            found = images(self, *arguments)
-            seen.append(found[0].detach())
-            return found
+            features = images(self, *arguments)
+            seen.append(features[0].detach())
+            return features
 
     Watching(model, params, Alone()).backward(batch)
     assert torch.equal(seen[0], seen[2])

@@ -46,7 +46,7 @@ def test_a_phrase_scores_the_mean_over_its_own_tokens(dino: Detector, tiny_dino:
     import torch
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-    (found,) = run(dino.detect([DetectRequest(NOISE, PHRASES)], floor=0.0))
+    (boxes,) = run(dino.detect([DetectRequest(NOISE, PHRASES)], floor=0.0))
     processor = AutoProcessor.from_pretrained(tiny_dino)
     inputs = processor(images=NOISE, text=" . ".join(PHRASES) + " .", return_tensors="pt")
     with torch.inference_mode():
@@ -55,9 +55,9 @@ def test_a_phrase_scores_the_mean_over_its_own_tokens(dino: Detector, tiny_dino:
     first = tokens.index("the")
     assert tokens[first : first + 3] == ["the", "blue", "mug"]
     chances = output.logits[0, :, first : first + 3].sigmoid()
-    mine = [one for one in found if one.phrase == 1]
-    np.testing.assert_allclose([one.score for one in mine], chances.mean(1).sort(descending=True).values, rtol=1e-4)
-    np.testing.assert_allclose(sorted(one.score_max for one in mine), chances.amax(1).sort().values, rtol=1e-4)
+    mine = [box for box in boxes if box.phrase == 1]
+    np.testing.assert_allclose([box.score for box in mine], chances.mean(1).sort(descending=True).values, rtol=1e-4)
+    np.testing.assert_allclose(sorted(box.score_max for box in mine), chances.amax(1).sort().values, rtol=1e-4)
     x, y, width, height = output.pred_boxes[0, int(chances.mean(1).argmax())].tolist()
     expected = ((x - width / 2) * 100, (y - height / 2) * 60, (x + width / 2) * 100, (y + height / 2) * 60)
     np.testing.assert_allclose(mine[0].xyxy, np.clip(expected, 0, (100, 60, 100, 60)), atol=0.01)
@@ -67,7 +67,7 @@ def test_every_box_that_reaches_the_floor_by_either_score_is_returned(dino: Dete
     requests = [DetectRequest(NOISE, PHRASES), DetectRequest(PLAIN, PHRASES)]
     everything, some = (run(dino.detect(requests, floor)) for floor in (0.0, 0.7))
     for all_boxes, kept in zip(everything, some, strict=True):
-        assert kept == [one for one in all_boxes if max(one.score, one.score_max) >= 0.7]
+        assert kept == [box for box in all_boxes if max(box.score, box.score_max) >= 0.7]
     assert sum(map(len, some)) < sum(map(len, everything))
 
 
@@ -75,13 +75,13 @@ def test_a_prompt_past_the_text_limit_is_asked_in_several_passes(dino: Detector,
     many = tuple(
         f"a {size} {colour} striped {noun}" for size in ("small", "large") for colour in ("red", "blue") for noun in ("car", "mug", "fish")
     )
-    (found,) = run(dino.detect([DetectRequest(PLAIN, many)], floor=0.0))
-    assert {one.phrase for one in found} == set(range(12))
+    (boxes,) = run(dino.detect([DetectRequest(PLAIN, many)], floor=0.0))
+    assert {box.phrase for box in boxes} == set(range(12))
 
 
 def test_a_phrase_longer_than_the_text_limit_is_not_cut(dino: Detector, run: Run) -> None:
-    (found,) = run(dino.detect([DetectRequest(PLAIN, ("a car", "a " + "red " * 40 + "car", ""))], floor=0.0))
-    assert {one.phrase for one in found} == {0}
+    (boxes,) = run(dino.detect([DetectRequest(PLAIN, ("a car", "a " + "red " * 40 + "car", ""))], floor=0.0))
+    assert {box.phrase for box in boxes} == {0}
 
 
 def test_a_full_stop_inside_a_phrase_does_not_split_it(dino: Detector, run: Run) -> None:
@@ -101,20 +101,20 @@ def test_the_same_unit_gives_the_same_boxes(dino: Detector, run: Run) -> None:
 def test_boxes_of_a_shrunk_image_are_in_pixels_of_the_request(tiny_dino: Path, run: Run) -> None:
     spec = GroundingDinoSpec(kind="grounding-dino", model=str(tiny_dino), max_pixels=1000, threads=1)
     engine = GroundingDinoDetector(spec, Resources())
-    (found,) = run(engine.detect([DetectRequest(PLAIN.resize((600, 800)), ("a red car",))], floor=0.0))
+    (boxes,) = run(engine.detect([DetectRequest(PLAIN.resize((600, 800)), ("a red car",))], floor=0.0))
     run(engine.close())
-    assert max(one.xyxy[3] for one in found) > 200
-    assert all(one.xyxy[2] <= 600 and one.xyxy[3] <= 800 for one in found)
+    assert max(box.xyxy[3] for box in boxes) > 200
+    assert all(box.xyxy[2] <= 600 and box.xyxy[3] <= 800 for box in boxes)
 
 
 def test_owlv2_scores_both_fields_the_same_and_scales_by_the_padded_square(owl: Detector, run: Run) -> None:
     requests = [DetectRequest(NOISE, ("a red car", "a mug")), DetectRequest(PLAIN, ("a fish",))]
-    found = run(owl.detect(requests, floor=0.0))
-    assert {one.phrase for one in found[0]} == {0, 1}
-    for one in (*found[0], *found[1]):
-        assert one.score == one.score_max
-        assert not math.isnan(one.score)
-    assert max(one.xyxy[2] for one in found[0]) > 64
+    boxes = run(owl.detect(requests, floor=0.0))
+    assert {box.phrase for box in boxes[0]} == {0, 1}
+    for box in (*boxes[0], *boxes[1]):
+        assert box.score == box.score_max
+        assert not math.isnan(box.score)
+    assert max(box.xyxy[2] for box in boxes[0]) > 64
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ def test_by_size_the_boxes_of_an_image_do_not_depend_on_its_neighbours(tiny_dino
     alone = [run(engine.detect([DetectRequest(image, PHRASES)], floor=0.1))[0] for image in (NOISE, PLAIN)]
     mixed = run(engine.detect([DetectRequest(image, PHRASES) for image in (NOISE, PLAIN) * 3], floor=0.1))
     run(engine.close())
-    for found, expected in zip(mixed, alone * 3, strict=True):
-        assert [one.phrase for one in found] == [one.phrase for one in expected]
-        np.testing.assert_allclose([one.xyxy for one in found], [one.xyxy for one in expected], atol=0.01)
-        np.testing.assert_allclose([one.score for one in found], [one.score for one in expected], atol=1e-4)
+    for boxes, expected in zip(mixed, alone * 3, strict=True):
+        assert [box.phrase for box in boxes] == [box.phrase for box in expected]
+        np.testing.assert_allclose([box.xyxy for box in boxes], [box.xyxy for box in expected], atol=0.01)
+        np.testing.assert_allclose([box.score for box in boxes], [box.score for box in expected], atol=1e-4)
 
 
 def test_calls_of_several_units_at_once_keep_their_own_boxes(dino: Detector, run: Run) -> None:

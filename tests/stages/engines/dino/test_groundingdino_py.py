@@ -33,14 +33,14 @@ def test_the_published_configuration_detects_in_its_own_environment(tmp_path: Pa
     engine = GroundingDinoPyDetector(GroundingDinoPySpec(kind="groundingdino-py", python=ENVIRONMENT, text_encoder=encoder), Resources())
     many = ("a red car", "the blue mug") * 40
     requests = [DetectRequest(NOISE, ("a red car", "", "a Mug.")), DetectRequest(NOISE, ()), DetectRequest(NOISE, many)]
-    found = run(engine.detect(requests, floor=0.0))
-    assert [{box.phrase for box in boxes} for boxes in found] == [{0, 2}, set(), set(range(80))]
-    for one in found[0]:
-        x0, y0, x1, y1 = one.xyxy
+    by_request = run(engine.detect(requests, floor=0.0))
+    assert [{box.phrase for box in boxes} for boxes in by_request] == [{0, 2}, set(), set(range(80))]
+    for box in by_request[0]:
+        x0, y0, x1, y1 = box.xyxy
         assert 0 <= x0 < x1 <= 160
         assert 0 <= y0 < y1 <= 40
-        assert 0 <= one.score <= one.score_max <= 1
-    assert run(engine.detect(requests[:1], floor=0.0)) == found[:1]
+        assert 0 <= box.score <= box.score_max <= 1
+    assert run(engine.detect(requests[:1], floor=0.0)) == by_request[:1]
     engine._process.kill()
     with pytest.raises(EngineDead, match="status -9"):
         run(engine.detect(requests[:1], floor=0.0))

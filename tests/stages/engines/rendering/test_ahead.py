@@ -9,7 +9,7 @@ def test_no_more_is_finished_ahead_than_so_many_bytes_and_all_get_their_turn() -
     async def run() -> tuple[int, int]:
         ahead, inside, most, done = Ahead(100, at_least=2), 0, 0, 0
 
-        async def one() -> None:
+        async def render() -> None:
             nonlocal inside, most, done
             await ahead.enter()
             inside += 1
@@ -18,7 +18,7 @@ def test_no_more_is_finished_ahead_than_so_many_bytes_and_all_get_their_turn() -
             most, inside, done = max(most, inside), inside - 1, done + 1
             ahead.leave()
 
-        await asyncio.gather(*(one() for _ in range(40)))
+        await asyncio.gather(*(render() for _ in range(40)))
         return most, done
 
     most, done = asyncio.run(run())

@@ -31,13 +31,13 @@ def test_an_object_arrives_as_it_was(ends: tuple[socket.socket, socket.socket]) 
         "image": noise,
     }
     send(ends[0], content)
-    found, _ = receive(ends[1])
-    assert found.keys() == content.keys()
-    assert found["few"] == content["few"]
+    received, _ = receive(ends[1])
+    assert received.keys() == content.keys()
+    assert received["few"] == content["few"]
     for name in ("half", "view", "none", "one"):
-        assert found[name].dtype == content[name].dtype
-        assert torch.equal(found[name], content[name])
-    assert found["image"].tobytes() == noise.tobytes()
+        assert received[name].dtype == content[name].dtype
+        assert torch.equal(received[name], content[name])
+    assert received["image"].tobytes() == noise.tobytes()
 
 
 def num_descriptors() -> int:
@@ -49,17 +49,17 @@ def test_messages_keep_their_order_and_large_ones_leave_no_descriptor_behind(end
     before = num_descriptors()
     for number in range(50):
         send(ends[0], (number, torch.full((40_000,), number)))
-        (found, tensor), num_bytes = receive(ends[1])
+        (received, tensor), num_bytes = receive(ends[1])
         kept.append(tensor)
-        assert (found, int(tensor[-1])) == (number, number)
+        assert (received, int(tensor[-1])) == (number, number)
         assert num_bytes >= tensor.numel() * 8
     assert num_descriptors() == before
 
 
 def test_a_tensor_outlives_the_process_that_sent_it(ends: tuple[socket.socket, socket.socket]) -> None:
     send(ends[0], torch.arange(1000))
-    found, _ = receive(ends[1])
+    received, _ = receive(ends[1])
     ends[0].close()
-    assert int(found.sum()) == 499_500
+    assert int(received.sum()) == 499_500
     with pytest.raises(EOFError):
         receive(ends[1])

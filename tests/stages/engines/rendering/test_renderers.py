@@ -101,19 +101,19 @@ def captions(job: Any, engine: VllmGenerator, run: Run) -> list[Row]:
 
 def questions(*shown: Image.Image | Picture, temperature: float = 0.0) -> list[Request]:
     decoding = Decoding(max_tokens=12, temperature=temperature)
-    return [Request(f"What {i % 3}?", "Be brief.", (one,), (str(i),), decoding=decoding, seed=i) for i, one in enumerate(shown)]
+    return [Request(f"What {i % 3}?", "Be brief.", (picture,), (str(i),), decoding=decoding, seed=i) for i, picture in enumerate(shown)]
 
 
 def test_answers_are_those_of_an_engine_that_renders_itself(engine: VllmGenerator, job: Any, run: Run) -> None:
-    opened = [one for one in opened_of(job, engine, run) if isinstance(one, Opened)]
-    pictures = [Picture(one, cut) for one in opened for cut in (None, CUT)]
+    opened = [image for image in opened_of(job, engine, run) if isinstance(image, Opened)]
+    pictures = [Picture(image, cut) for image in opened for cut in (None, CUT)]
     plain = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (90, 120, 3), np.uint8)) for i in range(4)]
     for temperature in (0.0, 1.0):
         asked = [*questions(*pictures, *plain, temperature=temperature), Request("No image.", decoding=FEW)]
         outside = run(engine.generate(asked))
         with rendered_inside(engine):
             assert run(engine.generate(asked)) == outside
-        assert len({one.text for one in outside}) > len(asked) // 2
+        assert len({answer.text for answer in outside}) > len(asked) // 2
     engine.forget(opened)
 
 
@@ -126,7 +126,7 @@ def test_a_stage_writes_the_same_rows_and_names_a_broken_image_alike(engine: Vll
 
 def test_a_renderer_that_is_killed_costs_no_answer_and_is_replaced(engine: VllmGenerator, job: Any, run: Run) -> None:
     plain = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (400, 500, 3), np.uint8)) for i in range(40)]
-    opened = [one for one in opened_of(job, engine, run) if isinstance(one, Opened)]
+    opened = [image for image in opened_of(job, engine, run) if isinstance(image, Opened)]
     asked = questions(*plain, *map(Picture, opened))
     expected = run(engine.generate(asked))
     assert engine.renderers is not None
@@ -156,9 +156,9 @@ def test_a_picture_of_many_questions_is_rendered_once(engine: VllmGenerator, job
     assert isinstance(first, Opened)
     assert isinstance(second, Opened)
     shown = [Picture(first, CUT), Picture(second, CUT), Picture(first)]
-    inputs = [renderer.render(RenderJob(f"Question {i}?", None, (one,))) for i in range(5) for one in shown]
+    inputs = [renderer.render(RenderJob(f"Question {i}?", None, (picture,))) for i in range(5) for picture in shown]
     assert renderer.num_found_again == 12
-    assert len({tuple(one["mm_hashes"]["image"]) for one in inputs}) == 3
+    assert len({tuple(rendered["mm_hashes"]["image"]) for rendered in inputs}) == 3
 
 
 def test_renderers_listen_nowhere(engine: VllmGenerator) -> None:

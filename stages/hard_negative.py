@@ -56,6 +56,12 @@ class HardNegativeParams(StageParams):
         description="With `drawn`: the values of such things, each with how often they have it, that new ones are drawn by. The block, or "
         "the file that holds it (`fgdata shares` writes one); its content is hashed. null: the closed lists.",
     )
+    compounds: bool = added(
+        False,
+        before=False,
+        description="With `new_values: open`: a noun that others stand before is offered with these too, so that a fishing boat may "
+        "become a ferry, and not only a fishing ferry.",
+    )
     domain: Domain = Field(ANY_DOMAIN, description="The domain's words; absent: the block `domain` of the configuration.")
 
 
@@ -116,7 +122,8 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         if kept is not None:
             return _Subject(region, region.short, known, None, kept)
         prompt = self.context.prompts["hard_negative"]
-        slots = slots_of(region.short, region.head, region.attributes, self.params.domain)
+        compounds = self.params.compounds and self.params.new_values == "open"
+        slots = slots_of(region.short, region.head, region.attributes, self.params.domain, compounds=compounds)
         schema = None
         if is_quoted(prompt.answer_schema):
             draw = rng(self.name, f"{image.key}/{region.region}/values", retry)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, Edit, EditType, Negative
-from stages.negatives.quotes import are_of_two_things, is_part, noun_spans, occurrences, words_of
+from stages.negatives.quotes import are_of_two_things, compound_of, is_part, noun_spans, occurrences, words_of
 from stages.words.ambiguity import canonical_value, exclude_each_other, is_allowed, is_listed, is_same_noun, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import kind_of, may_be_both_true_of, may_have_too
@@ -303,7 +303,7 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
     kind, old, new = proposal.type, proposal.old.strip(), proposal.new.strip()
     touches_head = any(_covers_head(edit, positive, head) for edit in edits)
     if kind == "object":
-        if not touches_head or len(words_of(old)) != 1:
+        if not touches_head or (len(words_of(old)) != 1 and old != compound_of(positive, head)):
             return "noun_not_changed_alone"
         return "wrong_type" if domain.types_of(new) and not _is_thing(new) else None
     if kind == "swap":

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from schemas.rows import ATTRIBUTE_TYPES, Attribute, EditType
 from stages.negatives.edits import Known, ambiguity_of, stated_values
-from stages.negatives.quotes import are_of_two_things, is_part, noun_spans, occurrences
+from stages.negatives.quotes import are_of_two_things, compound_of, is_part, noun_spans, occurrences
 from stages.words.ambiguity import may_be_both_true
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import siblings_of
@@ -46,11 +46,13 @@ class Slot(NamedTuple):
     partners: tuple[str, ...] = ()
 
 
-def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domain: Domain = ANY_DOMAIN) -> list[Slot]:
+def slots_of(
+    phrase: str, noun: str, attributes: Sequence[Attribute] = (), domain: Domain = ANY_DOMAIN, *, compounds: bool = False
+) -> list[Slot]:
     """What can be edited in a phrase: its attribute values by type, its noun, its parts' nouns, relations, pairs to swap.
 
     A word's types come from the word lists, the domain and the region's own attributes. What stands there twice is left out,
-    since an edit could not name it.
+    since an edit could not name it. With `compounds` a noun that others stand before is offered with these: "fishing boat" beside "boat".
     """
     typed = [
         Value(attribute.type, attribute.value)
@@ -62,6 +64,7 @@ def slots_of(phrase: str, noun: str, attributes: Sequence[Attribute] = (), domai
     attribute_slots = [Slot(attribute.type, attribute.value) for attribute in standing if attribute and attribute.value not in nouns]  # type: ignore[arg-type]  # kinds of lists
     others = [chunk.text.split()[-1] for chunk in chunk_phrases(phrase) if chunk.head != noun and chunk.mark is None]
     slots = [*attribute_slots, *(Slot("object", word) for word in nouns[:1] if " " not in word)]
+    slots += [Slot("object", compound) for compound in [compound_of(phrase, noun)] if compounds and compound and compound not in nouns]
     slots += [Slot("part", word) for word in others if word not in nouns and not domain.types_of(word) and is_part(phrase, word)]
     slots += [Slot("relation", word) for word in _RELATIONS if occurrences(phrase, word) and not domain.types_of(word)]
     slots += _swaps(attribute_slots, phrase, noun)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from stages.words.lexicon import TINTS, TYPES_OF_VALUE, types_of
-from stages.words.nouns import singular
-from stages.words.related_words import CANONICAL, OF_THEIR_OWN, RELATED, SHADED
+from stages.words.lexicon import PURPOSES, TINTS, TYPES_OF_VALUE, types_of
+from stages.words.nouns import looks_like_adjective, singular
+from stages.words.related_words import BROAD, CANONICAL, RELATED, SHADED
 from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
 from stages.words.values import Value
 
@@ -97,6 +97,11 @@ def exclude_each_other(kind: str, a: str, b: str) -> bool:
     """Whether the lists say that two values of this type are opposites, whatever the thing: coiled and unrolled."""
     first, second = _plain(a.lower()), _plain(b.lower())
     return _are_opposed(kind, first, second) or _are_opposed("state", first, second)
+
+
+def is_state(word: str) -> bool:
+    """Whether the lists know which question this word answers as a state."""
+    return bool(_answers_of(word))
 
 
 def canonical_noun(noun: str) -> str:
@@ -243,7 +248,15 @@ def _is_related(kind: str, a: str, b: str) -> bool:
         return True
     if _are_opposed(kind, a, b):
         return False
+    if kind == "object" and any(_is_compound(noun) for noun in (a, b)) and BROAD.isdisjoint((first, second)):
+        return False
     return any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), (first.split()[-1], second.split()[-1])))
+
+
+def _is_compound(noun: str) -> bool:
+    """Whether a noun stands before it: a water tower, not a young woman."""
+    words = noun.lower().split()
+    return len(words) > 1 and (words[-2] in PURPOSES or not (types_of(words[-2]) or looks_like_adjective(words[-2])))
 
 
 def _are_near_colours(a: str, b: str) -> bool:
@@ -287,8 +300,6 @@ def _canonical(kind: str, value: str) -> str:
     if value in table:
         return table[value]
     words = [table.get(word, word) for word in value.split()]
-    if kind == "object" and singular(value).replace(" ", "-") in OF_THEIR_OWN:
-        return singular(value).replace(" ", "-")
     if kind == "object" and words:
         noun = singular(value.split()[-1])
         words[-1] = table.get(noun, noun)

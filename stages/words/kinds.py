@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, canonical_value, is_another_one, may_be_both_true
 from stages.words.nouns import SINGULAR_IN_S, singular
-from stages.words.scales import BREADTHS, COAT_APART, COATED, DYED, DYED_APART, HAIR, HAIR_APART, HOUSE_APART, LINES, UPHOLSTERED, WAY_APART
+from stages.words.scales import BREADTHS, COAT_APART, COATED, DYED, DYED_APART, HAIR, HAIR_APART, LINES, UPHOLSTERED, WAY_APART
 
 _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
 # A line is one kind: things that nobody takes for each other, then after "|" those that are of the kind and may be one of these.
@@ -217,7 +217,7 @@ def _apart(noun: str, kind: str) -> Mapping[str, str]:
             return COAT_APART
         return HAIR_APART if singular(noun) in HAIR else DYED_APART if is_dyed else {}
     if kind == "material":
-        return {"building": HOUSE_APART, "ground": WAY_APART}.get(kind_of(noun), {})
+        return WAY_APART if kind_of(noun) == "ground" else {}
     return BREADTHS if kind == "size" and singular(noun) in LINES else {}
 
 

@@ -52,8 +52,8 @@ _SIZES = (
 )
 _TRANSPARENCIES = "transparent translucent opaque clear see-through frosted semi-transparent"
 _STATES = (
-    "brand-new pristine tidy messy dilapidated unfinished vintage antique modern reflective toasted baked shredded peeling inflated deflated "
-    "tied untied loose open opened closed shut ajar wet dry dried broken intact cracked damaged ruined empty unfilled full filled "
+    "brand-new pristine tidy messy dilapidated unfinished vintage antique modern reflective toasted baked shredded peeling inflated "
+    "deflated tied untied loose open opened closed shut ajar wet dry dried broken intact cracked damaged ruined empty unfilled full filled "
     "clean spotless dirty soiled stained muddy dusty new old older aged ancient young younger elderly rusty rusted worn weathered "
     "faded folded unfolded crumpled wrinkled lit unlit illuminated ripe unripe cut sliced chopped halved peeled whole raw cooked "
     "fried roasted grilled dead leafless lush blooming melted frozen snowy sunny cloudy overcast crowded parked abandoned stacked "
@@ -110,6 +110,12 @@ LEAFY = frozenset("tree bush shrub hedge plant houseplant vine branch fern weed 
 LEAVES = frozenset("leaf foliage needle frond".split())
 # Words of matter that are no nouns: "the wooden" is nothing.
 ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())
+# Participles that say what a thing is for: the two are one thing.
+PURPOSES = frozenset(
+    "fishing mixing frying rolling filing cutting chopping dining sewing washing vending parking shopping swimming rowing walking "
+    "ironing baking serving measuring watering gardening camping hiking racing bowling boxing skating changing diving hunting riding "
+    "reading writing sailing knitting building crossing drawing drinking cooking wedding dressing waiting rocking mowing weighing".split()
+)
 COMMON_VALUES: dict[str, tuple[str, ...]] = {
     "colour": tuple("red yellow green blue purple white black brown orange pink".split()),
     "material": tuple("wooden metal plastic glass leather fabric stone ceramic".split()),

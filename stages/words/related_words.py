@@ -194,7 +194,7 @@ _NEIGHBOURS: dict[str, str] = {
         stone cobblestone gravel pebble
         gravel cobblestone pebble
         metal steel iron aluminium brass copper bronze tin chrome gold silver stainless wire mesh
-        tile ceramic stone marble porcelain glass brick slate clay terracotta granite metal wood vinyl plastic concrete cement
+        tile ceramic stone marble porcelain glass brick slate clay terracotta granite vinyl concrete cement
         tile limestone rubber cork
         dirt gravel clay sand
         asphalt gravel cement concrete stone
@@ -202,11 +202,11 @@ _NEIGHBOURS: dict[str, str] = {
         hardwood oak mahogany pine
         steel iron aluminium tin chrome
         aluminium tin chrome
-        cobblestone granite sandstone limestone slate brick
+        cobblestone granite sandstone limestone slate
         brass bronze copper gold
         fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace satin
         wool crochet felt fur cotton
-        stone marble granite concrete brick slate clay ceramic cement cobblestone gravel sandstone limestone plaster
+        stone marble granite concrete slate clay ceramic cement cobblestone gravel sandstone limestone plaster
         ceramic porcelain clay terracotta china
         straw rattan bamboo wood reed
         rattan bamboo wood
@@ -215,7 +215,7 @@ _NEIGHBOURS: dict[str, str] = {
         plastic vinyl rubber foam acrylic nylon polyester silicone
         rubber foam vinyl silicone
         paper cardboard
-        concrete brick plaster
+        concrete plaster
         glass acrylic
         cotton linen denim canvas silk polyester
         nylon hemp jute sisal polyester cotton
@@ -302,7 +302,7 @@ _NEIGHBOURS: dict[str, str] = {
         wing feather; tail feather; leaf tree bush vine fern; tree bush; ground floor road sidewalk; petal flower; tree branch trunk
         rock mountain cliff; pole pillar beam; brick tile wall floor; wall fence; circle dot; glass cup; shelf bookshelf cabinet
         countertop table desk; cloud sky; sauce soup; seat saddle; tray plate; collar scarf
-        tower water-tower clock-tower bell-tower control-tower silo; silo water-tower; bin bucket barrel
+        tower silo; bin bucket barrel
         sheep ram ewe lamb; ram goat; horse pony foal mule; donkey mule; cow bull ox calf; llama alpaca; crow raven; frog toad
         turtle tortoise; rabbit hare; mouse rat hamster; alligator crocodile; leopard cheetah jaguar; dolphin porpoise shark whale
         bee wasp hornet fly; butterfly moth; pigeon dove; goose duck; chicken hen rooster turkey; wolf dog coyote fox
@@ -354,8 +354,9 @@ def _canonical(groups: str) -> dict[str, str]:
     return table
 
 
-# Compounds that are something else than their last word says alone.
-OF_THEIR_OWN = frozenset("water-tower clock-tower bell-tower control-tower".split())
+# Nouns that name many kinds of things: what a compound of another noun names may be one of these, though it is no neighbour of its last
+# word's. A water tower is no lighthouse, an office chair is furniture.
+BROAD = frozenset("person animal vehicle furniture toy container food fruit plant clothing bird".split())
 CANONICAL: dict[str, dict[str, str]] = {kind: _canonical(groups) for kind, groups in _SYNONYMS.items()}
 
 

@@ -237,8 +237,10 @@ _QUESTIONS = """
     faded dull weathered | bright vivid fresh vibrant
     fresh freshly-cut freshly-picked green new | dry dried withered | frozen canned | rotten mouldy moldy stale spoiled wilted | old
     loose | packed compacted
+    braided plaited | loose flowing tangled
+    half-buried buried | hanging floating
     ripe ripening | unripe green | rotten overripe mouldy moldy
-    hairy shaggy fluffy furry woolly mossy braided tangled | smooth hairless shaved
+    hairy shaggy fluffy furry woolly mossy | smooth hairless shaved
     tangled knotted | coiled rolled rolled-up straight untangled combed
     dark tinted | clear
     pregnant | slim skinny newborn
@@ -330,10 +332,9 @@ COATED = frozenset("cow bull ox calf horse pony mare foal pig hen rooster chicke
 COATS = frozenset("speckled mottled tabby tortoiseshell calico piebald brindle dappled roan pinto skewbald rainbow multicolored".split())
 COAT_APART = {"brown": "grey"}
 HAIR_APART = {"brown": "grey red orange", "dark": "blonde grey white red orange"}
-DYED_APART = {"brown": "grey red", "white": "silver"}
-# Materials that are told apart on whole houses and on ways, though a wall or a slab of them may be taken for the other.
-HOUSE_APART = {"brick": "stone concrete"}
-WAY_APART = {"gravel": "asphalt cobblestone concrete", "brick": "cobblestone concrete"}
+DYED_APART = {"brown": "grey red", "white": "silver", "red": "orange"}
+# Materials that are told apart on ways, though a slab of them may be taken for the other.
+WAY_APART = {"gravel": "asphalt cobblestone concrete"}
 # Materials that look alike where they are painted, on a part that is small, and colours that bare wood has.
 PAINTED_ALIKE = frozenset(("wood", "plastic"))
 WOOD_COLOURS = frozenset("brown tan beige cream gold chocolate auburn".split())

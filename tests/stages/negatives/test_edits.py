@@ -117,9 +117,41 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
         # What anything may be as well, and what says that it is not.
         ("an adjustable wrench", "wrench", "an adjustable wrench", "state", "adjustable", "broken", "neighbour"),
         ("a repaired wrench", "wrench", "a repaired wrench", "state", "repaired", "broken", "accepted"),
-        # A house is of brick or of stone; a wall of blocks may be called either.
+        # Brick and stone are told apart, on houses and on walls.
         ("a brick house", "house", "a brick house", "material", "brick", "stone", "accepted"),
-        ("a brick wall", "wall", "a brick wall", "material", "brick", "stone", "neighbour"),
+        ("a brick wall", "wall", "a brick wall", "material", "brick", "stone", "accepted"),
+        # Two states that answer one question apart exclude each other; of two questions both may have their answer.
+        ("a cracked wooden stick", "stick", "a cracked wooden stick", "state", "cracked", "brand-new", "accepted"),
+        ("a wet quay", "quay", "a wet quay", "state", "wet", "snowy", "accepted"),
+        ("a moss-covered stone", "stone", "a moss-covered stone", "state", "moss-covered", "snow-covered", "accepted"),
+        ("a burnt slice of toast", "slice", "a burnt slice of toast", "state", "burnt", "golden", "accepted"),
+        ("a dented cone", "cone", "a dented cone", "state", "dented", "flattened", "neighbour"),
+        ("a drawer that is open", "drawer", "a drawer that is open", "state", "open", "dented", "neighbour"),
+        ("a bearded man", "man", "a bearded man", "state", "bearded", "bald", "neighbour"),
+        ("an elderly man", "man", "an elderly man", "state", "elderly", "middle-aged", "neighbour"),
+        ("a pleated skirt", "skirt", "a pleated skirt", "pattern", "pleated", "striped", "neighbour"),
+        # A part that such a thing may well have too, one that stands in the old one's place, one that is of another form.
+        ("a kettle with a black handle", "kettle", "a kettle with a black handle", "part", "handle", "lid", "neighbour"),
+        ("a man with a long beard", "man", "a man with a long beard", "part", "beard", "moustache", "neighbour"),
+        ("a woman with red hair", "woman", "a woman with red hair", "part", "hair", "beard", "accepted"),
+        ("a chair with five plastic castors", "chair", "a chair with padded arms", "part", "castors", "arms", "accepted"),
+        ("a chair with five plastic castors", "chair", "a chair", "part", "castors", "glides", "accepted"),
+        ("a man with a red cap", "man", "a man with a red cap", "part", "cap", "helmet", "accepted"),
+        ("a ram with spiral horns", "ram", "a ram with spiral horns", "part", "horns", "ears", "accepted"),
+        # What another thing is called is false of this one; what stands in the text, or what it may be called itself, is none.
+        ("a grey chair", "chair", "a grey chair under a white desk", "object", "chair", "desk", "accepted"),
+        ("a bowl with a spoon", "bowl", "a bowl with a spoon", "object", "bowl", "spoon", "true_of_region"),
+        ("a slice of bread", "slice", "a slice of toast", "object", "slice", "toast", "true_of_region"),
+        # A compound is not what its last word is near to.
+        ("a tall lighthouse", "lighthouse", "a tall lighthouse", "object", "lighthouse", "water tower", "accepted"),
+        ("a tall lighthouse", "lighthouse", "a tall lighthouse", "object", "lighthouse", "tower", "neighbour"),
+        # A coat takes a colour's place; a wheel full of leaves is a wheel.
+        ("a white hen", "hen", "a white hen", "colour", "white", "speckled", "accepted"),
+        ("a black-and-white path", "path", "a black-and-white path", "colour", "black-and-white", "terracotta", "accepted"),
+        ("a wooden cart", "cart", "a wooden cart with an iron wheel full of mud", "material", "wooden", "metal", "accepted"),
+        # Paint hides what a small part is made of.
+        ("a kettle with a black wooden handle", "kettle", "a kettle", "material", "wooden", "plastic", "neighbour"),
+        ("a kettle with a wooden handle", "kettle", "a kettle", "material", "wooden", "plastic", "accepted"),
         # One who is said to be grown up is no child; a young man may be called a boy.
         ("a man in a hat", "man", "a man in a hat with a grey beard", "object", "man", "boy", "accepted"),
         ("a young man in a hat", "man", "a young man in a hat", "object", "man", "boy", "neighbour"),

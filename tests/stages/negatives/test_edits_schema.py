@@ -119,6 +119,33 @@ def test_a_noun_that_is_also_a_value_is_the_object_alone() -> None:
     assert slots_of("a tall glass", "glass") == [Slot("size", "tall"), Slot("object", "glass")]
 
 
+@pytest.mark.parametrize(
+    ("phrase", "noun", "compound"),
+    [
+        ("a small blue fishing boat moored at the left", "boat", "fishing boat"),
+        ("three identical computer monitors", "monitor", "computer monitors"),
+        ("a low glass coffee table", "table", "coffee table"),
+        ("a dented orange traffic cone", "cone", "traffic cone"),
+        ("a young woman in a red hat", "woman", None),
+        ("a sleeping puppy", "puppy", None),
+        ("the left front wheel", "wheel", None),
+        ("a spotted cow", "cow", None),
+    ],
+)
+def test_a_noun_is_offered_with_the_nouns_before_it_on_request(phrase: str, noun: str, compound: str | None) -> None:
+    offered = [slot.old for slot in slots_of(phrase, noun, compounds=True) if slot.type == "object"]
+    assert offered[1:] == ([compound] if compound else [])
+    assert slots_of(phrase, noun) == [slot for slot in slots_of(phrase, noun, compounds=True) if slot.old != compound]
+
+
+def test_a_compound_becomes_another_thing_as_a_whole() -> None:
+    phrase = "a small blue fishing boat moored at the left"
+    edits = [Proposal(type="object", old=old, new="ferry") for old in ("fishing boat", "blue fishing boat")]
+    (negative,), rejects = accept(edits, phrase, "boat", known_of([phrase]), 10)
+    assert negative.text == "a small blue ferry moored at the left"
+    assert rejects == {"noun_not_changed_alone": 1}
+
+
 def test_a_word_that_stands_twice_cannot_be_named() -> None:
     assert slots_of("a red cup on a red saucer", "cup") == [
         Slot("object", "cup"),

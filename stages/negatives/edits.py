@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,18 @@ from stages.negatives.quotes import are_of_two_things, compound_of, is_part, nou
 from stages.words.ambiguity import canonical_value, exclude_each_other, is_allowed, is_listed, is_same_noun, says_the_same
 from stages.words.domain import ANY_DOMAIN, Domain
 from stages.words.kinds import kind_of, may_be_both_true_of, may_have_too
-from stages.words.lexicon import BOUNDARIES, COUNTED, DETERMINERS, LEAFY, LEAVES, SURFACES, THINGS_ALONE_TOO, THINGS_TOO, types_of
+from stages.words.lexicon import (
+    BOUNDARIES,
+    COUNTED,
+    DETERMINERS,
+    LEAFY,
+    LEAVES,
+    MATTER_TOO,
+    SURFACES,
+    THINGS_ALONE_TOO,
+    THINGS_TOO,
+    types_of,
+)
 from stages.words.nouns import singular
 from stages.words.phrases import chunk_phrases
 from stages.words.scales import COATS, GROWN_UP, PAINTED_ALIKE, WOOD_COLOURS
@@ -27,6 +38,8 @@ _CALLED = re.compile(r"(?<!\w)(?:of|like|as|called)\s+((?:\w[\w'-]*\s+){0,3}\w[\
 _STATES_TOO = frozenset(("size", "shape", "pattern", "transparency"))  # types whose words say how something is, as states do
 _ADULTS = frozenset("man woman lady gentleman guy".split())
 _CHILDREN = frozenset("boy girl child kid baby toddler infant".split())
+_CLOTH = frozenset(("garment", "textile"))  # what looks alike where it is folded
+_HEAPED = frozenset("folded rolled crumpled bundled rumpled".split())
 _NEXT_WORD = re.compile(r"\s+([^\W\d_][\w'-]*)")
 _AN_BEFORE = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|ra|ro)|hour|honest|heir)", re.IGNORECASE)
 
@@ -92,10 +105,11 @@ def known_of(texts: Iterable[str], attributes: Iterable[Attribute] = (), nouns: 
     named = [Value("object", noun.lower()) for noun in nouns]
     values = [value for text in texts for value in stated_values(text, domain)]
     words = frozenset(word for stated in (*texts, *(attribute.value for attribute in typed), *nouns) for word in words_of(stated))
-    of_parts = [attribute.value for attribute in typed if attribute.type == "parts"]
-    divided = [_divided(text, nouns) for text in texts] + [
-        ("", [part]) if _is_of_a_part(part, "", nouns) else (part, []) for part in of_parts
-    ]
+    divided = [_divided(text, nouns) for text in texts]
+    named_parts = {singular(words_of(phrase)[-1]) for _, phrases in divided for phrase in phrases}
+    of_parts = [attribute.value for attribute in typed if attribute.type == "parts" or _is_said_of(attribute.value, named_parts)]
+    typed = [attribute for attribute in typed if attribute.type == "parts" or attribute.value not in of_parts]
+    divided += [("", [part]) if _is_of_a_part(part, "", nouns) else (part, []) for part in of_parts]
     owns = [own for own, _ in divided]
     own = (
         {value for text in owns for value in stated_values(text, domain)}
@@ -130,6 +144,12 @@ def _divided(text: str, nouns: Sequence[str]) -> tuple[str, list[str]]:
     for start, end in reversed(spans):
         own = own[:start] + own[end:]
     return own, [text[start:end] for start, end in spans]
+
+
+def _is_said_of(value: str, parts: Collection[str]) -> bool:
+    """Whether a value names the part that it is a value of, as an attribute of the whole may: yellow handles."""
+    words = words_of(value)
+    return len(words) > 1 and singular(words[-1]) in parts
 
 
 def _end_of_phrase(text: str, start: int, end: int) -> int:
@@ -238,6 +258,8 @@ def ambiguity_of(kind: str, old: str, new: str, known: Known) -> str | None:
         return "neighbour"
     if kind == "material" and of.noun != known.noun and _look_alike(old, new, of):
         return "neighbour"
+    if kind == "object" and {kind_of(old), kind_of(new)} <= _CLOTH and not _HEAPED.isdisjoint(known.own_words):
+        return "neighbour"
     others = [part for part in of.values if part.type == kind and not set(words_of(part.value)) <= set(words_of(old))]
     # Of the colours that stay in the text none is named again by a near one: brown is false of a red, white and blue flag.
     beside = [part.value for part in known.beside if part.type == kind == "colour" and part.value != old.lower()]
@@ -330,7 +352,7 @@ def _breaks_type(proposal: Proposal, positive: str, head: str, edits: Sequence[E
 def _is_of_type(kind: str, value: str, domain: Domain) -> bool:
     """Whether the lists know a value of this type, or of none."""
     types = domain.types_of(value)
-    return not types or kind in types or is_listed(kind, value)
+    return not types or kind in types or is_listed(kind, value) or (kind == "material" and value.lower() in MATTER_TOO)
 
 
 def _may_be_state(kind: str, value: str, domain: Domain) -> bool:

@@ -200,6 +200,9 @@ def _are_opposed(kind: str, a: str, b: str) -> bool:
 
 def _are_answers_apart(a: str, b: str) -> bool:
     """Whether two states answer one question apart: dented and brand-new, not dented and flattened."""
+    covers = [_COVERED.fullmatch(_plain(state.lower())) for state in (a, b)]
+    if covers[0] and covers[1] and covers[0][1] != covers[1][1]:
+        return True  # blood-stained and flour-dusted
     first, second = _answers_of(a), _answers_of(b)
     return any(answers.isdisjoint(second.get(question, answers)) for question, answers in first.items())
 

@@ -20,7 +20,7 @@ _KINDS: dict[str, str] = {
     "headwear": "hat helmet crown headband wig | cap beanie turban hood headdress veil hijab visor fedora beret bonnet",
     "footwear": "sandal sneaker boot slipper | shoe heel loafer flip-flop cleat skate footwear",
     "accessory": """necklace bracelet watch earring belt ring purse backpack umbrella sunglasses wallet brooch button zipper
-        | bag handbag strap glasses lanyard badge jewelry pendant bow ribbon lace buckle""",
+        | suitcase briefcase luggage satchel bag handbag strap glasses lanyard badge jewelry pendant bow ribbon lace buckle""",
     "hair": "beard mustache ponytail braid | hair eyebrow bang fur mane whisker strand fringe curl bun",
     "body": """hand arm leg head eye nose ear mouth shoulder elbow knee foot finger neck chest tail wing beak paw horn tongue feather
         claw tooth
@@ -111,8 +111,9 @@ _PARTS: dict[str, str] = {
         hull cabin deck oar fin nose tail bonnet body cab mudguard trim grille rope sail mast""",
     "building": """door window roof shutter balcony chimney column awning gate porch staircase step tower railing dome arch sign fence
         trim wall frame gable facade spire turret lantern""",
-    "garment": "button collar pocket zipper sleeve hood cuff belt hem lining trim logo lace stripe ribbon bow waistband lapel seam fringe",
-    "headwear": "brim band ribbon strap logo visor tassel feather bow trim peak stripe",
+    "garment": """sequin bead pearl embroidery ruffle train bow button collar pocket zipper sleeve hood cuff belt hem lining trim logo
+        lace stripe ribbon bow waistband lapel seam fringe""",
+    "headwear": "sequin bead pearl embroidery brim band ribbon strap logo visor tassel feather bow trim peak stripe",
     "footwear": "sole lace buckle heel toe strap tongue stripe logo trim",
     "accessory": "strap buckle zipper pocket handle tag clasp lining flap trim chain dial",
     "device": "screen button keyboard handle cord cable stand base dial knob antenna light lens key speaker lid port frame border trim",
@@ -120,7 +121,8 @@ _PARTS: dict[str, str] = {
     "utensil": "handle blade tip head grip",
     "instrument": "string key neck body strap pedal stand bridge",
     "plant": "leaf flower bloom bud thorn stem branch root hip petal blossom trunk shoot",
-    "textile": "fringe tassel border hem stripe button pocket trim lace edge",
+    "textile": "fringe tassel border hem stripe sequin bead embroidery trim lace edge",
+    "building part": "railing gate window door step panel post light shutter pane frame bolt hinge lock",
     "picture": "letter lettering arrow border frame number symbol logo text edge word background",
     "food": """cheese tomato onion olive lettuce mushroom pepper basil sauce ham bacon cucumber cream sprinkle seed nut topping frosting
         icing egg herb berry cherry strawberry""",
@@ -195,6 +197,13 @@ def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
     return may_be_both_true(kind, a, b) and not is_another_one(kind, a, b)
 
 
+def _kinds_by_ending(noun: str) -> tuple[str, ...]:
+    """The kind of a noun and that of the noun it ends with: a sandcastle is a castle, a wheelchair a chair too."""
+    endings = (noun[i:] for i in range(1, len(noun) - 3))
+    kinds = (kind_of(noun), next((kind_of(ending) for ending in endings if kind_of(ending)), ""))
+    return tuple(dict.fromkeys(kind for kind in kinds if kind)) or ("container",)
+
+
 def may_have_too(noun: str, old: str, new: str) -> bool:
     """Whether a thing of this noun that has one part may well have the other too, so that naming it is no negative.
 
@@ -206,7 +215,11 @@ def may_have_too(noun: str, old: str, new: str) -> bool:
     if any({first, second} <= place for place in _SAME_PLACE) or (second in _BEARDS and canonical_noun(noun) in _WITHOUT_BEARDS):
         return False
     has_handle = second in ("handle", "grip") and canonical_noun(noun) in {canonical_noun(name) for name in _HANDLED}
-    return has_handle or second in _PARTS.get(kind_of(noun) or "container", "").split() or may_be_both_true("object", old, new)
+    return (
+        has_handle
+        or any(second in _PARTS.get(kind, "").split() for kind in _kinds_by_ending(noun.lower()))
+        or may_be_both_true("object", old, new)
+    )
 
 
 def _apart(noun: str, kind: str) -> Mapping[str, str]:

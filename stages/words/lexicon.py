@@ -108,6 +108,8 @@ SURFACES = frozenset(
 # What one sees of a plant is its leaves; of a flower or a fruit it is not.
 LEAFY = frozenset("tree bush shrub hedge plant houseplant vine branch fern weed palm".split())
 LEAVES = frozenset("leaf foliage needle frond".split())
+# Matter that the lists know as a colour alone.
+MATTER_TOO = frozenset("chocolate coral amber ivory ebony sand salmon mustard wine mint".split())
 # Words of matter that are no nouns: "the wooden" is nothing.
 ADJECTIVES_ONLY = frozenset("wooden metallic woolen woollen furry glassy crocheted knitted stainless golden silvery".split())
 # Participles that say what a thing is for: the two are one thing.

@@ -227,6 +227,9 @@ _NEIGHBOURS: dict[str, str] = {
         corduroy velvet denim
         enamel iron porcelain ceramic tin
         iron aluminium tin
+        granite sandstone limestone slate
+        sandstone limestone
+        plaster fiberglass fibreglass
         silver pewter steel chrome aluminium nickel
         plastic resin fiberglass fibreglass laminate
         leather leatherette
@@ -319,7 +322,7 @@ _NEIGHBOURS: dict[str, str] = {
         barn warehouse; cottage cabin hut chalet house; church chapel cathedral; castle palace fort; pier jetty dock quay wharf
         gazebo pavilion; violin viola fiddle; cello bass; guitar ukulele bass lute; trumpet cornet trombone; clarinet oboe flute
         shovel spade; hammer mallet; axe hatchet; knife dagger; sword sabre; rifle shotgun gun; mountain hill; lake pond pool lagoon
-        river stream creek canal; path trail lane; jogger runner; sundial birdbath
+        river stream creek canal; path trail lane; jogger runner; arch window; sundial birdbath
     """,
 }
 # What a shade of a colour is also called.

@@ -139,11 +139,12 @@ _OPPOSED: dict[str, str] = {
         domed square rectangular triangular conical
         elongated round square spherical short stubby
         flat curved spherical cylindrical conical arched domed wavy coiled curly slanted pointed twisted bulging hilly bulbous bowl-shaped
+        flat cube-shaped cubic box-shaped egg-shaped pear-shaped bell-shaped barrel-shaped
         heart round square
         jagged round rounded spherical straight
         pointed round spherical blunt floppy rounded square scalloped
         serrated straight smooth rounded
-        slanted vertical upright level
+        slanted vertical upright level round
         star round square
         straight round spherical arched slanted scalloped crescent zigzag
         coiled unrolled unwound straightened stretched
@@ -177,7 +178,7 @@ _QUESTIONS = """
         unwashed
     wet damp moist soaked drenched dripping soggy dewy rain-soaked flooded submerged waterlogged sodden soaking | dry dried parched arid
         dusty bone-dry withered
-    wet flooded soaked puddled slushy icy | snowy icy frosty frozen | dry dusty sandy sunlit
+    wet flooded soaked rain-soaked puddled slushy icy | snowy icy frosty frozen | dry dusty sandy sunlit
     standing upright walking leaning perched stretching posing | sitting seated perched asleep sleeping leaning slumped cross-legged |
         lying reclining sprawled lounging asleep sleeping curled stretching dozing napping resting | kneeling | crouching squatting
         crouched | jumping leaping mid-air airborne flying soaring diving swooping | swimming diving floating paddling | climbing |
@@ -186,7 +187,7 @@ _QUESTIONS = """
         marching | running sprinting jogging galloping racing trotting cantering charging | dancing twirling | jumping leaping | flying
         soaring gliding
     awake alert playing barking running walking jumping standing eating | asleep sleeping dozing napping
-    grazing eating feeding drinking pecking chewing nibbling | sleeping asleep dozing | fighting charging galloping flying
+    grazing eating feeding drinking pecking chewing nibbling | sleeping asleep dozing | fighting charging galloping running flying
     parked stopped stationary moored docked anchored berthed abandoned dismantled idle waiting stuck towed | moving driving speeding
         racing sailing spinning rotating cruising taxiing accelerating turning rolling departing arriving whirling | overturned capsized
         toppled crashed burnt-out wrecked derailed upside-down | beached stranded | sunken sinking submerged
@@ -194,9 +195,9 @@ _QUESTIONS = """
         inverted lying collapsed | tilted leaning slanting crooked lopsided
     empty vacant unfilled drained deserted unoccupied hollow stripped | half-empty half-full half-filled | full filled overflowing
         brimming crammed packed stuffed loaded laden heaped stocked bulging well-stocked overfilled steaming boiling
-    open ajar gaping torn overflowing unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open half-closed |
-        closed shut locked sealed zipped buttoned fastened covered boarded boarded-up latched shuttered corked capped padlocked barred
-        bricked-up | missing removed absent
+    open ajar gaping torn overflowing raised unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open
+        half-closed | closed shut locked sealed zipped buttoned fastened covered boarded boarded-up latched shuttered corked capped
+        padlocked barred bricked-up | missing removed absent
     folded collapsed half-folded bunched gathered | furled rolled rolled-up coiled bundled reefed bunched gathered | unfolded spread
         unfurled unrolled outstretched extended hoisted billowing flapping fluttering stretched waving draped flying
     lit burning glowing illuminated flickering shining switched-on blazing turned-on backlit bright | unlit dark extinguished
@@ -213,8 +214,8 @@ _QUESTIONS = """
         | red-haired ginger-haired red-headed
     freckled wrinkled tattooed scarred sunburnt tanned wrinkly spotty pierced | smooth-skinned unlined unwrinkled
     smiling grinning laughing cheerful happy beaming giggling | frowning scowling sad crying weeping sobbing angry grimacing tearful
-        glum pouting | sleeping asleep | yawning | shouting screaming yelling angry roaring snarling | serious stern expressionless
-        unsmiling solemn
+        glum pouting | sleeping asleep | yawning | eating drinking chewing | shouting screaming yelling angry roaring snarling | serious
+        stern expressionless unsmiling solemn
     clothed dressed suited uniformed robed fully-clothed | naked nude shirtless bare-chested topless undressed
     crowded busy packed bustling occupied full | empty deserted abandoned vacant quiet unoccupied uncrowded | half-empty half-full
     tidy neat organized organised uncluttered orderly made bare empty cleared clear | messy cluttered untidy disorganized disorganised
@@ -238,10 +239,14 @@ _QUESTIONS = """
     fresh freshly-cut freshly-picked green new | dry dried withered | frozen canned | rotten mouldy moldy stale spoiled wilted | old
     loose | packed compacted
     braided plaited | loose flowing tangled
+    frozen icy | muddy flowing rushing dry
+    melted melting | grated shredded solid
+    rolled rolled-up coiled sealed | unrolled unwound
+    headless armless legless winged smoking wingless
     half-buried buried | hanging floating
-    ripe ripening | unripe green | rotten overripe mouldy moldy
+    ripe ripening | dried shrivelled | unripe green | rotten overripe mouldy moldy
     hairy shaggy fluffy furry woolly mossy | smooth hairless shaved
-    tangled knotted | coiled rolled rolled-up straight untangled combed
+    tangled knotted | coiled rolled rolled-up straight untangled combed stretched taut
     dark tinted | clear
     pregnant | slim skinny newborn
     whole uncut unsliced uneaten unbitten | sliced diced chopped halved quartered bitten half-eaten eaten carved cut | mashed pureed |

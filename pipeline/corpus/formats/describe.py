@@ -48,6 +48,8 @@ class Sidecars:
         """The row with its alt text, and whence it came."""
         alt = self.alts.get(row.key)
         detail = row.detail or self.broken.get(row.key)
+        if alt is None and detail == row.detail and row.key not in self.sources:
+            return row
         return row.model_copy(update={"alt": alt[1] if alt else None, "detail": detail, **self.sources.get(row.key, {})})
 
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from pipeline.corpus.formats.base import Read, Reader, ShardFile
 from pipeline.corpus.formats.describe import MAX_SIDECAR_BYTES, Sidecars, described, failed, rest_of, too_long
+from pipeline.corpus.formats.tar_headers import plain_files
 from pipeline.corpus.listed.account import Members, left_out
 from pipeline.corpus.names import IMAGE_SUFFIXES, SIDECAR_SUFFIXES, split_member, why_no_image
 from pipeline.corpus.params import CorpusParams
@@ -80,7 +81,11 @@ class _Tar:
         start: int | None = 0
         while start is not None:
             self.end = start
-            for member in self._headers(start):
+            for name, offset, size, following in plain_files(self.file, start, self.shard.size_bytes):
+                self.end = following
+                yield _Place(number, storable(name), offset, size)
+                number += 1
+            for member in self._headers(self.end):
                 if not member.isdir():
                     yield _place(number, member)
                     number += 1
@@ -93,6 +98,8 @@ class _Tar:
             with tarfile.open(fileobj=self.file, mode="r:") as tar:
                 for member in tar:
                     tar.members = []  # type: ignore[attr-defined]  # typeshed omits it; else it keeps every header of the shard
+                    if member.size < 0:
+                        return  # a number that tarfile takes, and that leads back to where it has been
                     self.end = tar.offset
                     yield member
         except _BAD_HEADER:

@@ -9,7 +9,6 @@ from typing import BinaryIO
 
 from pipeline.corpus.formats.base import Read, Reader, ShardFile
 from pipeline.corpus.formats.describe import MAX_SIDECAR_BYTES, Sidecars, described, failed, rest_of, too_long
-from pipeline.corpus.formats.tar_headers import plain_files
 from pipeline.corpus.listed.account import Members, left_out
 from pipeline.corpus.names import IMAGE_SUFFIXES, SIDECAR_SUFFIXES, split_member, why_no_image
 from pipeline.corpus.params import CorpusParams
@@ -81,11 +80,7 @@ class _Tar:
         start: int | None = 0
         while start is not None:
             self.end = start
-            for name, offset, size, following in plain_files(self.file, start, self.shard.size_bytes):
-                self.end = following
-                yield _Place(number, storable(name), offset, size)
-                number += 1
-            for member in self._headers(self.end):
+            for member in self._headers(start):
                 if not member.isdir():
                     yield _place(number, member)
                     number += 1

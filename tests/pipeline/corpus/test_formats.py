@@ -1,8 +1,6 @@
 """A corpus format is its file and one row of the table: nothing else tells formats apart."""
 
-import io
 import sys
-import tarfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -96,26 +94,6 @@ def test_a_path_of_no_format_is_named() -> None:
 def test_an_image_is_called_by_its_file_else_its_member_else_its_key(path: str, member: str, key: str, place: str, name: str) -> None:
     assert place_of(path, member, key) == place
     assert file_name_of(member, key) == name
-
-
-@pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("mtime", [0, 1.5])
-def test_a_tar_s_members_lie_where_tarfile_finds_them(tmp_path: Path, tar_format: int, mtime: float) -> None:
-    names = ["a.png", "./b/c.png", "\u00fc.png", f"{'d' * 60}/{'e' * 90}.png", "d.png", "with space.png", "9.png"]
-    content = png(1)
-    write(tmp_path, {})
-    with tarfile.open(tmp_path / "0.tar", "w", format=tar_format) as tar:
-        for number, name in enumerate(names):
-            member = tarfile.TarInfo(name)
-            member.size, member.mtime, member.uid = len(content), mtime, 1000  # type: ignore[assignment]  # of others' tars it is no integer
-            if number == 4:
-                member.type = tarfile.AREGTYPE
-            tar.addfile(member, io.BytesIO(content))
-    units = update_index(CorpusParams(path=str(tmp_path)), Storage(str(tmp_path / "work")))
-    rows = [row for unit in units for row in read_rows(Storage(str(tmp_path / "work")), unit)]
-    with tarfile.open(tmp_path / "0.tar") as tar:
-        assert [(row.member, row.offset, row.size) for row in rows] == [(each.name, each.offset_data, each.size) for each in tar]
-    assert {row.status for row in rows} == {"ok"}
 
 
 def test_a_member_of_negative_size_ends_the_tar_and_not_the_run(tmp_path: Path) -> None:

@@ -5,15 +5,12 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image, ImageCms
 
 from pipeline.corpus.pixels import Header, Problem, decode, probe
 from tests.support.pictures import TURNS, encoded
 
 LIMIT = 1_000_000
-TURNED = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # EXIF with nothing but an orientation, 6
 
 
 def _pixels(data: bytes) -> Image.Image:
@@ -159,39 +156,6 @@ def test_flipped_bytes_never_raise() -> None:
                 warnings.simplefilter("ignore")
                 probe(bytes(broken), LIMIT)
                 decode(bytes(broken), LIMIT)
-
-
-_JPEGS = [
-    encoded(picture, "JPEG", **options)
-    for picture in (_noise((24, 17)), _noise((24, 17)).convert("L"), _noise((24, 17)).convert("CMYK"))
-    for options in (
-        {},
-        {"progressive": True},
-        {"comment": b"hello"},
-        {"dpi": (300, 300)},
-        {"exif": b"Exif\0\0" + TURNED},
-        {"optimize": True},
-    )
-]
-
-
-@settings(deadline=None, max_examples=150)
-@given(
-    st.sampled_from(_JPEGS),
-    st.lists(st.tuples(st.integers(0, 700), st.sampled_from([0, 1, 2, 16, 0xC1, 0xDA, 0xDB, 0xE1, 255])), max_size=3),
-)
-def test_the_header_of_a_jpeg_says_what_pillow_says(data: bytes, changes: list[tuple[int, int]]) -> None:
-    content = bytearray(data)
-    for place, byte in changes:
-        content[place % len(content)] = byte
-    header = probe(bytes(content), LIMIT)
-    try:
-        opened = Image.open(io.BytesIO(content))
-        is_turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError):
-        assert isinstance(header, Problem)
-    else:
-        assert header == Header(*(opened.size[::-1] if is_turned else opened.size), str(opened.format))
 
 
 def test_what_is_no_image_is_unreadable_and_nothing_is_empty() -> None:

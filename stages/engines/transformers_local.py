@@ -13,23 +13,20 @@ import jinja2
 from pydantic import Field
 
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
+from stages.engines.checkpoint import CheckpointSpec, loaded
 from stages.engines.grammar import schema_grammar
 from stages.engines.pixels import shrink
 from stages.engines.pulse import beat, enter, inherited
-from stages.engines.specs import GeneratorSpec, ModelSpec, Resources
+from stages.engines.specs import GeneratorSpec, Resources
 
 
-class TransformersSpec(ModelSpec, GeneratorSpec):
+class TransformersSpec(CheckpointSpec, GeneratorSpec):
     """transformers in the worker, CPU or GPU; batches are formed within a unit, in fixed order."""
 
     kind: Literal["transformers"]
     batch_size: int = Field(16, gt=0, description="Sequences generated together. Hashed: padding moves the last bit.")
     max_pixels: int | None = Field(None, gt=0, description="Images are shrunk to at most so many pixels.")
     chat_template: str | None = Field(None, description="Jinja text that replaces the model's own template.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: int | None = Field(None, gt=0, description="CPU threads of torch; null: torch's own choice.")
-    unhashed = frozenset({"device", "threads"})
-    package = "transformers"
     extra = "transformers"
 
     def build(self, resources: Resources) -> "TransformersGenerator":
@@ -71,22 +68,15 @@ class _Checkpoint:
     """Weights, processor and grammar compiler; used from one thread only."""
 
     def __init__(self, spec: TransformersSpec) -> None:
-        import torch
         import xgrammar
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-        if spec.threads is not None:
-            torch.set_num_threads(spec.threads)
         self._spec = spec
-        self._device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device)
-        dtype = "float32" if spec.dtype == "auto" and self._device.type == "cpu" else spec.dtype
         config = AutoConfig.from_pretrained(spec.model, revision=spec.revision)
         self.reads_images = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-        loader = AutoModelForImageTextToText if self.reads_images else AutoModelForCausalLM
-        load: Any = loader.from_pretrained
-        self._model = load(spec.model, revision=spec.revision, dtype=dtype)
-        self._model.eval().to(self._device)
+        self._model = loaded(spec, AutoModelForImageTextToText if self.reads_images else AutoModelForCausalLM)
+        self._device = self._model.device
         reader = AutoProcessor if self.reads_images else AutoTokenizer
         try:
             self._reader: Any = reader.from_pretrained(spec.model, revision=spec.revision)

@@ -17,16 +17,17 @@ from pydantic import Field
 from schemas.boxes import clip_box
 from schemas.hashed import added
 from stages.engines.base import DetectRequest, EngineDead, Found, MissingExtra
+from stages.engines.checkpoint import CheckpointSpec, loaded
 from stages.engines.dino.heads import HEADS, Head, Pass
 from stages.engines.pixels import shrink
 from stages.engines.pulse import beat, enter, inherited
-from stages.engines.specs import DetectorSpec, ModelSpec, Resources
+from stages.engines.specs import DetectorSpec, Resources
 
 _HANDS = 2  # threads that prepare pictures and make boxes
 _AHEAD = 2  # batches prepared, and batches of which boxes are made
 
 
-class GroundingDinoSpec(ModelSpec, DetectorSpec):
+class GroundingDinoSpec(CheckpointSpec, DetectorSpec):
     """transformers' Grounding DINO, MM-Grounding-DINO or OWLv2, by the same Auto class."""
 
     kind: Literal["grounding-dino"]
@@ -38,10 +39,7 @@ class GroundingDinoSpec(ModelSpec, DetectorSpec):
         "sizes differ, and an image's boxes no longer depend on its neighbours.",
     )
     max_pixels: int | None = Field(None, gt=0, description="Images are shrunk to at most so many pixels; boxes are scaled back.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: int | None = Field(None, gt=0, description="CPU threads of torch; null: torch's own choice.")
     unhashed = frozenset({"device", "threads", "default_min_score"})
-    package = "transformers"
     extra = "grounding-dino"
 
     def build(self, resources: Resources) -> "GroundingDinoDetector":
@@ -97,17 +95,11 @@ class _Checkpoint:
     """Weights, image processor and head. The model is used from one thread only."""
 
     def __init__(self, spec: GroundingDinoSpec, hands: ThreadPoolExecutor) -> None:
-        import torch
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-        if spec.threads is not None:
-            torch.set_num_threads(spec.threads)
         self._spec, self._hands = spec, hands
-        self._device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device)
-        dtype = "float32" if spec.dtype == "auto" and self._device.type == "cpu" else spec.dtype
-        load: Any = AutoModelForZeroShotObjectDetection.from_pretrained
-        self._model = load(spec.model, revision=spec.revision, dtype=dtype)
-        self._model.eval().to(self._device)
+        self._model = loaded(spec, AutoModelForZeroShotObjectDetection)
+        self._device = self._model.device
         read: Any = AutoProcessor.from_pretrained
         processor = read(spec.model, revision=spec.revision)
         self._image_processor: Any = processor.image_processor

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from schemas.text import UNFIT
 
@@ -54,6 +55,8 @@ REASONS: Mapping[str, str] = {
 }  # fmt: skip
 MISREAD = ("looks_xywh", "looks_normalised", "looks_pixels")  # one such box means that the whole row was declared wrongly
 _MANY = 2**31
+Child = TypeVar("Child")
+Made = TypeVar("Made")
 # UTF-8 read as Latin-1 or CP1252 leaves these pairs behind.
 _MOJIBAKE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac[\u0080-\u2fff]|\ufffd|[\ud800-\udfff]")
 
@@ -65,6 +68,26 @@ class Refused(ValueError):  # not an error of the program: a verdict on a given 
         assert reason in REASONS, reason
         super().__init__(detail)
         self.reason, self.detail = reason, detail[:200]
+
+
+def accepted(children: Iterable[Child], read: Callable[[Child], Made], rejects: Counter[str]) -> list[Made]:
+    """What `read` makes of each child that it does not refuse; the refused are counted in `rejects`.
+
+    Raises: Refused where a child shows that the whole row was declared wrongly, or where every child is refused: the first's.
+    """
+    made: list[Made] = []
+    first: Refused | None = None
+    for child in children:
+        try:
+            made.append(read(child))
+        except Refused as refused:
+            if refused.reason in MISREAD:
+                raise
+            rejects[refused.reason] += 1
+            first = first or refused
+    if first is not None and not made:
+        raise first
+    return made
 
 
 def text_of(record: Mapping[str, Any], field: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.given.boxes import Frame, box_of, check_size
-from pipeline.given.checks import MISREAD, REASONS, Refused, list_of, object_of, optional_text, score_of, span_of, text_of
+from pipeline.given.checks import REASONS, Refused, accepted, list_of, object_of, optional_text, score_of, span_of, text_of
 from pipeline.given.heads import head_of
 from pipeline.given.params import GivenParams
 from schemas.rows import CaptionRow, Detection, GroundRow, Phrase
@@ -27,21 +27,10 @@ def ground_row(image: Image, content: Mapping[str, Any], params: GivenParams, fr
     phrases: list[Phrase] = []
     detections, rejects = [], Counter[str]()
     children = list_of(content, "boxes", params.max_regions)
-    first: Refused | None = None
-    for child in children:
-        try:
-            phrase, detection = _box(child, params, frame, long)
-        except Refused as refused:
-            if refused.reason in MISREAD:
-                raise
-            rejects[refused.reason] += 1
-            first = first or refused
-            continue
+    for phrase, detection in accepted(children, lambda child: _box(child, params, frame, long), rejects):
         if phrase not in phrases:
             phrases.append(phrase)
         detections.append(detection.model_copy(update={"phrase": phrases.index(phrase)}))
-    if first is not None and not detections:
-        raise first
     return GroundRow(
         key=image.key,
         origin="given",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipeline.given.boxes import Frame, box_of, check_size
-from pipeline.given.checks import MISREAD, Refused, index_of, list_of, object_of, optional_text, text_of
+from pipeline.given.checks import Refused, accepted, index_of, list_of, object_of, optional_text, text_of
 from pipeline.given.heads import head_of
 from pipeline.given.params import GivenParams
 from schemas.boxes import Box
@@ -52,19 +52,14 @@ def regions_of(
     Raises: Refused where an entry shows that the whole row was declared wrongly, or where every entry is refused: the first's.
     """
     by_region: dict[int, AnyChild] = {}
-    first: Refused | None = None
-    for position, child in enumerate(list_of(content, "regions", params.max_regions)):
-        try:
-            given = object_of(child, "a region")
-            place = _locate(given, boxes, by_region, position, params, frame)
-            by_region[place] = read(given, place)
-        except Refused as refused:
-            if refused.reason in MISREAD:
-                raise
-            rejects[refused.reason] += 1
-            first = first or refused
-    if first is not None and not by_region:
-        raise first
+
+    def put(entry: tuple[int, object]) -> None:
+        position, child = entry
+        given = object_of(child, "a region")
+        place = _locate(given, boxes, by_region, position, params, frame)
+        by_region[place] = read(given, place)
+
+    accepted(enumerate(list_of(content, "regions", params.max_regions)), put, rejects)
     return by_region
 
 

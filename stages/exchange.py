@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from pydantic import Field
 
 from schemas.hashed import added
 from schemas.rows import ExchangeRow, RegionCaption, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image
+from stages.negatives.choice import Place
 from stages.negatives.groups.exchanging import Exchange as Group
 from stages.negatives.groups.exchanging import Offer, Sizes, exchanges, noun_offers, offers_of
 from stages.negatives.reciprocal import expression_of
@@ -37,12 +37,6 @@ class ExchangeParams(StageParams):
     )
 
 
-class _Place(NamedTuple):
-    unit: int
-    image: int
-    region: int
-
-
 class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
     """Where one scarf is red and another blue, each text is written with the other's colour, whatever else it says.
 
@@ -56,17 +50,17 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[ExchangeRow]]:
         groups = self._groups(block)
         for number, unit in enumerate(block):
-            yield [self._row(image, _Place(number, i, 0), groups) for i, image in enumerate(unit)]
+            yield [self._row(image, Place(number, i, 0), groups) for i, image in enumerate(unit)]
 
-    def _groups(self, block: Iterable[Sequence[Image]]) -> dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]]:
+    def _groups(self, block: Iterable[Sequence[Image]]) -> dict[Place, list[tuple[Offer[Place], Group[Place]]]]:
         offers = (
             offer
             for number, unit in enumerate(block)
             for i, image in enumerate(unit)
             for region in image.row(RegionCaptionRow).regions
-            for offer in self._offers(image, region, _Place(number, i, region.region))
+            for offer in self._offers(image, region, Place(number, i, region.region))
         )
-        by_region: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]] = defaultdict(list)
+        by_region: dict[Place, list[tuple[Offer[Place], Group[Place]]]] = defaultdict(list)
         params = self.params
         sizes = Sizes(params.group_size, params.noun_group_size, params.own_pool, params.cell)
         for group in exchanges(offers, sizes):
@@ -74,14 +68,14 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
                 by_region[offer.ref].append((offer, group))
         return by_region
 
-    def _offers(self, image: Image, region: RegionCaption, place: _Place) -> Iterator[Offer[_Place]]:
+    def _offers(self, image: Image, region: RegionCaption, place: Place) -> Iterator[Offer[Place]]:
         expression, name = expression_of(region), f"{image.key}/{region.region}/{region.short}"
         if expression is not None:
             yield from offers_of(place, name, region.head, expression, joint=self.params.joint)
         if region.short and self.params.noun_group_size > 1:
             yield from noun_offers(place, name, region.head, region.short)
 
-    def _row(self, image: Image, place: _Place, groups: dict[_Place, list[tuple[Offer[_Place], Group[_Place]]]]) -> ExchangeRow:
+    def _row(self, image: Image, place: Place, groups: dict[Place, list[tuple[Offer[Place], Group[Place]]]]) -> ExchangeRow:
         regions, rejects = [], Counter[str]()
         for region in image.row(RegionCaptionRow).regions:
             offers = groups.get(place._replace(region=region.region), [])

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from pydantic import Field
 
 from schemas.rows import MineRow, RegionCaptionRow, RegionNegatives
 from stages.base import BlockStage, Image
+from stages.negatives.choice import Place
 from stages.negatives.groups.grouping import Group, Member, group_members
 from stages.negatives.reciprocal import Expression, exclude_each_other, expression_of, reciprocal
 from stages.params import StageParams
@@ -18,12 +18,6 @@ class MineParams(StageParams):
     group_size: int = Field(11, ge=2, description="Expressions in a group: each is once the positive, with the others as its negatives.")
     min_group_size: int = Field(2, ge=2, description="What is left over forms groups as small as this.")
     max_level: int = Field(3, ge=1, le=3, description="In how many slots two expressions of a group may differ.")
-
-
-class _Place(NamedTuple):
-    unit: int
-    image: int
-    region: int
 
 
 class Mine(BlockStage[MineParams, MineRow]):
@@ -40,11 +34,11 @@ class Mine(BlockStage[MineParams, MineRow]):
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[MineRow]]:
         groups = self._groups(block)
         for number, unit in enumerate(block):
-            yield [self._row(image, _Place(number, i, 0), groups) for i, image in enumerate(unit)]
+            yield [self._row(image, Place(number, i, 0), groups) for i, image in enumerate(unit)]
 
-    def _groups(self, block: Iterable[Sequence[Image]]) -> dict[_Place, Group[_Place]]:
+    def _groups(self, block: Iterable[Sequence[Image]]) -> dict[Place, Group[Place]]:
         members = [
-            Member(_Place(number, i, region.region), f"{image.key}/{region.region}/{region.short}", expression)
+            Member(Place(number, i, region.region), f"{image.key}/{region.region}/{region.short}", expression)
             for number, unit in enumerate(block)
             for i, image in enumerate(unit)
             for region in image.row(RegionCaptionRow).regions
@@ -58,7 +52,7 @@ class Mine(BlockStage[MineParams, MineRow]):
         groups = group_members(members, self.params.group_size, self.params.min_group_size, exclude)
         return {place: group for group in groups for place in group.members}
 
-    def _row(self, image: Image, place: _Place, groups: dict[_Place, Group[_Place]]) -> MineRow:
+    def _row(self, image: Image, place: Place, groups: dict[Place, Group[Place]]) -> MineRow:
         regions, rejects = [], Counter[str]()
         for region in image.row(RegionCaptionRow).regions:
             if not region.short:

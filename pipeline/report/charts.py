@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.report.blocks import Binned, Whole, mean, quantile
 
-WIDTH, HEIGHT, BASE, TOP = 400, 132, 112, 8
+WIDTH, BASE, TOP = 400, 112, 8
 MAX_BINS = 28
 _STEPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
 

@@ -54,13 +54,9 @@ def caption_items(caption: str, negatives: Sequence[tuple[str, str | None]], ima
     ]
 
 
-def guessed_type(positive: str, negative: str) -> str:
-    """The type of the words that were exchanged, by the lexicon: swap where the same words stand in another order, else `other`."""
-    return guessed_types(positive, [negative])[0]
-
-
 def guessed_types(positive: str, negatives: Sequence[str]) -> list[str]:
-    """The same of each negative."""
+    """Of each negative the type of the words that were exchanged, by the lexicon: swap where the same words stand in another order, else
+    `other`."""
     own = _words(positive)
     return [_type_between(own, _words(negative)) for negative in negatives]
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from schemas.rows import RegionCaption, RegionCaptionRow
+from schemas.rows import RegionCaption
 from stages.words.expressions import look
 
 
@@ -25,19 +25,6 @@ class Captioned:
         return look(self.region.short or "", self.region.head)
 
 
-@dataclass(frozen=True)
-class Leakage:
-    """Regions that were asked again with another crop, and those whose text did not change."""
-
-    probed: int
-    leaked: int
-
-    @property
-    def rate(self) -> float | None:
-        """0..1; None where none was probed."""
-        return self.leaked / self.probed if self.probed else None
-
-
 def swaps(captioned: Sequence[Captioned], share: float) -> Iterator[tuple[Captioned, Captioned]]:
     """For the sampled regions, each with the region whose crop it is asked about.
 
@@ -51,12 +38,6 @@ def swaps(captioned: Sequence[Captioned], share: float) -> Iterator[tuple[Captio
         others = [other for other in captioned if other.look != own.look]
         if others:
             yield own, min(others, key=lambda other: _preference(own, other))
-
-
-def leakage_of(rows: Sequence[RegionCaptionRow]) -> Leakage:
-    """What committed rows say."""
-    outcomes = [region.leaked for row in rows for region in row.regions if region.leaked is not None]
-    return Leakage(len(outcomes), sum(outcomes))
 
 
 def _preference(own: Captioned, other: Captioned) -> tuple[bool, bool, str]:

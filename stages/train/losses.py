@@ -116,13 +116,6 @@ def hard_similarities(region_HD: Float[Tensor, "H D"], text_HMD: Float[Tensor, "
     return scale * torch.einsum("hd,hmd->hm", region_HD.float(), text_HMD.float())
 
 
-def hard_logits(
-    region_HD: Float[Tensor, "H D"], text_HMD: Float[Tensor, "H M D"], scale: Float[Tensor, ""], weight_HM: Float[Tensor, "H M"]
-) -> Float[Tensor, "H M"]:
-    """Scaled similarities of each box with its texts, plus the log of the texts' weights: -inf where a text weighs 0."""
-    return weighted_logits(hard_similarities(region_HD, text_HMD, scale), weight_HM)
-
-
 def weighted_logits(similarity_HM: Float[Tensor, "H M"], weight_HM: Float[Tensor, "H M"]) -> Float[Tensor, "H M"]:
     """Similarities plus the log of the texts' weights: -inf where a text weighs 0."""
     # masked, not added: the gradient of 0 * inf is no number

@@ -40,7 +40,7 @@ def batch_contrast_loss(
     """Half the cross-entropy of each box's expression among all expressions and all negatives of the batch, and of each expression's
     box among all boxes.
 
-    Negatives weigh as in `losses.hard_logits`. With keys, a text that is equal to a box's own expression is no negative of it: a
+    Negatives weigh as in `losses.weighted_logits`. With keys, a text that is equal to a box's own expression is no negative of it: a
     reciprocal negative is another box's expression, so that the published term contradicts itself on them.
 
     Source: FG-CLIP 2 (the first part of its hard loss, weight 0.6 of 0.5).

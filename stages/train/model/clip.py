@@ -14,10 +14,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from stages.train.data.texts import LONG, TextPacker
-from stages.train.model.base import SIGMOID_BIAS, SIGMOID_SCALE, FgModel, attention_mask, stretched
+from stages.train.model.base import SIGMOID_BIAS, SIGMOID_SCALE, FgModel
 from stages.train.model.roi import roi_weights
-
-__all__ = ["CLIP_PIXELS", "FgClip", "attention_mask", "load_model", "stretched"]
 
 CLIP_PIXELS: Mapping[str, Any] = {
     "image_mean": (0.48145466, 0.4578275, 0.40821073),
@@ -121,10 +119,3 @@ class FgClip(FgModel):
 
     def pixel_settings(self) -> dict[str, Any]:
         return {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, **super().pixel_settings()}
-
-
-def load_model(place: str, revision: str | None = None, from_scratch: bool = False) -> tuple[FgModel, Any]:
-    """`stages.train.model.load.load_model`, at the place where docs of earlier versions name it."""
-    from stages.train.model.load import load_model as load
-
-    return load(place, revision, from_scratch)

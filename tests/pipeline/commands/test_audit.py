@@ -13,7 +13,7 @@ from pipeline.cli import app
 from pipeline.commands.audit_sets import LeftOut, read_set
 from pipeline.run.dataset import write_dataset_files
 from schemas.audit import PROBES, AuditItem
-from stages.audit.readings import guessed_type, head_noun
+from stages.audit.readings import guessed_types, head_noun
 from tests.support.audit_sets import reciprocal_blocks, skewed_values
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import write_job
@@ -236,9 +236,9 @@ def test_head_nouns_and_types_are_read_off_texts() -> None:
     assert head_noun("A black plastic telephone with red buttons.") == "telephone"
     assert head_noun("red boats on water") == "boat"
     assert head_noun("?") is None
-    assert guessed_type("a red metal cup", "a blue metal cup") == "colour"
-    assert guessed_type("a red cup on a blue plate", "a blue cup on a red plate") == "swap"
-    assert guessed_type("a dog", "a cat") == "other"
+    assert guessed_types("a red metal cup", ["a blue metal cup", "a red plastic cup"]) == ["colour", "material"]
+    assert guessed_types("a red cup on a blue plate", ["a blue cup on a red plate"]) == ["swap"]
+    assert guessed_types("a dog", ["a cat"]) == ["other"]
 
 
 @pytest.mark.real

@@ -18,7 +18,7 @@ from pipeline.commands.training import load_train_config, train
 from pipeline.config.model import ConfigError
 from stages.train.config import Stage2, TrainConfig, TrainPlacement
 from stages.train.loop import Report
-from stages.train.model.clip import load_model
+from stages.train.model.load import load_model
 from tests.support.training_data import save_tiny_clip, toys, write_dataset
 
 STEP = {"batch_size": 6, "workers": 0, "precision": "fp32", "steps": 3, "log_every": 1, "lr": 1e-3}

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.audit import AuditItem
 from stages.audit.audit import audit
-from stages.audit.readings import caption_items, guessed_type, head_noun
+from stages.audit.readings import caption_items, guessed_types, head_noun
 from stages.audit.tokens import tokens_of
 from tests.support.audit_sets import reciprocal_blocks, skewed_values
 
@@ -67,7 +67,7 @@ def test_a_mixed_set_is_read_by_script_and_its_leak_is_named() -> None:
 
 
 def test_the_type_of_a_swap_is_known_in_any_script() -> None:
-    assert guessed_type("红色的杯子和蓝色的球", "蓝色的杯子和红色的球") == "swap"
+    assert guessed_types("红色的杯子和蓝色的球", ["蓝色的杯子和红色的球"]) == ["swap"]
 
 
 @pytest.mark.parametrize("num", [1, 3])

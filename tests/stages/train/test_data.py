@@ -19,7 +19,7 @@ from stages.train.data.samples import SampleMaker
 from stages.train.data.shards import ExportedDataset
 from stages.train.data.stream import Source, batches, steps_per_epoch
 from stages.train.data.texts import TextPacker
-from stages.train.model.clip import load_model
+from stages.train.model.load import load_model
 from tests.support.pictures import tar_bytes
 from tests.support.training_data import negative, picture, record, region, toys, write_dataset
 
@@ -71,8 +71,8 @@ def test_shards_are_read_from_s3(s3_bucket: str, tmp_path: Path, tiny_clip: Path
     local = write_dataset(tmp_path, toys(20, 2))
     remote = f"{s3_bucket}/trainer-shards"
     fsspec.filesystem("s3").put(str(local), remote, recursive=True)
-    here, there = (taken(source_of(root, tiny_clip), 4) for root in (str(local), remote))
-    assert all(same(a, b) for a, b in zip(here, there, strict=True))
+    locally, there = (taken(source_of(root, tiny_clip), 4) for root in (str(local), remote))
+    assert all(same(a, b) for a, b in zip(locally, there, strict=True))
 
 
 def test_only_what_the_manifest_names_is_read(tmp_path: Path, tiny_clip: Path) -> None:
@@ -195,11 +195,13 @@ def test_mined_negatives_are_never_drawn_out(tiny_clip: Path) -> None:
 
 
 def test_evaluation_takes_the_fewest_edits_first_and_each_type_in_turn(tiny_clip: Path) -> None:
-    one = [negative("a red car", "colour", "red", new) for new in ("blue", "green", "white")] + [
+    single_edits = [negative("a red car", "colour", "red", new) for new in ("blue", "green", "white")] + [
         negative("a red car", "object", "car", "mug")
     ]
-    two = negative("a red car", "colour", "red", "black").model_copy(update={"edits": [*one[0].edits, *one[3].edits]})
-    boxes = [region("red", "car", negatives=[two, *one])]
+    two_edits = negative("a red car", "colour", "red", "black").model_copy(
+        update={"edits": [*single_edits[0].edits, *single_edits[3].edits]}
+    )
+    boxes = [region("red", "car", negatives=[two_edits, *single_edits])]
     kept = SampleMaker(Stage2(max_negatives=1), 32, hardest_first=True).sample(picture(record(0)), record(0, regions=boxes), 0).regions[0]
     assert [text for text, _, _ in kept.negatives] == ["a blue car", "a red mug", "a green car", "a white car", "a black car"]
 
@@ -242,25 +244,27 @@ def test_an_image_of_sixteen_bits_is_seen_in_all_its_shades() -> None:
 
 
 def test_long_captions_vary_by_sentence_where_asked(tiny_clip: Path) -> None:
-    one = record(0, long="First here. Second, 1.5 m. Third! Fourth?")
+    sentences = record(0, long="First here. Second, 1.5 m. Third! Fourth?")
 
     def longs(**params: float) -> list[str]:
         maker = SampleMaker(Stage2.model_validate({"seed": 3, **params}), 32)
-        return [maker.sample(picture(one), one, epoch).long or "" for epoch in range(12)]
+        return [maker.sample(picture(sentences), sentences, epoch).long or "" for epoch in range(12)]
 
-    assert set(longs()) == {one.long}
+    assert set(longs()) == {sentences.long}
     assert set(longs(long_drop_first=1)) == {"Second, 1.5 m. Third! Fourth?"}
     parts = longs(long_subsample=1)
     assert {text.count("h") > 0 for text in parts} == {True}
-    assert all(one.long != text and set(re.split(r"(?<=[.!?]) ", text)) < set(re.split(r"(?<=[.!?]) ", one.long)) for text in parts)
+    assert all(
+        sentences.long != text and set(re.split(r"(?<=[.!?]) ", text)) < set(re.split(r"(?<=[.!?]) ", sentences.long)) for text in parts
+    )
     mixed = longs(long_shuffle=1)
     assert len(set(mixed)) > 3
     assert {tuple(sorted(re.split(r"(?<=[.!?]) (?=[A-Z])", text))) for text in mixed} == {
         ("First here.", "Fourth?", "Second, 1.5 m.", "Third!")
     }
     assert mixed == longs(long_shuffle=1)
-    whole = SampleMaker(Stage2(seed=3), 32).sample(picture(one), one, 0)
-    varied = SampleMaker(Stage2(seed=3, long_shuffle=1), 32).sample(picture(one), one, 0)
+    whole = SampleMaker(Stage2(seed=3), 32).sample(picture(sentences), sentences, 0)
+    varied = SampleMaker(Stage2(seed=3, long_shuffle=1), 32).sample(picture(sentences), sentences, 0)
     assert varied.regions == whole.regions  # no other draw changes
 
 

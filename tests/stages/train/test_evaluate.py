@@ -14,7 +14,7 @@ from stages.train.evaluation.fgovd import evaluate_fgovd
 from stages.train.evaluation.fgovd_file import read_fgovd
 from stages.train.evaluation.first_sentence import first_sentence_by_model
 from stages.train.loop import Job, Trainer
-from stages.train.model.clip import load_model
+from stages.train.model.load import load_model
 from tests.support.training_data import negative, picture, record, region, toys, write_dataset
 
 
@@ -62,10 +62,10 @@ def test_a_model_says_how_far_first_sentences_find_their_images(learned: Encoder
     """Of 24 toys 6 are there twice, and a tie is never right: at most half are found."""
 
     def asked(name: str, long: str) -> FirstSentence:
-        shard = [toy.model_copy(update={"long": long.format(told=str(toy.long))}) for toy in toys(24)[0]]
+        shard = [toy.model_copy(update={"long": long.format(long=str(toy.long))}) for toy in toys(24)[0]]
         return first_sentence_by_model(learned, ExportedDataset(str(write_dataset(tmp_path / name, [shard]))), "tiny")
 
-    opening, ending = asked("opening", "{told}. A photo of the table."), asked("ending", "A photo of the table. {told}.")
+    opening, ending = asked("opening", "{long}. A photo of the table."), asked("ending", "A photo of the table. {long}.")
     assert opening.images == ending.images == 24
     assert opening.model == "tiny"
     assert _r1(opening.first) > 0.25 > 0.1 > _r1(opening.rest)
@@ -73,14 +73,14 @@ def test_a_model_says_how_far_first_sentences_find_their_images(learned: Encoder
 
 
 def test_captions_of_one_sentence_are_no_question_of_first_sentences(learned: Encoder, tmp_path: Path) -> None:
-    told = first_sentence_by_model(learned, ExportedDataset(str(write_dataset(tmp_path, toys(24)))), "tiny")
-    assert (told.images, told.whole) == (0, None)
-    assert "20 are needed" in str(told.whole_why)
+    figures = first_sentence_by_model(learned, ExportedDataset(str(write_dataset(tmp_path, toys(24)))), "tiny")
+    assert (figures.images, figures.whole) == (0, None)
+    assert "20 are needed" in str(figures.whole_why)
 
 
-def _r1(found: Retrieval | None) -> float:
-    assert found is not None
-    return found.r1
+def _r1(retrieval: Retrieval | None) -> float:
+    assert retrieval is not None
+    return retrieval.r1
 
 
 def test_regions_in_the_evaluation_are_not_limited_to_four(encoder: Encoder, tmp_path: Path) -> None:

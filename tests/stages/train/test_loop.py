@@ -11,7 +11,7 @@ import torch
 from stages.train.config import Stage2, TrainError
 from stages.train.loop import CHECKPOINTS, Job, Report, Trainer
 from stages.train.model.checkpoint import latest_checkpoint
-from stages.train.model.clip import load_model
+from stages.train.model.load import load_model
 from stages.train.schedule import lr_at
 from tests.support.training_data import toys, write_dataset
 
@@ -28,9 +28,9 @@ def job(out: Path, dataset: str, tiny_clip: Path, **params: object) -> Job:
     return Job(str(tiny_clip), None, True, dataset, out, settings)
 
 
-def trained(one: Job) -> list[Report]:
+def trained(training: Job) -> list[Report]:
     reports: list[Report] = []
-    Trainer(one, reports.append).train()
+    Trainer(training, reports.append).train()
     return reports
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.train.losses import by_type, contrastive_loss, hard_logits
+from stages.train.losses import by_type, contrastive_loss, hard_similarities, weighted_logits
 from stages.train.losses import hard_loss as loss_of_logits
 
 
@@ -16,7 +16,7 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def hard_loss(region: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return loss_of_logits(hard_logits(region, texts, scale, weights))
+    return loss_of_logits(weighted_logits(hard_similarities(region, texts, scale), weights))
 
 
 def value(loss: torch.Tensor) -> float:
@@ -137,7 +137,7 @@ def test_each_edit_type_has_its_own_loss_and_top1() -> None:
     east, north = [1.0, 0.0], [0.0, 1.0]
     texts = torch.tensor([[east, north, east], [north, east, north]])  # the last negative ties with the positive
     types = torch.tensor([[-1, 0, 1], [-1, 0, 1]])
-    logits = hard_logits(region, texts, torch.tensor(10.0), torch.ones(2, 3))
+    logits = hard_similarities(region, texts, torch.tensor(10.0))
     figures = by_type(logits, types, {0: "colour", 1: "size", 2: "state"})
     assert set(figures) == {"colour", "size"}
     assert figures["colour"].top1 == 1.0

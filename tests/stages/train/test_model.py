@@ -10,7 +10,9 @@ from transformers import AutoTokenizer, CLIPModel, CLIPProcessor
 from stages.train.config import Stage2, TrainError
 from stages.train.data.samples import SampleMaker
 from stages.train.data.texts import TextPacker
-from stages.train.model.clip import FgClip, load_model, stretched
+from stages.train.model.base import stretched
+from stages.train.model.clip import FgClip
+from stages.train.model.load import load_model
 from tests.support.pictures import encoded
 from tests.support.training_data import save_tiny_clip
 
@@ -57,17 +59,17 @@ def test_features_equal_those_of_the_plain_clip(model: FgClip, tiny_clip: Path) 
     expected = model.clip.get_image_features(normalised(pixels())).pooler_output
     torch.testing.assert_close(images, F.normalize(expected, dim=-1), atol=1e-5, rtol=1e-4)
     texts, places = packed(tiny_clip, [(False, text) for text in TEXTS])
-    found = model.encode_texts(texts)[places]
+    features = model.encode_texts(texts)[places]
     tokens = AutoTokenizer.from_pretrained(tiny_clip)(TEXTS, padding=True, return_tensors="pt")
     expected = model.clip.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output
-    torch.testing.assert_close(found, F.normalize(expected, dim=-1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(features, F.normalize(expected, dim=-1), atol=1e-5, rtol=1e-4)
 
 
 def test_a_text_has_the_same_feature_alone_and_among_others(model: FgClip, tiny_clip: Path) -> None:
     texts = [(i % 3 == 0, TEXTS[i % 3] + " red" * i) for i in range(9)]
     together, places = packed(tiny_clip, texts)
-    found = model.encode_texts(together)[places]
-    for text, feature in zip(texts, found, strict=True):
+    features = model.encode_texts(together)[places]
+    for text, feature in zip(texts, features, strict=True):
         torch.testing.assert_close(model.encode_texts(packed(tiny_clip, [text])[0])[0], feature, atol=1e-5, rtol=1e-4)
 
 
@@ -103,8 +105,8 @@ def test_a_saved_folder_loads_as_plain_clip_and_whole(model: FgClip, tiny_clip: 
     tokens = AutoTokenizer.from_pretrained(tmp_path)(TEXTS, padding=True, return_tensors="pt")
     again, _ = load_model(str(tmp_path))
     texts, places = packed(tiny_clip, [(False, text) for text in TEXTS])
-    found = again.eval().encode_texts(texts)[places]
-    torch.testing.assert_close(F.normalize(plain.get_text_features(**tokens).pooler_output, dim=-1), found, atol=1e-5, rtol=1e-4)
+    features = again.eval().encode_texts(texts)[places]
+    torch.testing.assert_close(F.normalize(plain.get_text_features(**tokens).pooler_output, dim=-1), features, atol=1e-5, rtol=1e-4)
     images = F.normalize(plain.get_image_features(normalised(pixels())).pooler_output, dim=-1)
     torch.testing.assert_close(images, again.encode_images(pixels())[0], atol=1e-5, rtol=1e-4)
     for (name, before), after in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
@@ -142,7 +144,7 @@ def test_a_saved_folders_processor_gives_the_pixels_that_were_trained_on(model: 
     AutoTokenizer.from_pretrained(tiny_clip).save_pretrained(tmp_path)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8))
     processor = CLIPProcessor.from_pretrained(tmp_path)
-    found = processor(images=image, text=["a red car"], return_tensors="pt")["pixel_values"]
+    processed = processor(images=image, text=["a red car"], return_tensors="pt")["pixel_values"]
     pixels = SampleMaker(Stage2(), 32).pixels(encoded(image))
     assert pixels is not None
-    torch.testing.assert_close(found, normalised(pixels[None]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(processed, normalised(pixels[None]), atol=1e-4, rtol=0)

@@ -13,7 +13,7 @@ from stages.train.config import Stage2
 from stages.train.data.batch import Batch
 from stages.train.loop import Report, Trainer
 from stages.train.losses import Alone, contrastive_loss, sigmoid_loss
-from stages.train.model.clip import load_model
+from stages.train.model.load import load_model
 from stages.train.step import TrainingStep
 from tests.support.training_data import record, region, write_dataset
 from tests.support.two_processes import features, first_batch, run, short_job
@@ -63,20 +63,20 @@ def test_the_sigmoid_loss_of_two_processes_is_that_of_one_on_the_joined_batch(pr
         rows[name].requires_grad_()
     loss = sigmoid_loss(rows["image"], rows["text"], rows["scale"], bias, rows["is_valid"], rows["keys"])
     loss.backward()
-    found = [process["sigmoid"] for process in processes]
-    torch.testing.assert_close((found[0]["loss"] + found[1]["loss"]) / 2, loss.detach(), atol=1e-5, rtol=0)
+    results = [process["sigmoid"] for process in processes]
+    torch.testing.assert_close((results[0]["loss"] + results[1]["loss"]) / 2, loss.detach(), atol=1e-5, rtol=0)
     for name in ("image", "text"):
-        torch.testing.assert_close(torch.cat([one[name] for one in found]) / 2, rows[name].grad, atol=1e-5, rtol=0)
+        torch.testing.assert_close(torch.cat([result[name] for result in results]) / 2, rows[name].grad, atol=1e-5, rtol=0)
     for name, tensor in (("scale", rows["scale"]), ("bias", bias)):
-        torch.testing.assert_close((found[0][name] + found[1][name]) / 2, tensor.grad, atol=1e-5, rtol=0)
+        torch.testing.assert_close((results[0][name] + results[1][name]) / 2, tensor.grad, atol=1e-5, rtol=0)
 
 
 def test_the_margin_is_the_mean_over_processes_and_one_without_boxes_keeps_its_own(processes: list[dict[str, Any]]) -> None:
     left, right = (process["margins"] for process in processes)
     before = 0.0
-    for (one, moved), (other, same) in zip(left, right, strict=True):
+    for (first, moved), (second, same) in zip(left, right, strict=True):
         assert moved == same
-        mean = ((before if one is None else one) + (before if other is None else other)) / 2
+        mean = ((before if first is None else first) + (before if second is None else second)) / 2
         assert moved == pytest.approx(min(10.0, max(0.0, mean)), abs=1e-6)
         before = moved
     assert [margin for margin, _ in right[1:]] == [None, None]
@@ -89,14 +89,14 @@ def test_a_step_of_two_processes_has_the_gradients_of_one(processes: list[dict[s
     step = TrainingStep(model, PARAMS, Alone())
     parts: list[Batch] = [first_batch(str(tiny_clip), root, PARAMS, rank) for rank in range(2)]
     seen = [step.features(part) for part in parts]
-    local = [step.losses(part, *found) for part, found in zip(parts, seen, strict=True)]
+    local = [step.losses(part, *features) for part, features in zip(parts, seen, strict=True)]
     scale = model.scales()[0]
     total = torch.zeros(())
     for name in ("long", "short"):
         texts = [getattr(part, f"{name}_B") for part in parts]
-        text = torch.cat([found[2][index] for found, index in zip(seen, texts, strict=True)])
+        text = torch.cat([features[2][index] for features, index in zip(seen, texts, strict=True)])
         keys = torch.cat([part.text_key_N[index] for part, index in zip(parts, texts, strict=True)])
-        joined = contrastive_loss(torch.cat([found[0] for found in seen]), text, scale, text_key_B=keys)
+        joined = contrastive_loss(torch.cat([features[0] for features in seen]), text, scale, text_key_B=keys)
         mean = sum(process["values"][f"loss_{name}"] for process in processes) / 2
         assert mean == pytest.approx(float(joined.detach()), abs=1e-5)
         total = total + joined

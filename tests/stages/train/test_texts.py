@@ -5,7 +5,7 @@ import torch
 from transformers import AutoTokenizer
 
 from stages.train.data.texts import TextPacker
-from stages.train.model.clip import attention_mask
+from stages.train.model.base import attention_mask
 
 TEXTS = ["a red car", "a photo of the green mug on the table", "a toy", "the blue star", "a red car on the left", "one", "two small toy"]
 

@@ -94,13 +94,13 @@ def doctor(
 def plan(config: ConfigPath, until: Until = None, as_json: AsJson = False) -> None:
     """Say what would run and why, stage by stage."""
     from pipeline.api import failures, open_job, refuse
-    from pipeline.commands.texts import plan_said
+    from pipeline.commands.texts import plan_output
     from pipeline.run.export_place import check_export_place
 
     with _user_errors():
         job = open_job(config, until)
         refuse(failures(check_export_place(job.config, job.graph)))
-        _say(as_json, *plan_said(job, job.state()))
+        _say(as_json, *plan_output(job, job.state()))
 
 
 @app.command()
@@ -171,10 +171,10 @@ def export(config: ConfigPath, max_failed: MaxFailed = None, allow_unverified: U
 def status(config: ConfigPath, as_json: AsJson = False) -> None:
     """Count images by status and reason, stage by stage."""
     from pipeline.api import open_job
-    from pipeline.commands.texts import status_said
+    from pipeline.commands.texts import status_output
 
     with _user_errors():
-        _say(as_json, *status_said(open_job(config).state()))
+        _say(as_json, *status_output(open_job(config).state()))
 
 
 @app.command()

@@ -77,9 +77,9 @@ def in_one_line(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, StorageFailure):
         return str(cause)
-    cause_said, act = _cause(cause)
+    cause_text, act = _cause(cause)
     place = getattr(cause, "filename", None)
-    return f"{f'{place}: ' if place else ''}{cause_said} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]}); {act}"
+    return f"{f'{place}: ' if place else ''}{cause_text} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]}); {act}"
 
 
 def failure(root: str, operation: str, path: str, error: Exception) -> StorageFailure:

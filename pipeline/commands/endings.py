@@ -29,9 +29,9 @@ def say_outcome(outcome: "Outcome", config: Path, as_json: bool, max_failed: flo
 
     Raises: typer.Exit(1) where a stage has done no good, or more images failed than `max_failed` allows.
     """
-    from pipeline.commands.texts import outcome_said
+    from pipeline.commands.texts import outcome_output
 
-    say(as_json, *outcome_said(outcome, config))
+    say(as_json, *outcome_output(outcome, config))
     for stage, (reason, loss) in outcome.barren.items():
         typer.echo(f"fgdata: {stage} did no good: none of its images is ok; {reason} {loss.count}, such as {loss.example}", err=True)
     if outcome.barren:

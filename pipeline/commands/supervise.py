@@ -85,7 +85,7 @@ class _Parent:
 
     def __init__(self, words: list[str]) -> None:
         self._words, self._mark = words, f"{os.getpid()}-{time.time_ns()}"
-        self._told: list[int] = []
+        self._signals: list[int] = []
         self._word = -1
         self._child = self._group = 0
 
@@ -107,8 +107,8 @@ class _Parent:
             return code
         for end in (ours, handle, word):
             os.close(end)
-        if self._told:  # before there was a child to tell
-            os.kill(self._child, self._told[0])
+        if self._signals:  # before there was a child to tell
+            os.kill(self._child, self._signals[0])
         _, status = os.waitpid(self._child, 0)
         self._child = 0
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -137,8 +137,8 @@ class _Parent:
 
     def _pass_on(self, number: int, _: object) -> None:
         """The first signal goes to the child, which has some seconds; a second one ends everything at once."""
-        self._told.append(number)
-        if len(self._told) > 1:
+        self._signals.append(number)
+        if len(self._signals) > 1:
             self._end_all()
         elif self._child:
             with contextlib.suppress(ProcessLookupError):
@@ -148,16 +148,16 @@ class _Parent:
 
     def _end(self, status: int, noise: str) -> int:
         code = os.waitstatus_to_exitcode(status)
-        until = time.monotonic() + (_AFTERLIFE_S if len(self._told) < 2 else 0)
+        until = time.monotonic() + (_AFTERLIFE_S if len(self._signals) < 2 else 0)
         while left_running(self._mark, self._group) and time.monotonic() < until:
             time.sleep(0.1)
         self._end_all()  # where Ray itself did not start or was killed, its agents would live on for a minute
-        if self._has_ended_itself() and code in (0, 1, 2, 3, 4) and not (self._told and code == 1):
+        if self._has_ended_itself() and code in (0, 1, 2, 3, 4) and not (self._signals and code == 1):
             Path(noise).unlink()
             return code
-        if self._told:
+        if self._signals:
             Path(noise).unlink()
-            return _say_end(self._told[0], self._words)
+            return _say_end(self._signals[0], self._words)
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"
         print(
             f"fgdata: the run was ended by {cause}: Ray on this machine ended or memory ran out, see {noise}; {resume(self._words)}",

@@ -12,10 +12,10 @@ from pipeline.ledger.why import StagePlan, plan_of
 from pipeline.run.dataset import Written
 from stages.dataset.smallness import insufficient, too_small
 
-Said = tuple[dict[str, Any], str]
+Output = tuple[dict[str, Any], str]
 
 
-def plan_said(job: Job, state: State) -> Said:
+def plan_output(job: Job, state: State) -> Output:
     """What would run and why."""
     plans, given = plan_of(state), list(state.given.values())
     content: dict[str, Any] = {"stages": [stage.as_json() for stage in plans], "given": [matched.as_json() for matched in given]}
@@ -28,7 +28,7 @@ def _plan_line(stage: StagePlan) -> str:
     return f"{stage.name:<15} {stage.fingerprint}  done {stage.done:>6}  pending {stage.pending:>6}{f'  ({why})' if why else ''}"
 
 
-def status_said(state: State) -> Said:
+def status_output(state: State) -> Output:
     """Images by status and reason, stage by stage, with one example of each reason."""
     stages = count_statuses(state, with_examples=True)
     lines = [f"{state.num_images} images"]
@@ -42,7 +42,7 @@ def status_said(state: State) -> Said:
     return content, "\n".join([*state.account.lines(), *lines])
 
 
-def outcome_said(outcome: Outcome, config: Path) -> Said:
+def outcome_output(outcome: Outcome, config: Path) -> Output:
     """What a run came to: where the data set is, what it holds, what was lost and why, what to do next."""
     next_command = _next(outcome, config)
     return _outcome_json(outcome, next_command), f"{outcome_text(outcome)}\nnext: {next_command}"

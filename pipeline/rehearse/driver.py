@@ -25,13 +25,13 @@ class Driver:
     def __init__(self, config: Path) -> None:
         self.config = config
         self._mark = uuid.uuid4().hex
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         command = [sys.executable, "-m", "pipeline.rehearse.driver", str(config)]
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, _MARK: self._mark, "PYTHONPATH": path}
         self._process = subprocess.Popen(
-            command, env=environment, stdout=self._said, stderr=subprocess.STDOUT, process_group=0, cwd=config.parent
+            command, env=environment, stdout=self._output, stderr=subprocess.STDOUT, process_group=0, cwd=config.parent
         )
         self._until = time.monotonic() + _PATIENCE_S
 
@@ -63,9 +63,9 @@ class Driver:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
         code = self._process.wait()
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        self._said.close()
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
+        self._output.close()
         return code, next((line for line in reversed(lines) if line.strip()), "")
 
     def _started(self) -> list[tuple[int, str]]:

@@ -63,16 +63,16 @@ class _Words:
 
     def item(self, each: EachWordOf, properties: Mapping[str, Any], index: int) -> dict[str, str]:
         """The item for the text's next word, in turn, among the words and lists that the schema's `properties` admit."""
-        text, words_found = self._known_words(each.each_word_of)
+        text, known = self._known_words(each.each_word_of)
         last = next(reversed(self._lists), "")
         lists = _admitted(each, properties, "{list}") or list(self._lists) or [last]
-        words = [word_found for word_found in words_found if self._list_of.get(word_found[0], last) in lists] or words_found
+        words = [(word, start) for word, start in known if self._list_of.get(word, last) in lists] or known
         if admitted := _admitted(each, properties, "{word}"):
             words = [(word, text.find(word)) for word in admitted]
         word, start = words[index % len(words)]
         of = self._list_of.get(word, last)
         kind = of if of in lists else lists[0]
-        other = self._rng.choice([word_found for word_found in self._lists.get(kind, _ANYTHING) if word_found != word] or _ANYTHING)
+        other = self._rng.choice([listed for listed in self._lists.get(kind, _ANYTHING) if listed != word] or _ANYTHING)
         before = _LAST_PHRASE.match(text[: max(start, 0)])
         bound = {"word": word, "list": kind, "other": other, "changed": text.replace(word, other, 1)}
         bound["noun_phrase"] = f"{before[1] if before else ''}{word}"
@@ -128,8 +128,8 @@ class _Words:
         words = self._example.shown[name]
         if isinstance(words, str):
             return self._fill(words, {})
-        shown_thing = self._shown_name.partition("@")[0]
-        return (random.Random(f"{shown_thing}/{name}") if shown_thing else self._rng).choice(words)
+        shown_object = self._shown_name.partition("@")[0]
+        return (random.Random(f"{shown_object}/{name}") if shown_object else self._rng).choice(words)
 
     def _fill(self, text: str, drawn: Mapping[str, Sequence[str]]) -> str:
         num_seen: Counter[str] = Counter()

@@ -12,8 +12,24 @@ if TYPE_CHECKING:
     from fgdata.datasets import dataset as dataset
     from fgdata.runs import Run as Run
     from fgdata.runs import open as open
+    from pipeline.config.model import ConfigError as ConfigError
+    from pipeline.corpus.params import CorpusError as CorpusError
+    from pipeline.given.source import GivenError as GivenError
+    from pipeline.storage import StorageError as StorageError
 
-__all__ = ["Dataset", "DatasetError", "Run", "Sample", "__version__", "dataset", "open"]
+__all__ = [
+    "ConfigError",
+    "CorpusError",
+    "Dataset",
+    "DatasetError",
+    "GivenError",
+    "Run",
+    "Sample",
+    "StorageError",
+    "__version__",
+    "dataset",
+    "open",
+]
 
 _HOMES = {
     "Dataset": "fgdata.datasets",
@@ -22,6 +38,10 @@ _HOMES = {
     "dataset": "fgdata.datasets",
     "Run": "fgdata.runs",
     "open": "fgdata.runs",
+    "ConfigError": "pipeline.config.model",
+    "CorpusError": "pipeline.corpus.params",
+    "GivenError": "pipeline.given.source",
+    "StorageError": "pipeline.storage",
 }
 
 

@@ -99,12 +99,14 @@ class Dataset:
     def __getitem__(self, key: str) -> Sample:
         """One image by its key; of its shard's tar headers are read up to it, and no other image.
 
-        Raises: KeyError where no image has this key.
+        Raises: KeyError where no image has this key; TypeError where it is no text.
         """
+        if not isinstance(key, str):
+            raise TypeError("images are asked for by key, such as data['000000001']; to look at the first: next(iter(data))")
         shard = next((entry for name, entry in self._shards.items() if key.startswith(name)), None)
         for sample in self._read(shard, key) if shard is not None else ():
             return sample
-        raise KeyError(f"{key!r} is no image of {self.root}")
+        raise KeyError(f"{key!r} is no image of {self.root}; keys are such as '000000001', the corpus's own are `record.source_key`")
 
     def _read(self, shard: ShardEntry, key: str | None = None) -> Iterator[Sample]:
         """The shard's images, or the one of this key."""

@@ -20,7 +20,8 @@ class GivenFormat:
 
     `match` is the row of names.MATCHES that goes where the user names none. `boxes` is None where the user says what the four numbers
     of a box are. A box may have up to `max_box_numbers`; those from the fifth on are passed over. `stages` are those that it may be
-    given to, None: all of tables.TABLES; a user who gives it to another is told what it `holds`.
+    given to, None: all of tables.TABLES; a user who gives it to another is told what it `holds`. `version` rises where the reader reads
+    something else of the same file, so that files are read anew.
     """
 
     about: str
@@ -31,6 +32,7 @@ class GivenFormat:
     max_box_numbers: int = 4
     stages: tuple[str, ...] | None = None
     holds: str = "rows of any stage"
+    version: int = 1
 
 
 FORMATS: Mapping[str, GivenFormat] = {

@@ -41,7 +41,8 @@ NOTHING = "0" * 12  # the digest of a unit without a given row
 class Matched:
     """One stage's given rows over a corpus: a digest and a place for each unit, and what became of the source's rows.
 
-    `keeps` are the files of the workdir that this is read from.
+    `examples`: for each reason the first row, as its place and the name that it gives. `keeps` are the files of the workdir that this is
+    read from.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class Matched:
     num_rows: int
     num_matched: int
     reasons: Mapping[str, int]
+    examples: Mapping[str, str]
     num_images: int
     num_images_with_row: int
     unmatched: str
@@ -68,12 +70,15 @@ class Matched:
     def line(self) -> str:
         """What a user is told of it."""
         rest = self.num_rows - self.num_matched
-        why = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items())
+        why = ", ".join(f"{reason} {count}{self._example(reason)}" for reason, count in self.reasons.items())
         unmatched = f"; {rest} did not ({why}: see {self.unmatched})" if rest else ""
         return (
             f"given {self.stage}: {self.num_matched} of {self.num_rows} rows matched an image{unmatched}; "
             f"{self.num_images_with_row} of {self.num_images} images have one"
         )
+
+    def _example(self, reason: str) -> str:
+        return f", such as {self.examples[reason]}" if reason in self.examples else ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ def match_given(stage: str, params: GivenParams, units: Sequence[Unit], workdir:
         num_rows=summary["rows"],
         num_matched=summary["matched"],
         reasons=summary["reasons"],
+        examples=summary.get("examples", {}),  # earlier versions kept none
         num_images=sum(unit.num_rows for unit in units),
         num_images_with_row=summary["images_with_row"],
         unmatched=workdir.url(f"{folder}/unmatched.parquet"),
@@ -252,7 +258,7 @@ def _summarise(
         images += len(table.column("row").unique())
         for file_id in table.column("file").unique().to_pylist():
             places[file_id].append(table.filter(pc.field("file") == file_id).column("at").to_numpy())
-    total, reasons = 0, Counter[str]()
+    total, reasons, examples = 0, Counter[str](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="fgdata-given-") as folder:
         target = Path(folder) / "unmatched"
         with pq.ParquetWriter(target, _UNMATCHED, compression="zstd") as writer:
@@ -262,8 +268,23 @@ def _summarise(
                     writer.write_table(part)
                     total += num_rows
                     reasons.update(part.column("reason").to_pylist())
+                    _note_examples(examples, part)
         workdir.write_file(unmatched, target)
-    return {"rows": total, "matched": total - reasons.total(), "reasons": dict(sorted(reasons.items())), "images_with_row": images}
+    return {
+        "rows": total,
+        "matched": total - reasons.total(),
+        "reasons": dict(sorted(reasons.items())),
+        "examples": examples,
+        "images_with_row": images,
+    }
+
+
+def _note_examples(examples: dict[str, str], rows: pa.Table) -> None:
+    """The first row of each reason that has none yet."""
+    for reason in pc.unique(rows.column("reason")).to_pylist():
+        if reason not in examples:
+            (row,) = rows.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()
+            examples[reason] = f"{row['place']}: {row['name'] or row['detail'] or ''}"[:120].removesuffix(": ")
 
 
 def _unused(workdir: Storage, path: str, used: npt.NDArray[np.int64]) -> Iterator[tuple[pa.Table, int]]:

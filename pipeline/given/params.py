@@ -90,7 +90,7 @@ class GivenParams(BaseModel):
     def hashed(self) -> dict[str, Any]:
         """What decides a given row beside the source's content; a part of the stage's fingerprint."""
         return {
-            "importer": [IMPORTER_VERSION, READER_VERSION],
+            "importer": [IMPORTER_VERSION, READER_VERSION, *self._format_version],
             **hashed(self, without={"path", "match", "boxes"}),
             "match": self.matched_by,
             "boxes": self.convention,
@@ -98,4 +98,11 @@ class GivenParams(BaseModel):
 
     def reading_digest(self, stage: str) -> str:
         """What decides the content that is read of a source file."""
-        return digest([READER_VERSION, stage, self.format, dict(sorted(self.fields.items())), self.matched_by])
+        fields = dict(sorted(self.fields.items()))
+        return digest([READER_VERSION, stage, self.format, fields, self.matched_by, *self._format_version])
+
+    @property
+    def _format_version(self) -> list[int]:
+        """The version of the format's own reader, where it has risen: the first leaves all names as they were."""
+        version = FORMATS[self.format].version
+        return [version] if version > 1 else []

@@ -35,9 +35,10 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Raw:
-    """One record as it stands in the source, or why it could not be read: a word from docs/bring-your-own.md.
+    """One record as it stands in the source, or why it could not be read: a word from docs/bring-your-own.md, or the reader's own.
 
-    `name` is what names the image, where that is no field of the record.
+    `name` is what names the image, where that is no field of the record. A refused record with a name fails its image; without one it
+    stands in the list of what was not taken.
     """
 
     place: str

@@ -104,8 +104,8 @@ class GivenTable:
             if len(records) > 1:
                 raise Refused("duplicate_row", ", ".join(record.place for record in records))
             (record,) = records
-            if record.reason is not None:
-                raise Refused(record.reason, record.detail or "")
+            if record.reason is not None:  # the importer's own word, perhaps
+                return self._settled(image.key, "failed", record.reason, f"{record.place}: {record.detail or ''}"[:300])
             content = decoded(record.content)
             return TABLES[self._stage].build(image, content, self._params, _frame(image, content, orientation))
         except Refused as refused:

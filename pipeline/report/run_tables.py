@@ -150,6 +150,7 @@ def _flat(lists: Any) -> Any:
 
 
 def column_values(table: pa.Table, column: str) -> Iterator[Any]:
-    """The values of a column; nothing where the table lacks it."""
+    """The values of a whole column; nothing where the table lacks it. What stands inside lists is for `explode` and `child`."""
+    assert "." not in column, f"{column} is inside a column: see explode"
     if column in table.schema.names:
         yield from table.column(column).to_pylist()

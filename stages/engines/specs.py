@@ -20,7 +20,8 @@ class Spec(BaseModel):
     """Base of all specs. Fields in `unhashed` decide where or how fast, never what is answered.
 
     `package` is what must be importable on the worker, None for nothing beside fgdata; `extra` is the one of ours that installs it.
-    `is_remote`: it answers from elsewhere, so that the driver can ask it as well as a worker.
+    `is_remote`: it answers from elsewhere, so that the driver can ask it as well as a worker. `version` rises where the engine's code
+    answers otherwise: what it answered before is then asked again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,10 +30,12 @@ class Spec(BaseModel):
     package: ClassVar[str | None] = None
     extra: ClassVar[str] = ""
     is_remote: ClassVar[bool] = False
+    version: ClassVar[int] = 1
 
     def hashed(self) -> dict[str, Any]:
         """The fields that enter a fingerprint."""
-        return hashed(self, without=self.unhashed)
+        version = {"version": self.version} if self.version > 1 else {}  # the first leaves all fingerprints as they were
+        return {**hashed(self, without=self.unhashed), **version}
 
     def checks(self, name: str) -> Iterator[Check]:
         """What can be looked at from the driver before the engine is born."""

@@ -25,7 +25,7 @@ def test_a_plain_import_loads_nothing_else_and_names_what_there_is() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert "'dataset'" in answer.stdout
-    with pytest.raises(AttributeError, match="it has Dataset"):
+    with pytest.raises(AttributeError, match="it has ConfigError"):
         _ = fgdata.datasett  # type: ignore[attr-defined]
 
 
@@ -71,6 +71,8 @@ def test_a_data_set_is_read_image_by_image_and_by_key() -> None:
     assert dataset[last.key] == last
     with pytest.raises(KeyError, match="is no image of"):
         dataset["nothing"]
+    with pytest.raises(TypeError, match="asked for by key"):
+        dataset[0]  # type: ignore[index]  # what users try first
 
 
 def test_a_set_without_pixels_says_so() -> None:

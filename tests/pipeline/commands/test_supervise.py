@@ -46,3 +46,11 @@ def test_an_end_that_nobody_has_told_of_is_no_end_of_ours() -> None:
     assert answer.returncode == 2
     assert "the run was ended by exit code 1" in answer.stderr
     assert "Resume with: fgdata run job.yaml" in answer.stderr
+
+
+def test_a_crash_of_ours_is_a_traceback_and_exit_code_1() -> None:
+    code = "import sys; sys.argv = ['fgdata', 'run', 'job.yaml']; from pipeline.commands import supervise"
+    answer = subprocess.run([sys.executable, "-c", f"{code}; sys.exit(supervise.main(lambda: 1 / 0))"], capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert "ZeroDivisionError" in answer.stderr
+    assert "was ended by" not in answer.stderr

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 from pipeline.api import open_job
 from pipeline.given.boxes import turned
 from pipeline.given.checks import REASONS
+from pipeline.given.formats import FORMATS, GivenFormat
+from pipeline.given.source import Raw, SourceFile
 from schemas.rows import GroundRow, HardNegativeRow, RegionCaptionRow
 from tests.support.given_job import given_job, rows_of, write_lines
 from tests.support.in_process import carry_all
@@ -136,8 +139,23 @@ def test_what_cannot_be_read_or_names_no_image_is_in_the_list_of_the_source(corp
     assert (matched.num_rows, matched.num_matched, matched.reasons) == (7, 1, UNREAD)
     listed = {record["place"]: record["reason"] for record in pq.read_table(matched.unmatched).to_pylist()}
     assert (listed["given.jsonl:1"], listed["given.jsonl:5"]) == ("malformed_json", "no_such_image")
+    assert "no_such_image 1, such as given.jsonl:5: nobody" in matched.line()
     carry_all(config)
     assert rows_of(config, "caption")["good"].status == "ok"
+
+
+def test_a_reader_s_own_word_fails_the_image_that_it_names(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_pages(source: SourceFile) -> Iterator[Raw]:
+        yield Raw(f"{source.path}:1", name="good", reason="torn_page", detail="half of it")
+        yield Raw(f"{source.path}:2", reason="torn_page")
+
+    monkeypatch.setitem(FORMATS, "pages", GivenFormat("one page an image", (".jsonl",), read_pages))  # type: ignore[arg-type]  # a dict
+    write_lines(corpus / "given.jsonl", [{}])
+    config = given_job(corpus, ["caption"], {"caption": {"path": "given.jsonl", "format": "pages", "missing": "skip"}}, engines={})
+    assert open_job(config).state().given["caption"].reasons == {"torn_page": 1}
+    carry_all(config)
+    row = rows_of(config, "caption")["good"]
+    assert (row.status, row.reason, row.detail) == ("failed", "torn_page", "given.jsonl:1: half of it")
 
 
 def test_a_bad_box_or_span_fails_its_row_where_it_was_the_only_one(corpus: Path) -> None:

@@ -1,6 +1,7 @@
 """What is known of formats, of stages that may be given and of ways of matching stands in one row of its table."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,12 @@ def test_what_rows_name_is_there() -> None:
 def test_what_is_hashed_of_a_format_stays_as_it_is(name: str) -> None:
     params = GivenParams(format=name, path="anywhere", fields={"long": "text"})
     assert (digest(sorted(params.hashed().items())), params.reading_digest("ground")) == HASHED[name]
+
+
+def test_a_reader_of_another_version_reads_its_files_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = GivenParams(format="jsonl", path="anywhere")
+    before = params.hashed(), params.reading_digest("caption")
+    monkeypatch.setitem(FORMATS, "jsonl", replace(FORMATS["jsonl"], version=2))  # type: ignore[arg-type]  # a dict
+    after = params.hashed(), params.reading_digest("caption")
+    assert before[0] != after[0]
+    assert before[1] != after[1]

@@ -101,3 +101,10 @@ def test_every_phrase_gets_one_box_inside_its_image() -> None:
         assert 0.5 <= box.score <= box.score_max <= 0.99
     assert boxes == asyncio.run(detector.detect(requests, floor=0.1))
     assert asyncio.run(detector.detect(requests, floor=0.96)) == [[], []]
+
+
+def test_an_engine_of_another_version_is_another_engine() -> None:
+    class Second(RehearsalSpec):
+        version = 2
+
+    assert Second(kind="rehearsal").hashed() != RehearsalSpec(kind="rehearsal").hashed()

@@ -281,8 +281,8 @@ def _ambiguity_of_part(old: str, new: str, known: Known) -> str | None:
     A red comb is a beak of no such shape where one is said of it; padded armrests are no plastic ones.
     """
     own, other = known.part(old), known.part(new)
-    said = own.words - {*words_of(old)} - (DETERMINERS - set(COUNTED))
-    if all(word in known.words for word in words_of(new)) and said <= other.words:
+    own_words = own.words - {*words_of(old)} - (DETERMINERS - set(COUNTED))
+    if all(word in known.words for word in words_of(new)) and own_words <= other.words:
         return "true_of_region"
     is_of_a_form = any(value.type in ("shape", "pattern") for value in own.values)
     is_said_otherwise = bool(other.words - {*words_of(new)} - DETERMINERS)

@@ -20,7 +20,7 @@ from schemas.rows import CAPTION, HardNegativeRow, RegionCaptionRow, Row, Verify
 from tests.support.in_process import carry_all
 from tests.support.rehearsal_job import files, write_job, write_tar
 
-ERROR_500 = next(one for one in HOSTILITIES if one.name == "status 500")
+ERROR_500 = next(hostility for hostility in HOSTILITIES if hostility.name == "status 500")
 
 
 def fgdata(*arguments: object) -> dict[str, Any]:

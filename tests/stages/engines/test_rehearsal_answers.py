@@ -142,10 +142,10 @@ def test_a_text_without_known_words_has_its_last_changed() -> None:
 
 def test_each_known_noun_of_a_caption_is_found_with_what_stands_before_it() -> None:
     item = {"text": "{noun_phrase}", "noun": "{word}"}
-    example = {"words": {"noun": ["cat", "dog", "rug"]}, "answers": [{"found": {"each_word_of": "{value}", "item": item}}]}
-    schema = fields(found={"type": "array", "items": fields(text=TEXT, noun=TEXT), "maxItems": 40})
+    example = {"words": {"noun": ["cat", "dog", "rug"]}, "answers": [{"phrases": {"each_word_of": "{value}", "item": item}}]}
+    schema = fields(phrases={"type": "array", "items": fields(text=TEXT, noun=TEXT), "maxItems": 40})
     caption = "A small grey cat sleeps on the rug. Two dogs and a dog watch a red ball beside the cat."
-    assert [(phrase["text"], phrase["noun"]) for phrase in asked(example, schema, value=caption)["found"]] == [
+    assert [(phrase["text"], phrase["noun"]) for phrase in asked(example, schema, value=caption)["phrases"]] == [
         ("A small grey cat", "cat"),
         ("the rug", "rug"),
         ("a dog", "dog"),

@@ -29,18 +29,18 @@ def singles(positive: str = POSITIVE) -> list[Negative]:
 @pytest.mark.parametrize("level", [2, 3])
 def test_a_level_changes_that_many_slots_each_once(level: int) -> None:
     made = composed(singles(), POSITIVE, level, 6, random.Random(0))
-    assert len(made) == len({one.text for one in made}) == 6
-    for one in made:
-        assert one.level == len({edit.start for edit in one.edits}) == level
-        assert replay(POSITIVE, one.edits) == one.text
-        assert "car" in one.text.split()  # with another noun nothing would be left to tell apart
+    assert len(made) == len({negative.text for negative in made}) == 6
+    for negative in made:
+        assert negative.level == len({edit.start for edit in negative.edits}) == level
+        assert replay(POSITIVE, negative.edits) == negative.text
+        assert "car" in negative.text.split()  # with another noun nothing would be left to tell apart
 
 
 def test_the_same_draw_gives_the_same_negatives_and_none_is_made_twice() -> None:
     first = composed(singles(), POSITIVE, 2, 8, random.Random(3))
     assert first == composed(singles(), POSITIVE, 2, 8, random.Random(3))
-    again = composed(singles(), POSITIVE, 2, 8, random.Random(4), [one.text for one in first])
-    assert {one.text for one in first}.isdisjoint(one.text for one in again)
+    again = composed(singles(), POSITIVE, 2, 8, random.Random(4), [negative.text for negative in first])
+    assert {negative.text for negative in first}.isdisjoint(negative.text for negative in again)
 
 
 def test_too_few_slots_give_none() -> None:
@@ -56,8 +56,8 @@ def where(phrase: str) -> Place:
 
 
 def placed_edit(kind: str, old: str, new: str) -> Negative | str:
-    (one,), _ = accept([Proposal(type=kind, old=old, new=new)], POSITIVE, "car", known_of([POSITIVE]), 5)  # type: ignore[arg-type]
-    return placed(one, CAPTION_TEXT, where("a red striped car"))
+    (single,), _ = accept([Proposal(type=kind, old=old, new=new)], POSITIVE, "car", known_of([POSITIVE]), 5)  # type: ignore[arg-type]
+    return placed(single, CAPTION_TEXT, where("a red striped car"))
 
 
 def test_an_edit_is_made_where_the_caption_names_its_region() -> None:

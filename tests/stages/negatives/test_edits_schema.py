@@ -33,8 +33,8 @@ TEMPLATE = PROMPT.answer_schema
 
 def edits_within(schema: dict[str, Any], phrase: str, noun: str, seed: int) -> list[dict[str, str]]:
     """What a rehearsal proposes for a phrase, within the schema."""
-    told = {"phrase": phrase, "noun": noun, "attributes": [], "slots": [], "domain": ANY_DOMAIN}
-    answer = json.loads(write_answer(question(PROMPT, told, seed=0, answer_schema=schema), random.Random(seed)))
+    variables = {"phrase": phrase, "noun": noun, "attributes": [], "slots": [], "domain": ANY_DOMAIN}
+    answer = json.loads(write_answer(question(PROMPT, variables, seed=0, answer_schema=schema), random.Random(seed)))
     jsonschema.validate(answer, schema)
     return list(answer["edits"])
 
@@ -73,8 +73,8 @@ def test_a_part_a_relation_and_a_swap_are_found_in_the_phrase() -> None:
 def test_values_that_are_joined_have_no_swap(phrase: str) -> None:
     slots = slots_of(phrase, "frog")
     assert not any(slot.type == "swap" for slot in slots)
-    one, other = [slot.old for slot in slots if slot.type in ("colour", "size")][:2]
-    _, rejects = accept([Proposal(type="swap", old=one, new=other)], phrase, "frog", known_of([phrase]), 9)
+    first, second = [slot.old for slot in slots if slot.type in ("colour", "size")][:2]
+    _, rejects = accept([Proposal(type="swap", old=first, new=second)], phrase, "frog", known_of([phrase]), 9)
     assert rejects == {"same_thing": 1}
 
 
@@ -82,7 +82,7 @@ def test_only_a_part_can_become_another_part() -> None:
     phrase = "a black dog on a chair with a collar"
     edits = [Proposal(type="part", old="chair", new="bed"), Proposal(type="part", old="collar", new="bell")]
     accepted, rejects = accept(edits, phrase, "dog", known_of([phrase]), 9)
-    assert [one.edits[0].new for one in accepted] == ["bell"]
+    assert [negative.edits[0].new for negative in accepted] == ["bell"]
     assert rejects == {"wrong_type": 1}
 
 

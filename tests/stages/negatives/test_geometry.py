@@ -21,8 +21,11 @@ def boxed(caption: str, phrase: str, column: str, row: str, *, head: str = "", n
 
 def news(caption: str, *regions: Region) -> set[str]:
     made = moved(caption, regions, SIDE, SIDE)
-    assert all(replay(caption, one.edits) == one.text and one.verdict == "false" and one.source == "geometry" for one in made)
-    return {one.edits[0].new for one in made}
+    assert all(
+        replay(caption, negative.edits) == negative.text and negative.verdict == "false" and negative.source == "geometry"
+        for negative in made
+    )
+    return {negative.edits[0].new for negative in made}
 
 
 def test_a_place_is_exchanged_for_every_other_that_the_box_refutes() -> None:
@@ -63,7 +66,7 @@ def test_a_place_that_may_be_about_something_else_is_left_alone(caption: str) ->
 
 
 def counts(caption: str, *regions: Region) -> set[str]:
-    return {one.edits[0].new for one in recounted(caption, regions)}
+    return {negative.edits[0].new for negative in recounted(caption, regions)}
 
 
 def test_a_count_is_exchanged_where_boxes_confirm_it() -> None:
@@ -92,7 +95,7 @@ def test_by_the_worlds_truth_every_computed_negative_is_false() -> None:
             for t in truth.toys
         ]
         group = RegionNegatives(region=CAPTION, positive=caption)
-        for one in [*moved(caption, regions, 224, 224), *recounted(caption, regions)]:
-            assert is_false(one, group, {}, truth), (one.text, caption)
+        for computed in [*moved(caption, regions, 224, 224), *recounted(caption, regions)]:
+            assert is_false(computed, group, {}, truth), (computed.text, caption)
             num += 1
     assert num > 300

@@ -163,13 +163,13 @@ def test_words_that_oppose_each_other_stand_for_their_synonyms(kind: str) -> Non
 def test_every_type_leaves_something_to_choose_from() -> None:
     """A guard that calls everything ambiguous would leave no negatives."""
     for kind in ("colour", "material", "pattern"):
-        for value in (one for one in TYPES_OF_VALUE[kind] if canonical_value(kind, one) not in MIXING.get(kind, ())):
+        for value in (listed for listed in TYPES_OF_VALUE[kind] if canonical_value(kind, listed) not in MIXING.get(kind, ())):
             assert sum(not may_be_both_true(kind, value, other) for other in TYPES_OF_VALUE[kind]) >= 5, value
 
 
 def test_the_values_of_a_text_keep_their_shade() -> None:
-    said = values_in("A dark red wooden box with black and light grey stripes")
-    assert said == (Value("colour", "dark red"), Value("material", "wooden"), Value("colour", "black"), Value("colour", "light grey"))
+    values = values_in("A dark red wooden box with black and light grey stripes")
+    assert values == (Value("colour", "dark red"), Value("material", "wooden"), Value("colour", "black"), Value("colour", "light grey"))
 
 
 def test_a_value_of_a_part_is_neither_ruled_out_nor_a_negative() -> None:
@@ -189,10 +189,10 @@ def test_a_value_of_another_scale_neither_allows_a_value_nor_rules_it_out() -> N
 
 @pytest.mark.parametrize(("noun", "sibling"), [("chair", "table"), ("cups", "bowls"), ("boat", "car"), ("mug", "plate"), ("wolf", None)])
 def test_an_objects_siblings_come_by_its_canonical_noun(noun: str, sibling: str | None) -> None:
-    found = siblings_of(noun)
-    assert sibling in found if sibling else found == ()
-    assert not any(may_be_both_true("object", noun, one) for one in found)
-    assert not {"bear", "animal", "glass"} & set(found)
+    siblings = siblings_of(noun)
+    assert sibling in siblings if sibling else siblings == ()
+    assert not any(may_be_both_true("object", noun, other) for other in siblings)
+    assert not {"bear", "animal", "glass"} & set(siblings)
 
 
 def test_what_another_text_says_and_this_ones_values_rule_out() -> None:

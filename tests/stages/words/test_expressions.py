@@ -68,7 +68,7 @@ def test_plurals_by_rule_and_by_exception_name_their_noun() -> None:
         "jeans": "jeans",
     }
     assert {plural: singular(plural) for plural in pairs} == pairs
-    assert all(names_noun(f"three {plural} there", one) for plural, one in pairs.items())
+    assert all(names_noun(f"three {plural} there", noun) for plural, noun in pairs.items())
 
 
 def test_the_look_is_what_is_said_beside_the_noun() -> None:

@@ -128,6 +128,6 @@ def test_a_phrase_is_found_by_what_it_is_quoted_within() -> None:
     text = "A cat sits on a mat. Beside the cat lies a category of toys, and a cat sleeps."
     listed = [("a cat", "cat", "a cat sleeps"), ("the cat", "cat", "the cat"), ("cat", "cat", "category"), ("a mat", "mat", "a")]
     phrases, rejected = given_phrases(text, listed)
-    found = [(phrase.text, phrase.start) for phrase in phrases]
-    assert found == [("the cat", text.index("the cat")), ("a cat", text.index("a cat sleeps"))]
+    spans = [(phrase.text, phrase.start) for phrase in phrases]
+    assert spans == [("the cat", text.index("the cat")), ("a cat", text.index("a cat sleeps"))]
     assert rejected == 2  # no whole word; within words that stand there many times

@@ -38,7 +38,7 @@ def asked(phrases: list[Phrase]) -> list[tuple[str, str]]:
 )  # fmt: skip
 def test_phrases_have_the_borders_and_heads_of_what_is_boxed(text: str, wanted: list[tuple[str, str]]) -> None:
     for phrases in both(text):
-        assert [one for one in wanted if one not in asked(phrases)] == []
+        assert [pair for pair in wanted if pair not in asked(phrases)] == []
         assert all(text[phrase.start : phrase.end] == phrase.text for phrase in phrases)
 
 
@@ -58,8 +58,8 @@ def test_phrases_have_the_borders_and_heads_of_what_is_boxed(text: str, wanted: 
 )  # fmt: skip
 def test_what_no_box_holds_is_marked_or_never_read(text: str, spared: list[str]) -> None:
     for phrases in both(text):
-        told = [said for said, _ in asked(phrases)]
-        assert [one for one in spared if one in told] == []
+        texts = [name for name, _ in asked(phrases)]
+        assert [name for name in spared if name in texts] == []
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_bare_plurals_and_matter_need_no_article() -> None:
 
 def test_a_thing_goes_by_a_value_before_a_backdrop() -> None:
     for phrases in both("A woman sits before a vibrant red backdrop, a lamp before a softly blurred backdrop."):
-        assert [said for said, _ in asked(phrases)] == ["A woman", "a vibrant red backdrop", "a lamp"]
+        assert [name for name, _ in asked(phrases)] == ["A woman", "a vibrant red backdrop", "a lamp"]
 
 
 def test_a_participle_does_not_part_a_phrase() -> None:

@@ -10,8 +10,8 @@ from stages.words.scales import AXES
 from stages.words.values import values_in
 
 
-def said(text: str) -> list[str]:
-    return [f"{one.type}={one.value}" for one in values_in(text)]
+def values_as_texts(text: str) -> list[str]:
+    return [f"{value.type}={value.value}" for value in values_in(text)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def said(text: str) -> list[str]:
     ],
 )
 def test_values_are_known_with_their_shade_as_they_stand(text: str, values: list[str]) -> None:
-    assert said(text) == values
+    assert values_as_texts(text) == values
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_values_are_known_with_their_shade_as_they_stand(text: str, values: list
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_value_is_none(text: str) -> None:
-    assert [one for one in said(text) if not one.endswith("=shiny")] == []
+    assert [value for value in values_as_texts(text) if not value.endswith("=shiny")] == []
 
 
 @pytest.mark.parametrize("kind", ATTRIBUTE_TYPES)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from PIL import Image
 from prompts.loader import Prompt
 from schemas.rows import PASSING, Usage
 from schemas.text import unfit_in
-from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request
+from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request, Sender
 from stages.engines.pixels import Picture
 
 T = TypeVar("T")
@@ -51,28 +51,45 @@ def question(
     return Request(user, system, images, image_ids, schema, decoding, seed, prompt.example, variables)
 
 
-async def ask(generator: Generator, questions: Sequence[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:
+async def ask(generator: Generator, questions: Iterable[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:
     """An outcome for each question, in order. What fails is asked again, all of a round together, `attempts` times in all.
 
     `parse` turns a schema-valid answer into a value; a ValueError in it is an invalid answer. An error that passes leaves no trace
     where an answer comes after it: with an engine that answers alike the outcome is that of an undisturbed run.
     """
-    outcomes: list[Outcome[T]] = [Outcome(None, None, None, None, Usage()) for _ in questions]
-    spent = [Usage() for _ in questions]  # on answers
-    open_positions = list(range(len(questions)))
-    for _ in range(attempts):
+    asked: list[Request] = []
+    answers = await _first_answers(generator, questions, asked)
+    outcomes: list[Outcome[T]] = [Outcome(None, None, None, None, Usage()) for _ in asked]
+    spent = [Usage() for _ in asked]  # on answers
+    open_positions = list(range(len(asked)))
+    for attempt in range(attempts):
         if not open_positions:
             break
-        answers = await generator.generate([_again(questions[position], spent[position].attempts) for position in open_positions])
+        if attempt:
+            answers = await generator.generate([_again(asked[position], spent[position].attempts) for position in open_positions])
         still_open = []
         for position, answer in zip(open_positions, answers, strict=True):
-            outcome = outcomes[position] = _judge(questions[position], answer, parse, spent[position])
+            outcome = outcomes[position] = _judge(asked[position], answer, parse, spent[position])
             if outcome.error not in PASSING:
                 spent[position] = outcome.usage
             if outcome.error in _BAD_ANSWERS | PASSING:
                 still_open.append(position)
         open_positions = still_open
     return outcomes
+
+
+async def _first_answers(generator: Generator, questions: Iterable[Request], asked: list[Request]) -> list[Answer]:
+    """The answers of the first round; `asked` gets the questions, which may be made only as they are sent."""
+
+    def kept() -> Iterator[Request]:
+        for request in questions:
+            asked.append(request)
+            yield request
+
+    if isinstance(generator, Sender):
+        return await generator.generate_each(kept())
+    requests = [*kept()]
+    return await generator.generate(requests) if requests else []
 
 
 def total_usage(parts: Sequence[Usage]) -> Usage:

@@ -44,7 +44,7 @@ class Caption(Stage[CaptionParams, CaptionRow]):
 
     async def run(self, unit: Sequence[Image], retry: int) -> list[CaptionRow]:
         prompt = self.context.prompts["caption"]
-        questions = [
+        questions = (
             question(
                 prompt,
                 {"alt": image.alt, "domain": self.params.domain},
@@ -53,7 +53,7 @@ class Caption(Stage[CaptionParams, CaptionRow]):
                 image_ids=(image.key,),
             )
             for image in unit
-        ]
+        )
         outcomes = await ask(self.context.generators["captioner"], questions, self._parse, self.params.attempts)
         return [_row(image, outcome) for image, outcome in zip(unit, outcomes, strict=True)]
 

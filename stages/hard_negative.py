@@ -105,11 +105,16 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         return {"hard_negative": params.prompt}
 
     async def run(self, unit: Sequence[Image], retry: int) -> list[HardNegativeRow]:
-        subjects = [[self._subject(image, region, retry) for region in _captioned(image)] for image in unit]
+        subjects: list[list[_Subject]] = [[] for _ in unit]
+
+        def questions() -> Iterator[Request]:
+            for image, row in zip(unit, subjects, strict=True):
+                for region in _captioned(image):
+                    row.append(self._subject(image, region, retry))
+                    yield from filter(None, [row[-1].request])
+
+        outcomes = await ask(self.context.generators["writer"], questions(), _parse, self.params.attempts)
         asked = [(i, subject) for i, row in enumerate(subjects) for subject in row if subject.request is not None]
-        outcomes = await ask(
-            self.context.generators["writer"], [subject.request for _, subject in asked if subject.request], _parse, self.params.attempts
-        )
         answers = {(i, subject.region.region): outcome for (i, subject), outcome in zip(asked, outcomes, strict=True)}
         return [self._row(image, i, subjects[i], answers, retry) for i, image in enumerate(unit)]
 

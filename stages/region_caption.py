@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
 
     async def run(self, unit: Sequence[Image], retry: int) -> list[RegionCaptionRow]:
         asked = [subject for position, image in enumerate(unit) for subject in self._asked(position, image)]
-        outcomes = await self._ask([self._question(unit, subject, unit[subject.position], subject.region.xyxy, retry) for subject in asked])
+        outcomes = await self._ask(self._question(unit, subject, unit[subject.position], subject.region.xyxy, retry) for subject in asked)
         for subject, outcome in zip(asked, outcomes, strict=True):
             subject.outcome = outcome
             subject.caption = _caption(subject.index, unit[subject.position].row(SelectRow).regions, outcome, self.params.domain)
@@ -119,7 +119,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         seed, crop = seed_of(self.context.fingerprint, key, retry), shown.shown(FocalCut(self._focus, xyxy))
         return question(self.context.prompts["region_caption"], fields, seed=seed, images=(crop,), image_ids=(key,))
 
-    async def _ask(self, questions: Sequence[Request]) -> list[Outcome[Expressions]]:
+    async def _ask(self, questions: Iterable[Request]) -> list[Outcome[Expressions]]:
         return await ask(self.context.generators["captioner"], questions, _parse, self.params.attempts)
 
     async def _probe(self, unit: Sequence[Image], asked: Sequence[_Asked], retry: int) -> None:
@@ -132,12 +132,12 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
         by_region = {(subject.position, subject.index): subject for subject in asked}
         pairs = list(swaps(list(captioned.values()), self.params.probe_share))
         probed = [by_region[own.position, own.region.region] for own, _ in pairs]
-        questions = [
+        questions = (
             self._question(
                 unit, subject, unit[other.position], by_region[other.position, other.region.region].region.xyxy, retry, "/swapped"
             )
             for subject, (_, other) in zip(probed, pairs, strict=True)
-        ]
+        )
         for subject, (own, _), outcome in zip(probed, pairs, await self._ask(questions), strict=True):
             subject.probe_usage = outcome.usage
             if outcome.value is not None and subject.caption is not None:

@@ -7,7 +7,7 @@ import itertools
 import os
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,8 +54,12 @@ class Heard:
         self.answers: dict[str, str] = {}
 
     async def generate(self, requests: Sequence[Request]) -> list[Any]:
-        answers = await self._engine.generate(requests)
-        for request, answer in zip(requests, answers, strict=True):
+        return await self.generate_each(requests)
+
+    async def generate_each(self, requests: Iterable[Request]) -> list[Any]:
+        asked: list[Request] = []
+        answers = await self._engine.generate_each(asked.append(request) or request for request in requests)
+        for request, answer in zip(asked, answers, strict=True):
             self.answers[name_of(request)] = answer.text or str(answer.error)
         return answers
 

@@ -1,6 +1,6 @@
 """The two protocols that every engine meets, and what travels through them. Knows no engine, no stage, no Ray."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -123,6 +123,15 @@ class Generator(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Sender(Protocol):
+    """A generator that sends each request when it is made: the first is answered, and others' answers are heard, while the rest is made."""
+
+    async def generate_each(self, requests: Iterable[Request]) -> list[Answer]:
+        """As `generate`; where making one raises, those before it are called off."""
+        ...
 
 
 class Detector(Protocol):

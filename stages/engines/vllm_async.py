@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jinja2
@@ -83,7 +83,20 @@ class VllmGenerator:
 
         Raises: EngineDead where the engine's process has died.
         """
-        return list(await asyncio.gather(*(self._answer(request) for request in requests)))
+        return await self.generate_each(requests)
+
+    async def generate_each(self, requests: Iterable[Request]) -> list[Answer]:
+        """The same of requests that are made one after another; the loop goes on between them."""
+        asked: list[asyncio.Task[Answer]] = []
+        try:
+            for request in requests:
+                asked.append(asyncio.create_task(self._answer(request)))
+                await asyncio.sleep(0)
+            return [*await asyncio.gather(*asked)]
+        except BaseException:
+            for task in asked:
+                task.cancel()
+            raise
 
     @property
     def vllm_config(self) -> Any:

@@ -20,11 +20,12 @@ class StageJson(BaseModel):
     engines: Mapping[str, Mapping[str, Any]]
     upstream: Mapping[str, str]
     given: Mapping[str, Any] | None = None
+    types: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The file's content. A stage of which nothing is given has no key `given`."""
+        """The file's content. A stage of which nothing is given has no key `given`, one without further types of values no `types`."""
         content = dict(self)
-        return {name: value for name, value in content.items() if name != "given" or value is not None}
+        return {name: value for name, value in content.items() if name not in ("given", "types") or value is not None}
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits."""

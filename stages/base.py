@@ -143,6 +143,7 @@ class AnyStage(ABC, Generic[ParamsT, RowT]):
     needs_pixels: ClassVar[bool] = False
     generator_roles: ClassVar[tuple[str, ...]] = ()
     detector_roles: ClassVar[tuple[str, ...]] = ()
+    writes_values: ClassVar[bool] = False  # of attribute types: one more of these is another output
     gated_by: ClassVar[str | None] = None
     row_type: ClassVar[type[Row]]
     params_type: ClassVar[type[StageParams]]

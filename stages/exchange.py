@@ -45,6 +45,7 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
 
     name = "exchange"
     version = 3
+    writes_values = True
     reads = ("region_caption",)
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[ExchangeRow]]:

@@ -90,6 +90,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
 
     name = "hard_negative"
     version = 5
+    writes_values = True
     reads = ("region_caption",)
     may_read = ("caption", "select")  # select is not there where phrases alone were given
     generator_roles = ("writer",)

@@ -29,6 +29,7 @@ class Mine(BlockStage[MineParams, MineRow]):
 
     name = "mine"
     version = 4
+    writes_values = True
     reads = ("region_caption",)
 
     def run(self, block: Iterable[Sequence[Image]]) -> Iterator[list[MineRow]]:

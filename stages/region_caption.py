@@ -66,6 +66,7 @@ class RegionCaptioning(Stage[RegionCaptionParams, RegionCaptionRow]):
 
     name = "region_caption"
     version = 3
+    writes_values = True
     reads = ("select",)
     needs_pixels = True
     generator_roles = ("captioner",)

@@ -59,6 +59,7 @@ class Verify(Stage[VerifyParams, VerifyRow]):
 
     name = "verify"
     version = 4
+    writes_values = True
     reads = ("region_caption", "hard_negative")
     may_read = ("select", "mine", "exchange")  # select is not there where phrases alone were given
     needs_pixels = True

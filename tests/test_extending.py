@@ -158,19 +158,19 @@ def test_engine_stage_corpus_format_and_panel_run_together(extended: Extended, t
 def test_given_format_and_negative_type_run_together(extended: Extended, tmp_path: Path) -> None:
     _write_zip(tmp_path / "archives" / "one.zip", 4)
     keys = [f"images/{number}" for number in range(4)]
-    text = "A rough wall, some way off."
+    text = "A coarse wall, some way off."
     table = ["key,long,short", *(f'{key},"{text}",a wall' for key in keys), "images/4,too few"]
     (tmp_path / "captions.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
     box = [5, 5, 30, 30]
-    for stage, content in {"ground": {"boxes": [{"bbox": box, "phrase": "a rough wall"}]},
-                           "region_caption": {"regions": [{"bbox": box, "short": "a rough wall"}]}}.items():  # fmt: skip
+    for stage, content in {"ground": {"boxes": [{"bbox": box, "phrase": "a coarse wall"}]},
+                           "region_caption": {"regions": [{"bbox": box, "short": "a coarse wall"}]}}.items():  # fmt: skip
         (tmp_path / f"{stage}.jsonl").write_text("".join(json.dumps({"key": key, **content}) + "\n" for key in keys), encoding="utf-8")
     given = {stage: {"path": f"{stage}.jsonl", "format": "jsonl", "missing": "skip"} for stage in ("ground", "region_caption")}
     config = _write_config(
         tmp_path,
         engines={"writer": {"kind": "rehearsal"}},
         given={"caption": {"path": "captions.csv", "format": "csv", "missing": "skip"}, **given},
-        stages={"caption": {}, "ground": {}, "select": {}, "region_caption": {}, "hard_negative": {"prompt": "v1", "new_values": "listed"}},
+        stages={"caption": {}, "ground": {}, "select": {}, "region_caption": {}, "hard_negative": {"prompt": "v2", "new_values": "listed"}},
     )
     extended.call("run", config)
     captions = {row["key"]: row for row in _rows(tmp_path, "caption")}
@@ -183,4 +183,6 @@ def test_given_format_and_negative_type_run_together(extended: Extended, tmp_pat
         for negative in region["negatives"]
         for edit in negative["edits"]
     }
-    assert ("texture", "rough", "smooth") in texts
+    assert ("texture", "coarse", "fuzzy") in texts
+    (described,) = (tmp_path / "work" / "hard_negative").glob("*/stage.json")
+    assert json.loads(described.read_text(encoding="utf-8"))["types"] == ["texture"]  # what users have is computed anew by itself

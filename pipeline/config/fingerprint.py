@@ -9,10 +9,12 @@ from typing import Any
 from pipeline.config.registry import model_path
 from pipeline.given.params import GivenParams
 from prompts.loader import Prompt
+from schemas.rows import ATTRIBUTE_TYPES
 from schemas.stage_json import StageJson
 from stages.engines.specs import ModelSpec, Spec
 from stages.params import StageParams
 
+_FIRST_TYPES = frozenset({"colour", "material", "pattern", "transparency", "size", "state", "shape"})
 _SAMPLES, _SAMPLE_BYTES = 64, 64 * 1024
 
 
@@ -24,8 +26,10 @@ def describe_stage(
     specs: Mapping[str, Spec],
     upstream: Mapping[str, str],
     given: GivenParams | None = None,
+    writes_values: bool = False,
 ) -> StageJson:
-    """Everything that a fingerprint hashes. `upstream` is stage -> fingerprint.
+    """Everything that a fingerprint hashes. `upstream` is stage -> fingerprint. Of a stage that writes values the attribute types are a
+    part, but for those that there were from the first.
 
     Of a stage whose rows are given and never computed, the parameters decide nothing.
     """
@@ -38,6 +42,7 @@ def describe_stage(
         engines={role: _describe_engine(spec) for role, spec in sorted(specs.items())},
         upstream=dict(sorted(upstream.items())),
         given=None if given is None else given.hashed(),
+        types=(tuple(name for name in ATTRIBUTE_TYPES if name not in _FIRST_TYPES) or None) if writes_values else None,
     )
 
 

@@ -65,5 +65,6 @@ def _node(config: Config, name: str, nodes: Mapping[str, Node]) -> Node:
     for problem in stage.prompt_problems(params, prompts) if prompts else ():
         raise ConfigError(problem)
     upstream = {other: nodes[other].fingerprint for other in reads}
-    description = describe_stage(name, stage.version, params, prompts, config.specs(name), upstream, config.given.get(name))
+    given = config.given.get(name)
+    description = describe_stage(name, stage.version, params, prompts, config.specs(name), upstream, given, stage.writes_values)
     return Node(stage, reads, description.fingerprint(), description, prompts)

@@ -72,6 +72,8 @@ class Matched:
         rest = self.num_rows - self.num_matched
         why = ", ".join(f"{reason} {count}{self._example(reason)}" for reason, count in self.reasons.items())
         unmatched = f"; {rest} did not ({why}: see {self.unmatched})" if rest else ""
+        if rest and not self.num_matched:
+            unmatched += f"; if rows name images by file or path and not by key, say so in given.{self.stage}.match"
         return (
             f"given {self.stage}: {self.num_matched} of {self.num_rows} rows matched an image{unmatched}; "
             f"{self.num_images_with_row} of {self.num_images} images have one"

@@ -27,7 +27,7 @@ from stages.words.lexicon import (
 )
 from stages.words.nouns import singular
 from stages.words.phrases import chunk_phrases
-from stages.words.scales import COATS, GROWN_UP, PAINTED_ALIKE, WOOD_COLOURS
+from stages.words.scales import COATS, GROWN_UP, PAINTED_ALIKE, WOOD_COLOURS, WOVEN
 from stages.words.values import Value, values_in
 
 WRITTEN_TYPES: tuple[str, ...] = (*ATTRIBUTE_TYPES, "object", "part", "relation", "swap")
@@ -284,7 +284,7 @@ def _ambiguity_of_part(old: str, new: str, known: Known) -> str | None:
     own_words = own.words - {*words_of(old)} - (DETERMINERS - set(COUNTED))
     if all(word in known.words for word in words_of(new)) and own_words <= other.words:
         return "true_of_region"
-    is_of_a_form = any(value.type in ("shape", "pattern") for value in own.values)
+    is_of_a_form = any(value.type in ("shape", "pattern") for value in own.values) or not WOVEN.isdisjoint(own.words)
     is_said_otherwise = bool(other.words - {*words_of(new)} - DETERMINERS)
     return "neighbour" if not is_said_otherwise and not is_of_a_form and may_have_too(known.noun, old, new) else None
 

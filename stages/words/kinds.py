@@ -230,7 +230,7 @@ def _apart(noun: str, kind: str) -> Mapping[str, str]:
             return COAT_APART
         return HAIR_APART if singular(noun) in HAIR else DYED_APART if is_dyed else {}
     if kind == "material":
-        return WAY_APART if kind_of(noun) == "ground" else {}
+        return {"ground": WAY_APART}.get(kind_of(noun), {})
     return BREADTHS if kind == "size" and singular(noun) in LINES else {}
 
 

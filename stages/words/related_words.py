@@ -160,7 +160,7 @@ _SYNONYMS: dict[str, str] = {
 # thereby related.
 _NEIGHBOURS: dict[str, str] = {
     "colour": """
-        red orange maroon crimson rust coral copper
+        red orange maroon crimson rust coral copper bronze
         orange coral peach rust bronze copper amber brown gold
         lavender violet purple pink
         pink purple magenta fuchsia coral peach salmon violet
@@ -171,7 +171,7 @@ _NEIGHBOURS: dict[str, str] = {
         white cream silver
         cream beige tan peach
         beige tan white gold
-        gold yellow bronze mustard tan copper
+        gold yellow bronze mustard tan copper amber
         yellow mustard cream amber lime
         green teal olive lime mint turquoise cyan
         blue navy teal turquoise cyan azure
@@ -224,6 +224,7 @@ _NEIGHBOURS: dict[str, str] = {
         fabric hemp jute burlap tweed corduroy flannel fleece cashmere chiffon tulle taffeta
         wool tweed flannel fleece cashmere
         tulle chiffon lace mesh silk satin
+        mesh chiffon crochet lace
         corduroy velvet denim
         enamel iron porcelain ceramic tin
         iron aluminium tin
@@ -248,6 +249,8 @@ _NEIGHBOURS: dict[str, str] = {
         tabby tortoiseshell brindle
         calico tortoiseshell piebald
         piebald dappled pinto skewbald spotted
+        dappled spotted
+        herringbone striped
         pleated ruffled fluted ribbed striped
         tufted quilted
         tabby striped
@@ -275,7 +278,7 @@ _NEIGHBOURS: dict[str, str] = {
         triangular conical wedge-shaped v-shaped arrow-shaped pyramid-shaped
         conical wedge-shaped v-shaped
         crescent u-shaped c-shaped
-        oval marquise-shaped egg-shaped pear-shaped almond-shaped
+        oval boule-shaped marquise-shaped egg-shaped pear-shaped almond-shaped
         oblong rectangular oval cylindrical box-shaped
         urn-shaped pot-shaped vase-shaped
         wedge-shaped arrow-shaped v-shaped
@@ -286,6 +289,7 @@ _NEIGHBOURS: dict[str, str] = {
         spherical boule-shaped
         curved arched wavy bent domed crescent twisted coiled curly
         curly wavy coiled twisted
+        twisted coiled
         jagged serrated pointed angular scalloped
         square rectangular
         oval curved
@@ -322,7 +326,7 @@ _NEIGHBOURS: dict[str, str] = {
         barn warehouse; cottage cabin hut chalet house; church chapel cathedral; castle palace fort; pier jetty dock quay wharf
         gazebo pavilion; violin viola fiddle; cello bass; guitar ukulele bass lute; trumpet cornet trombone; clarinet oboe flute
         shovel spade; hammer mallet; axe hatchet; knife dagger; sword sabre; rifle shotgun gun; mountain hill; lake pond pool lagoon
-        river stream creek canal; path trail lane; jogger runner; arch window; sundial birdbath
+        river stream creek canal; path trail lane; jogger runner; ponytail braid; arch window; sundial birdbath
     """,
 }
 # What a shade of a colour is also called.

@@ -144,7 +144,7 @@ _OPPOSED: dict[str, str] = {
         jagged round rounded spherical straight
         pointed round spherical blunt floppy rounded square scalloped
         serrated straight smooth rounded
-        slanted vertical upright level round
+        slanted vertical upright level
         star round square
         straight round spherical arched slanted scalloped crescent zigzag
         coiled unrolled unwound straightened stretched
@@ -153,7 +153,7 @@ _OPPOSED: dict[str, str] = {
         transparent cloudy milky murky muddy
     """,
     "pattern": """
-        plain text logo printed geometric mottled marbled mosaic tie-dyed pleated tufted ruffled fringed beaded sequined feathered
+        plain text logo printed geometric mottled marbled mosaic tie-dyed
         smooth textured ribbed corrugated quilted
         tiled carpeted
         corrugated flat
@@ -167,64 +167,60 @@ _OPPOSED: dict[str, str] = {
 # one that stands under several answers goes with each of them. What answers no common question may both be true: open and dented. A word
 # of several is written with hyphens.
 _QUESTIONS = """
-    new brand-new pristine flawless undamaged intact unused unworn immaculate restored repaired renovated mended refurbished repainted
-        freshly-painted newly-painted unbroken unscathed | worn worn-out threadbare frayed tattered ragged torn ripped battered dented
-        chipped cracked scratched scuffed broken damaged shattered smashed crumbling dilapidated derelict decaying rotten rotting
-        wrecked collapsed weathered faded peeling rusty corroded tarnished splintered bent flattened crushed deformed warped eroded
-        pitted mangled shredded used secondhand burnt-out vandalised wilted withered overgrown boarded-up patched moth-eaten holey
-        dog-eared mouldy moldy
-    clean spotless pristine immaculate washed scrubbed gleaming unstained brand-new sparkling disinfected | dirty muddy dusty filthy
-        grimy stained soiled smudged greasy sooty grubby smeared cobwebbed spattered splattered bloodied mossy soapy oily encrusted
-        unwashed
+    new brand-new pristine flawless unused unworn immaculate restored renovated refurbished repainted freshly-painted newly-painted |
+        worn worn-out threadbare frayed tattered ragged torn ripped battered dented chipped cracked scratched scuffed broken damaged
+        shattered smashed crumbling dilapidated derelict decaying rotten rotting wrecked collapsed weathered faded peeling rusty
+        corroded tarnished splintered bent flattened crushed deformed warped eroded pitted mangled shredded used secondhand burnt-out
+        vandalised wilted withered overgrown boarded-up patched moth-eaten holey dog-eared mouldy moldy
+    clean spotless pristine immaculate washed scrubbed gleaming unstained sparkling disinfected | dirty muddy dusty filthy grimy stained
+        soiled smudged greasy sooty grubby smeared cobwebbed spattered splattered bloodied mossy soapy oily encrusted unwashed
     wet damp moist soaked drenched dripping soggy dewy rain-soaked flooded submerged waterlogged sodden soaking | dry dried parched arid
-        dusty bone-dry withered
-    wet flooded soaked rain-soaked puddled slushy icy | snowy icy frosty frozen | dry dusty sandy sunlit
-    standing upright walking leaning perched stretching posing | sitting seated perched asleep sleeping leaning slumped cross-legged |
-        lying reclining sprawled lounging asleep sleeping curled stretching dozing napping resting | kneeling | crouching squatting
-        crouched | jumping leaping mid-air airborne flying soaring diving swooping | swimming diving floating paddling | climbing |
+        dusty bone-dry
+    wet flooded soaked rain-soaked puddled slushy icy | snowy icy frosty | dry dusty sandy sunlit
+    standing upright walking leaning perched stretching posing skating skiing surfing snowboarding | sitting seated perched asleep
+        sleeping leaning slumped cross-legged riding cycling | lying reclining sprawled lounging asleep sleeping curled stretching
+        dozing napping resting | kneeling | crouching squatting crouched skating skiing surfing snowboarding | jumping leaping mid-air
+        airborne flying soaring diving swooping skating skiing surfing snowboarding | swimming diving floating paddling | climbing |
         crawling | riding cycling | skating skiing surfing snowboarding | hanging dangling suspended
     still motionless standing sitting seated parked stationary resting lying kneeling crouching sleeping asleep | walking strolling
         marching | running sprinting jogging galloping racing trotting cantering charging | dancing twirling | jumping leaping | flying
         soaring gliding
     awake alert playing barking running walking jumping standing eating | asleep sleeping dozing napping
     grazing eating feeding drinking pecking chewing nibbling | sleeping asleep dozing | fighting charging galloping running flying
-    parked stopped stationary moored docked anchored berthed abandoned dismantled idle waiting stuck towed | moving driving speeding
-        racing sailing spinning rotating cruising taxiing accelerating turning rolling departing arriving whirling | overturned capsized
-        toppled crashed burnt-out wrecked derailed upside-down | beached stranded | sunken sinking submerged
+    parked stopped stationary moored docked anchored berthed abandoned dismantled idle waiting stuck towed burnt-out |
+        moving driving speeding racing sailing spinning rotating cruising taxiing accelerating turning rolling departing arriving
+        whirling | overturned abandoned capsized toppled crashed wrecked derailed upside-down | beached stranded | sunken sinking submerged
     upright vertical standing mounted level | overturned upturned capsized toppled fallen tipped tipped-over knocked-over upside-down
         inverted lying collapsed | tilted leaning slanting crooked lopsided
     empty vacant unfilled drained deserted unoccupied hollow stripped | half-empty half-full half-filled | full filled overflowing
         brimming crammed packed stuffed loaded laden heaped stocked bulging well-stocked overfilled steaming boiling
-    open ajar gaping torn overflowing raised unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open
-        half-closed | closed shut locked sealed zipped buttoned fastened covered boarded boarded-up latched shuttered corked capped
-        padlocked barred bricked-up | missing removed absent
+    open ajar gaping torn overflowing unlocked unzipped unbuttoned uncovered unsealed lidless wide-open spread | half-open half-closed |
+        closed shut locked sealed zipped buttoned fastened covered boarded boarded-up latched shuttered corked capped padlocked barred
+        bricked-up | missing removed absent
     folded collapsed half-folded bunched gathered | furled rolled rolled-up coiled bundled reefed bunched gathered | unfolded spread
-        unfurled unrolled outstretched extended hoisted billowing flapping fluttering stretched waving draped flying
+        unfurled unrolled outstretched extended hoisted billowing flapping fluttering stretched waving flying
     lit burning glowing illuminated flickering shining switched-on blazing turned-on backlit bright | unlit dark extinguished
         switched-off turned-off dim blank unused
-    raw uncooked frozen | fried cooked sizzling golden golden-brown | boiled poached steamed | scrambled | grilled roasted baked toasted
-        golden golden-brown barbecued crisp cooked | burnt charred blackened | pale
-    frozen icy iced solid | melted thawed melting runny liquid dripping | boiling steaming hot bubbling
+    raw uncooked | fried cooked sizzling golden golden-brown grilled roasted baked toasted barbecued crisp | boiled poached steamed |
+        scrambled | burnt charred blackened | pale
+    frozen icy iced solid | melted thawed melting runny liquid dripping | boiling steaming hot bubbling burnt charred
     bearded mustached moustached unshaven stubbled goateed bewhiskered | clean-shaven beardless shaven
     bald | red-haired ginger-haired grey-haired gray-haired white-haired silver-haired blonde-haired blond-haired dark-haired
         black-haired
-    bald shaven-headed balding bald-headed | long-haired ponytailed | short-haired crop-haired | curly-haired curly-headed |
-        straight-haired | braided pigtailed
+    bald shaven-headed balding bald-headed | long-haired ponytailed | short-haired crop-haired
     blonde-haired blond-haired fair-haired | grey-haired gray-haired white-haired silver-haired | dark-haired black-haired brown-haired
         | red-haired ginger-haired red-headed
     freckled wrinkled tattooed scarred sunburnt tanned wrinkly spotty pierced | smooth-skinned unlined unwrinkled
     smiling grinning laughing cheerful happy beaming giggling | frowning scowling sad crying weeping sobbing angry grimacing tearful
-        glum pouting | sleeping asleep | yawning | eating drinking chewing | shouting screaming yelling angry roaring snarling | serious
-        stern expressionless unsmiling solemn
+        glum pouting serious stern solemn | sleeping asleep | yawning | eating drinking chewing | shouting screaming yelling angry
+        roaring snarling crying | serious stern expressionless unsmiling solemn
     clothed dressed suited uniformed robed fully-clothed | naked nude shirtless bare-chested topless undressed
-    crowded busy packed bustling occupied full | empty deserted abandoned vacant quiet unoccupied uncrowded | half-empty half-full
-    tidy neat organized organised uncluttered orderly made bare empty cleared clear | messy cluttered untidy disorganized disorganised
-        scattered strewn unmade jumbled littered
-    lush leafy green blooming flowering budding blossoming thriving healthy fresh leaved | leafless bare dead withered wilted dried
-        barren shrivelled dying drooping
-    blooming flowering blossoming open | budding closed | wilted withered faded dead
-    trimmed pruned mown manicured clipped cut tended groomed brushed combed short-haired shorn sheared shaved shaven | overgrown wild
-        shaggy unkempt untrimmed untended bushy dishevelled matted tangled tousled woolly hairy fluffy long-haired
+    crowded busy packed bustling occupied | empty deserted abandoned vacant quiet unoccupied uncrowded | half-empty half-full
+    tidy neat organized organised uncluttered orderly made cleared clear | messy cluttered untidy disorganized disorganised scattered
+        strewn unmade jumbled littered
+    lush leafy green thriving healthy fresh leaved | leafless bare dead withered wilted dried barren shrivelled dying drooping
+    blooming flowering blossoming | budding | wilted withered dead
+    trimmed pruned mown manicured clipped tended | overgrown wild unkempt untrimmed untended bushy
     shiny glossy polished gleaming sparkling reflective varnished lacquered burnished | scuffed matte dull tarnished rusty faded
         weathered unpolished corroded
     painted repainted freshly-painted newly-painted whitewashed | unpainted unfinished untreated
@@ -232,11 +228,12 @@ _QUESTIONS = """
     smooth sanded ironed pressed | rough bumpy coarse rutted pitted potholed uneven wrinkled crumpled creased lumpy jagged ridged
         gnarled dented mossy rumpled knobbly grooved
     inflated pumped-up plump airborne soaring flying | half-inflated | deflated flat collapsed folded punctured
-    cloudless clear sunny pristine | cloudy overcast foggy misty hazy rainy stormy thunderous gloomy | starry moonlit
-    calm still glassy placid | rough choppy stormy turbulent rushing churning foaming frothy raging | frozen
+    cloudless clear sunny pristine | cloudy overcast foggy misty hazy rainy stormy thunderous gloomy | starry moonlit clear cloudless
+    calm still glassy placid | rough choppy stormy turbulent rushing churning foaming frothy raging
+    calm glassy placid | frozen
     fluffy puffy | stormy dark thunderous | thin wispy | flat
     faded dull weathered | bright vivid fresh vibrant
-    fresh freshly-cut freshly-picked green new | dry dried withered | frozen canned | rotten mouldy moldy stale spoiled wilted | old
+    fresh freshly-cut freshly-picked | dry dried withered | canned frozen | rotten mouldy moldy stale spoiled wilted
     loose | packed compacted
     braided plaited | loose flowing tangled
     frozen icy | muddy flowing rushing dry
@@ -247,25 +244,31 @@ _QUESTIONS = """
     ripe ripening | dried shrivelled | unripe green | rotten overripe mouldy moldy
     hairy shaggy fluffy furry woolly mossy | smooth hairless shaved
     tangled knotted | coiled rolled rolled-up straight untangled combed stretched taut
-    dark tinted | clear
+    tinted | clear
     pregnant | slim skinny newborn
-    whole uncut unsliced uneaten unbitten | sliced diced chopped halved quartered bitten half-eaten eaten carved cut | mashed pureed |
-        grated shredded
+    whole uncut unsliced uneaten unbitten | sliced diced chopped halved quartered bitten half-eaten eaten carved cut | mashed pureed cut
+        | grated shredded chopped cut
     tied knotted laced bound laced-up | untied undone unlaced
     raised lifted hoisted upraised | lowered dropped drooping
     alive living thriving | dead dried stuffed
     finished completed built | unfinished half-built under-construction incomplete half-finished
     wrapped packaged boxed bagged | unwrapped unpacked
-    mossy overgrown ivy-clad ivy-covered | snowy icy frosty frozen | sandy encrusted | bare clean spotless exposed
+    mossy overgrown ivy-clad ivy-covered encrusted | snowy frosty | sandy | bare clean spotless exposed
     decorated ornate adorned embellished carved engraved festooned decorative | plain undecorated unadorned bare simple
     sharp sharpened pointed | blunt blunted dull
     chubby plump stout overweight fat obese heavyset tubby stocky | slim thin skinny slender lean bony emaciated
     young teenage newborn adolescent | elderly aged older old
-    stacked piled heaped | scattered strewn spread
+    stacked piled heaped | collapsed toppled scattered strewn spread
     sleeveless | long-sleeved | short-sleeved
     hooded masked | bareheaded
     middle-aged | teenage newborn adolescent young
     leaking gilded varnished masked hooded leashed saddled buried half-buried engraved carved textured pregnant
+    cluttered crowded littered | bare empty cleared
+    intact undamaged unbroken unscathed repaired mended | broken shattered smashed cracked damaged torn dented chipped splintered
+        wrecked mangled collapsed tattered ragged ripped frayed
+    bald | curly-haired curly-headed | straight-haired
+    shorn sheared shaved shaven clipped short-haired | shaggy woolly long-haired hairy fluffy
+    groomed brushed combed | dishevelled matted tangled tousled unkempt shaggy
 """
 # Patterns that go with any other.
 MIXING: dict[str, frozenset[str]] = {
@@ -343,6 +346,8 @@ WAY_APART = {"gravel": "asphalt cobblestone concrete"}
 # Materials that look alike where they are painted, on a part that is small, and colours that bare wood has.
 PAINTED_ALIKE = frozenset(("wood", "plastic"))
 WOOD_COLOURS = frozenset("brown tan beige cream gold chocolate auburn".split())
+# What few parts of a thing are made of: a cottage with a thatched roof has no thatched chimney.
+WOVEN = frozenset("wicker thatched rattan straw furry knitted crocheted".split())
 # States that nearly anything may be in, whatever else it is.
 CONDITIONS = frozenset(("broken", "cracked", "stained"))
 # Who is plainly grown up, by what is said of them or is a part of them.

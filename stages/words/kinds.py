@@ -155,6 +155,9 @@ _BEARDS = frozenset("beard moustache mustache goatee stubble".split())
 _WITHOUT_BEARDS = frozenset(
     canonical_noun(noun) for noun in "woman girl boy child baby toddler lady bride mother sister grandmother queen".split()
 )
+# Garments of one piece, which have none of these.
+_OF_ONE_PIECE = frozenset("scarf glove mitten sock stocking tie shawl".split())
+_FASTENED = frozenset("button pocket collar hood sleeve zipper lapel waistband".split())
 # What has a handle, which else is none of the parts that a container may have.
 _HANDLED = frozenset("cup kettle pot pan jug pitcher bucket basket teapot saucepan tankard urn bin canister can".split())
 
@@ -213,6 +216,8 @@ def may_have_too(noun: str, old: str, new: str) -> bool:
     if first == second:
         return True
     if any({first, second} <= place for place in _SAME_PLACE) or (second in _BEARDS and canonical_noun(noun) in _WITHOUT_BEARDS):
+        return False
+    if second in _FASTENED and singular(noun) in _OF_ONE_PIECE:
         return False
     has_handle = second in ("handle", "grip") and canonical_noun(noun) in {canonical_noun(name) for name in _HANDLED}
     return (

@@ -171,6 +171,12 @@ def test_few_of_a_strong_writers_edits_are_refused_and_those_rightly() -> None:
     assert counts[2] <= 0.05 * counts[1]
 
 
+def test_few_accepted_edits_are_such_as_a_reader_calls_doubtful() -> None:
+    whole = [counts for counts in judged_rounds().values() if "doubtful" in counts]
+    assert len(whole) == 2
+    assert sum(counts["doubtful"] for counts in whole) <= 0.05 * sum(counts["edits"] - counts["refused"] for counts in whole)
+
+
 def test_a_text_that_was_not_asked_for_is_replayed() -> None:
     (negative,), _ = accept([Proposal(type="colour", old="red", new="green")], POSITIVE, "car", known_of([POSITIVE]), 10)
     assert negative.text == "a green striped metal car"

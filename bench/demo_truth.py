@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.demo.corpus import encode, key_of
 from pipeline.demo.training.vocabulary import edit_answer
 from pipeline.demo.world import SIDE_PX, Scene, Toy, scene
-from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, Totals, image_key, shard_name
+from schemas.dataset import ExportRegion, Manifest, ShardEntry, TableRecord, Totals, image_key, shard_name
 from schemas.rows import Attribute, Edit, Negative
 from stages.dataset.files import ShardFiles
 
@@ -67,8 +67,8 @@ def _write_shard(folder: Path, number: int, scenes: list[Scene]) -> ShardEntry:
     )
 
 
-def _record(truth: Scene, key: str, content: bytes) -> ExportRecord:
-    return ExportRecord(
+def _record(truth: Scene, key: str, content: bytes) -> TableRecord:
+    return TableRecord(
         key=key,
         source_key=key_of(truth.seed, truth.index),
         source_shard="truth",

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, Totals, image_key, shard_name
+from schemas.dataset import ExportRecord, ExportRegion, Manifest, ShardEntry, TableRecord, Totals, image_key, shard_name
 from schemas.rows import Edit, Negative
 from stages.dataset.files import ShardFiles
 from tests.support.pictures import encoded
@@ -112,7 +112,7 @@ def write_dataset(
         name = shard_name(number)
         with ShardFiles(folder) as files:
             for record in records:
-                files.add(record, (pictures or {}).get(record.key) or picture(record), suffix)
+                files.add(TableRecord(**vars(record)), (pictures or {}).get(record.key) or picture(record), suffix)
         files.tar.path.rename(folder / f"{name}.tar")
         files.parquet.path.rename(folder / f"{name}.parquet")
         files.finehard.file.path.unlink()

@@ -204,6 +204,7 @@ _NEIGHBOURS: dict[str, str] = {
         aluminium tin chrome
         cobblestone granite sandstone limestone slate
         brass bronze copper gold
+        bronze copper
         fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace satin
         wool crochet felt fur cotton
         stone marble granite concrete slate clay ceramic cement cobblestone gravel sandstone limestone plaster

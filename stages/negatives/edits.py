@@ -278,8 +278,8 @@ def _look_alike(old: str, new: str, part: Part) -> bool:
 def _ambiguity_of_part(old: str, new: str, known: Known) -> str | None:
     """The same of a part: what the thing has as it is said of the old one, or may well have beside it.
 
-    Not so where the old one is said to be of a shape or a pattern (a ram has no spiral ears), or the new one to be otherwise (padded armrests are
-    no plastic ones).
+    Not so where the old one is said to be of a shape or a pattern (a ram has no spiral ears), or the new one to be otherwise (padded
+    armrests are no plastic ones).
     """
     own, other = known.part(old), known.part(new)
     own_words = own.words - {*words_of(old)} - (DETERMINERS - set(COUNTED))

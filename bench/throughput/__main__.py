@@ -31,7 +31,7 @@ _STAGES = ("caption", "region_caption", "hard_negative")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=24, help="Questions a repeat: one an image, or four where they are about regions.")
+    parser.add_argument("--images", type=int, default=24, help="Of a repeat; a quarter of them where regions are shown.")
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--renderers", type=int, default=1)
     parser.add_argument("--words", type=int, default=20, help="Words of an answer's long text.")
@@ -47,9 +47,8 @@ def main() -> None:
 
 async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     model = save_model(arguments.out / "model")
-    tars = {
-        num: write_tars(arguments.out / f"tars-{num}", arguments.repeats + 1, num) for num in {arguments.images, _num_images("", arguments)}
-    }
+    numbers = {_num_images(name, arguments) for name in _STAGES}
+    tars = {num: write_tars(arguments.out / f"tars-{num}", arguments.repeats + 1, num) for num in numbers}
     spec = VllmSpec(
         kind="vllm",
         model=str(model),
@@ -104,8 +103,8 @@ def by_ray_data_llm(model: Path, tar: Path, words: int) -> float:
 
 
 def _num_images(stage: str, arguments: argparse.Namespace) -> int:
-    """As many questions a repeat in each stage: of regions there are four an image."""
-    return int(arguments.images if stage == "caption" else max(1, arguments.images // 4))
+    """There are four regions an image: a quarter of the images where each is shown, all where each is rewritten, which is soon done."""
+    return int(max(1, arguments.images // 4) if stage == "region_caption" else arguments.images)
 
 
 async def side_by_side(job: Job, engine: VllmGenerator, repeats: int) -> list[dict[str, Took]]:

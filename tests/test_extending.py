@@ -88,13 +88,16 @@ def test_no_recipe_touches_more_files_than_its_share_and_the_page_says_how_many(
         assert f"| [{title[0].lower()}{title[1:]}](#{title.lower().replace(' ', '-')}) | {len(new)} | {len(changed)} |" in page
 
 
-def test_what_the_recipes_write_is_formatted_and_in_order(extended: Extended) -> None:
+def test_what_the_recipes_write_passes_the_checks_of_the_house(extended: Extended) -> None:
     shutil.copy(ROOT / "pyproject.toml", extended.root)
     touched = [*extended.new.values(), *extended.changed.values()]
     files = sorted({path for paths in touched for path in paths if path.endswith(".py")})
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, *files], cwd=extended.root, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
+    new = sorted({path for paths in extended.new.values() for path in paths})
+    done = subprocess.run([sys.executable, "-m", "mypy", *new], cwd=extended.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_configurations_that_the_page_says_to_try_can_be_planned(extended: Extended, tmp_path: Path) -> None:

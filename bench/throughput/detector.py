@@ -50,17 +50,17 @@ async def detector_rates(folder: Path, num_images: int, repeats: int, dtype: str
     images = [Image.open(io.BytesIO(jpeg(number))).convert("RGB") for number in range(num_images)]
     requests = [DetectRequest(image, _PHRASES) for image in images]
     forward = forward_only(engine, requests)
-    found = []
+    turns = []
     for repeat in range(repeats + 1):
-        one = {}
+        turn = {}
         for way in ("engine", "forward")[:: 1 if repeat % 2 else -1]:
             began = time.perf_counter()
             await (engine.detect(requests, 0.25) if way == "engine" else asyncio.to_thread(forward))
-            one[way] = num_images / (time.perf_counter() - began)
+            turn[way] = num_images / (time.perf_counter() - began)
         if repeat:
-            found.append(one)
+            turns.append(turn)
     await engine.close()
-    return found
+    return turns
 
 
 def forward_only(engine: GroundingDinoDetector, requests: list[DetectRequest]) -> Any:

@@ -21,7 +21,7 @@ async def grammar_rates(engine: VllmGenerator, num_answers: int, num_words: int,
     grammar = schema_grammar(load_prompt("caption", "v1").answer_schema)
     core, numbers = engine._engine, itertools.count()  # noqa: SLF001
 
-    async def one(way: str) -> int:
+    async def length(way: str) -> int:
         number = next(numbers)
         settings: dict[str, Any] = {"temperature": 1.0, "seed": number, "max_tokens": 2 * num_words, "ignore_eos": way == "without"}
         structured = StructuredOutputsParams(grammar=grammar) if way == "with" else None
@@ -29,13 +29,13 @@ async def grammar_rates(engine: VllmGenerator, num_answers: int, num_words: int,
         outputs = [output async for output in core.generate({"prompt": f"Tell {number}."}, params, f"grammar-{number}")]
         return len(outputs[-1].outputs[0].token_ids)
 
-    found = []
+    turns = []
     for repeat in range(repeats + 1):
         rates = {}
         for way in ("with", "without")[:: 1 if repeat % 2 else -1]:
             began = time.perf_counter()
-            lengths = await asyncio.gather(*(one(way) for _ in range(num_answers)))
+            lengths = await asyncio.gather(*(length(way) for _ in range(num_answers)))
             rates[way] = sum(lengths) / (time.perf_counter() - began)
         if repeat:
-            found.append(rates)
-    return found
+            turns.append(rates)
+    return turns

@@ -144,10 +144,10 @@ class Job:
             if shown is not None:
                 prompt["multi_modal_data"] = {"image": shown}
             name = f"bare-{part}-{next(numbers)}"
-            output = [one async for one in core.generate(prompt, engine._sampling(request), name)][-1]  # noqa: SLF001
+            output = [each async for each in core.generate(prompt, engine._sampling(request), name)][-1]  # noqa: SLF001
             answers[name_of(request)] = output.outputs[0].text
 
-        async def one(key: str, content: bytes) -> None:
+        async def ask_about(key: str, content: bytes) -> None:
             async with gate:
                 shown: list[Any] = [None] * len(made[key])
                 if self.name != "hard_negative":
@@ -158,7 +158,7 @@ class Job:
         with tarfile.open(self.tars[part]) as tar:
             members = [(member.name.removesuffix(".jpg"), tar.extractfile(member)) for member in tar]
             contents = [(key, file.read()) for key, file in members if file is not None]
-        await asyncio.gather(*(one(key, content) for key, content in contents))
+        await asyncio.gather(*(ask_about(key, content) for key, content in contents))
         return took(began, engine, answers)
 
     def _shown(self, content: bytes, made: Sequence[Request]) -> list[PillowImage.Image]:
@@ -194,13 +194,13 @@ class AsRead(Inputs):
 def upstream(row: CorpusRow, stage: str) -> dict[type[Row], Row]:
     """What is known of every image: four regions, each with an expression."""
     regions = [Region(xyxy=box, phrase="a red thing", head="thing", start=0, end=11, score=0.9) for box in _BOXES]
-    found: dict[type[Row], Row] = {}
+    rows: dict[type[Row], Row] = {}
     if stage != "caption":
-        found[SelectRow] = SelectRow(key=row.key, regions=regions)
+        rows[SelectRow] = SelectRow(key=row.key, regions=regions)
     if stage == "hard_negative":
-        said = [RegionCaption(region=i, xyxy=box, head="thing", short="a red wooden thing") for i, box in enumerate(_BOXES)]
-        found[RegionCaptionRow] = RegionCaptionRow(key=row.key, regions=said)
-    return found
+        captions = [RegionCaption(region=i, xyxy=box, head="thing", short="a red wooden thing") for i, box in enumerate(_BOXES)]
+        rows[RegionCaptionRow] = RegionCaptionRow(key=row.key, regions=captions)
+    return rows
 
 
 def keys_of(tar: Path) -> list[str]:
@@ -210,14 +210,14 @@ def keys_of(tar: Path) -> list[str]:
 
 def texts_of(requests: Sequence[Request], tokenizer: Any) -> dict[str, str]:
     """User text -> the prompt that the chat template makes of it, once for all, as a user of the engine does."""
-    found = {}
+    prompts = {}
     for request in requests:
         parts: Any = [{"type": "image"}, {"type": "text", "text": request.user}] if request.images else request.user
         system = [{"role": "system", "content": request.system}] if request.system else []
-        found[request.user] = tokenizer.apply_chat_template(
+        prompts[request.user] = tokenizer.apply_chat_template(
             [*system, {"role": "user", "content": parts}], add_generation_prompt=True, tokenize=False
         )
-    return found
+    return prompts
 
 
 def clock(engine: VllmGenerator) -> tuple[float, float, float]:

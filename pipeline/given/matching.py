@@ -73,7 +73,7 @@ class Matched:
         why = ", ".join(f"{reason} {count}{self._example(reason)}" for reason, count in self.reasons.items())
         unmatched = f"; {rest} did not ({why}: see {self.unmatched})" if rest else ""
         if rest and not self.num_matched:
-            unmatched += f"; if rows name images by file or path and not by key, say so in given.{self.stage}.match"
+            unmatched += f"; given.{self.stage}.match says what names an image in these rows: key, file, path ..."
         return (
             f"given {self.stage}: {self.num_matched} of {self.num_rows} rows matched an image{unmatched}; "
             f"{self.num_images_with_row} of {self.num_images} images have one"

@@ -104,7 +104,7 @@ class GivenTable:
             if len(records) > 1:
                 raise Refused("duplicate_row", ", ".join(record.place for record in records))
             (record,) = records
-            if record.reason is not None:  # the importer's own word, perhaps
+            if record.reason is not None:  # a reader may have reasons that REASONS does not
                 return self._settled(image.key, "failed", record.reason, f"{record.place}: {record.detail or ''}"[:300])
             content = decoded(record.content)
             return TABLES[self._stage].build(image, content, self._params, _frame(image, content, orientation))

@@ -53,7 +53,7 @@ class HashedFile:
         self._size = 0
         self.path = path
 
-    def write(self, data: bytes | memoryview) -> int:
+    def write(self, data: bytes) -> int:
         self._digest.update(data)
         self._size += len(data)
         return self._file.write(data)

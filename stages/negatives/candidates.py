@@ -117,8 +117,7 @@ def released(rows: Collection[Row], *, allows_unverified: bool) -> Released:
     balanced = next((row for row in rows if isinstance(row, BalanceRow)), None)
     if balanced is not None:
         chosen.audits = balanced.audits
-    entries = entries_of(rows)
-    for entry in sorted(entries, key=lambda entry: not is_reciprocal(entry)) if len(entries) > 1 else entries:
+    for entry in sorted(entries_of(rows), key=lambda entry: not is_reciprocal(entry)):
         chosen.num_proposed += entry.num_proposed
         chosen.rejects.update(entry.rejects)
         there = chosen.negatives.setdefault(entry.region, [])

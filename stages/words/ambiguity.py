@@ -125,11 +125,6 @@ def is_listed(kind: str, value: str) -> bool:
     )
 
 
-def contradictions(own: Sequence[Value], other: Sequence[Value]) -> list[Value]:
-    """The values of `other` that are false of a thing of which `own` is all that is known: those that `own` rules out."""
-    return [value for value in other if is_ruled_out(value.type, value.value, own)]
-
-
 def _are_both(of: Callable[[str, str, str], bool], kind: str, a: str, b: str) -> bool:
     """Whether this holds of two values with several parts: "white" is covered by "red and white", and "cream" is not."""
     first, second = _mixtures(a), _mixtures(b)

@@ -31,9 +31,9 @@ _KINDS: dict[str, str] = {
         guitarist artist pitcher batter character cyclist gymnast bride groom father mother waiter waitress nurse policeman policewoman
         farmer
         fisherman sailor clown athlete goalkeeper referee runner jogger skier snowboarder climber swimmer boxer wrestler hiker pilot
-        teacher doctor firefighter cook baker barber butcher drummer pianist violinist singer conductor monk nun priest knight king
+        teacher doctor firefighter cook baker barber butcher drummer pianist violinist conductor monk nun priest knight king
         queen businessman businesswoman bridesmaid grandmother grandfather sister brother son daughter bagpiper juggler
-        acrobat dancer ballerina golfer vendor seller shopper customer cowboy""",
+        acrobat ballerina golfer vendor seller shopper customer cowboy""",
     "animal": """dog cat horse cow sheep bird fish bear elephant pig goat duck owl frog snake turtle butterfly monkey rabbit donkey deer
         chicken giraffe zebra lion tiger fox squirrel bee spider crab penguin camel llama moose peacock
         | puppy kitten beetle bull animal creature insect pigeon seagull parrot swan eagle rooster kitty wolf lizard dragonfly moth shrimp
@@ -98,34 +98,37 @@ _KINDS: dict[str, str] = {
 
 
 # What a thing of a kind may well have beside any other of its parts, in the colour or the state that is said of that one.
-_PARTS: dict[str, str] = {
-    "person": """beard moustache goatee ponytail braid pigtail earring necklace bracelet ring watch glasses sunglasses scar tattoo freckle
+_PARTS: dict[str, frozenset[str]] = {
+    kind: frozenset(parts.split())
+    for kind, parts in {
+        "person": """beard moustache goatee ponytail braid pigtail earring necklace bracelet ring watch glasses sunglasses scar tattoo freckle
         nail eyebrow belt backpack bag handbag ribbon badge headphones hairband hairclip hair eye lip eyelash glove scarf lanyard bow
         pin""",
-    "animal": """tail ear mane paw leg head face eye belly chest back neck wing collar bridle halter saddle leash bell tag band leg-band
+        "animal": """tail ear mane paw leg head face eye belly chest back neck wing collar bridle halter saddle leash bell tag band leg-band
         hoof foot whisker feather spot patch marking harness muzzle throat breast""",
-    "container": "lid rim base bottom spout label knob cap stopper neck tap tray body side edge lip tag interior foot",
-    "furniture": """leg arm armrest back backrest seat drawer shelf cushion knob handle headboard base top edge frame footrest trim door
+        "container": "lid rim base bottom spout label knob cap stopper neck tap tray body side edge lip tag interior foot",
+        "furniture": """leg arm armrest back backrest seat drawer shelf cushion knob handle headboard base top edge frame footrest trim door
         pillow side panel""",
-    "vehicle": """wheel tire rim hubcap bumper headlight taillight fender mirror roof door window stripe rack seat light logo plate hood
+        "vehicle": """wheel tire rim hubcap bumper headlight taillight fender mirror roof door window stripe rack seat light logo plate hood
         hull cabin deck oar fin nose tail bonnet body cab mudguard trim grille rope sail mast""",
-    "building": """door window roof shutter balcony chimney column awning gate porch staircase step tower railing dome arch sign fence
+        "building": """door window roof shutter balcony chimney column awning gate porch staircase step tower railing dome arch sign fence
         trim wall frame gable facade spire turret lantern""",
-    "garment": """sequin bead pearl embroidery ruffle train bow button collar pocket zipper sleeve hood cuff belt hem lining trim logo
-        lace stripe ribbon bow waistband lapel seam fringe""",
-    "headwear": "sequin bead pearl embroidery brim band ribbon strap logo visor tassel feather bow trim peak stripe",
-    "footwear": "sole lace buckle heel toe strap tongue stripe logo trim",
-    "accessory": "strap buckle zipper pocket handle tag clasp lining flap trim chain dial",
-    "device": "screen button keyboard handle cord cable stand base dial knob antenna light lens key speaker lid port frame border trim",
-    "tool": "handle blade tip head grip strap cap",
-    "utensil": "handle blade tip head grip",
-    "instrument": "string key neck body strap pedal stand bridge",
-    "plant": "leaf flower bloom bud thorn stem branch root hip petal blossom trunk shoot",
-    "textile": "fringe tassel border hem stripe sequin bead embroidery trim lace edge",
-    "building part": "railing gate window door step panel post light shutter pane frame bolt hinge lock",
-    "picture": "letter lettering arrow border frame number symbol logo text edge word background",
-    "food": """cheese tomato onion olive lettuce mushroom pepper basil sauce ham bacon cucumber cream sprinkle seed nut topping frosting
+        "garment": """sequin bead pearl embroidery ruffle train bow button collar pocket zipper sleeve hood cuff belt hem lining trim logo
+        lace stripe ribbon waistband lapel seam fringe""",
+        "headwear": "sequin bead pearl embroidery brim band ribbon strap logo visor tassel feather bow trim peak stripe",
+        "footwear": "sole lace buckle heel toe strap tongue stripe logo trim",
+        "accessory": "strap buckle zipper pocket handle tag clasp lining flap trim chain dial",
+        "device": "screen button keyboard handle cord cable stand base dial knob antenna light lens key speaker lid port frame border trim",
+        "tool": "handle blade tip head grip strap cap",
+        "utensil": "handle blade tip head grip",
+        "instrument": "string key neck body strap pedal stand bridge",
+        "plant": "leaf flower bloom bud thorn stem branch root hip petal blossom trunk shoot",
+        "textile": "fringe tassel border hem stripe sequin bead embroidery trim lace edge",
+        "building part": "railing gate window door step panel post light shutter pane frame bolt hinge lock",
+        "picture": "letter lettering arrow border frame number symbol logo text edge word background",
+        "food": """cheese tomato onion olive lettuce mushroom pepper basil sauce ham bacon cucumber cream sprinkle seed nut topping frosting
         icing egg herb berry cherry strawberry""",
+    }.items()
 }
 # What stands at one place, or does one thing: of a line a thing has one, or one and another that is told from it.
 _SAME_PLACE = tuple(
@@ -159,7 +162,9 @@ _WITHOUT_BEARDS = frozenset(
 _OF_ONE_PIECE = frozenset("scarf glove mitten sock stocking tie shawl".split())
 _FASTENED = frozenset("button pocket collar hood sleeve zipper lapel waistband".split())
 # What has a handle, which else is none of the parts that a container may have.
-_HANDLED = frozenset("cup kettle pot pan jug pitcher bucket basket teapot saucepan tankard urn bin canister can".split())
+_HANDLED = frozenset(
+    canonical_noun(noun) for noun in "cup kettle pot pan jug pitcher bucket basket teapot saucepan tankard urn bin canister can".split()
+)
 
 
 # What has no plural and no "a": it and a thing that can be counted do not stand in each other's place.
@@ -201,7 +206,10 @@ def may_be_both_true_of(noun: str, kind: str, a: str, b: str) -> bool:
 
 
 def _kinds_by_ending(noun: str) -> tuple[str, ...]:
-    """The kind of a noun and that of the noun it ends with: a sandcastle is a castle, a wheelchair a chair too."""
+    """The kind of a noun and that of the noun it ends with: a sandcastle is a castle, a wheelchair a chair too.
+
+    One that no list knows passes for a container, whose parts most things that are made have.
+    """
     endings = (noun[i:] for i in range(1, len(noun) - 3))
     kinds = (kind_of(noun), next((kind_of(ending) for ending in endings if kind_of(ending)), ""))
     return tuple(dict.fromkeys(kind for kind in kinds if kind)) or ("container",)
@@ -219,11 +227,9 @@ def may_have_too(noun: str, old: str, new: str) -> bool:
         return False
     if second in _FASTENED and singular(noun) in _OF_ONE_PIECE:
         return False
-    has_handle = second in ("handle", "grip") and canonical_noun(noun) in {canonical_noun(name) for name in _HANDLED}
+    has_handle = second in ("handle", "grip") and canonical_noun(noun) in _HANDLED
     return (
-        has_handle
-        or any(second in _PARTS.get(kind, "").split() for kind in _kinds_by_ending(noun.lower()))
-        or may_be_both_true("object", old, new)
+        has_handle or any(second in _PARTS.get(kind, ()) for kind in _kinds_by_ending(noun.lower())) or may_be_both_true("object", old, new)
     )
 
 

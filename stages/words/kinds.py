@@ -101,9 +101,9 @@ _KINDS: dict[str, str] = {
 _PARTS: dict[str, frozenset[str]] = {
     kind: frozenset(parts.split())
     for kind, parts in {
-        "person": """beard moustache goatee ponytail braid pigtail earring necklace bracelet ring watch glasses sunglasses scar tattoo freckle
-        nail eyebrow belt backpack bag handbag ribbon badge headphones hairband hairclip hair eye lip eyelash glove scarf lanyard bow
-        pin""",
+        "person": """beard moustache goatee ponytail braid pigtail earring necklace bracelet ring watch glasses sunglasses scar tattoo
+        freckle nail eyebrow belt backpack bag handbag ribbon badge headphones hairband hairclip hair eye lip eyelash glove scarf
+        lanyard bow pin""",
         "animal": """tail ear mane paw leg head face eye belly chest back neck wing collar bridle halter saddle leash bell tag band leg-band
         hoof foot whisker feather spot patch marking harness muzzle throat breast""",
         "container": "lid rim base bottom spout label knob cap stopper neck tap tray body side edge lip tag interior foot",

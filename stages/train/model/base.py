@@ -134,10 +134,25 @@ class FgModel(nn.Module):
         table_LE = torch.cat([text.embeddings.position_embedding.weight, self.long_positions.weight])
         hidden_PLE = text.embeddings.token_embedding(texts.ids_PL) + F.embedding(texts.positions_PL, table_LE)
         mask_P1LL = self.as_mask(attention_mask(texts.segments_PL, self.is_causal), hidden_PLE.dtype)
-        for layer in text.encoder.layers:
-            hidden_PLE = layer(hidden_PLE, mask_P1LL)
-        ends_NE = text.final_layer_norm(hidden_PLE.flatten(0, 1)[texts.ends_N])
+        *blocks, last = text.encoder.layers
+        for block in blocks:
+            hidden_PLE = block(hidden_PLE, mask_P1LL)
+        ends_NE = text.final_layer_norm(self._last_of(last, hidden_PLE, mask_P1LL, texts.ends_N))
         return F.normalize(self.project_texts(ends_NE, texts.kind_N).float(), dim=-1)
+
+    def _last_of(
+        self, block: Any, hidden_PLE: Float[Tensor, "P L E"], mask_P1LL: Shaped[Tensor, "P 1 L L"], ends_N: Int[Tensor, " N"]
+    ) -> Float[Tensor, "N E"]:
+        """The last block's output for the texts' last tokens; nothing else of it is ever read."""
+        attention, normed_PLE = block.self_attn, block.layer_norm1(hidden_PLE)
+        heads = (attention.num_heads, attention.head_dim)
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        query, key, value = (project(normed_PLE).unflatten(-1, heads).transpose(1, 2) for project in projections)
+        dropout = attention.dropout if self.training else 0.0
+        mixed_PLE = F.scaled_dot_product_attention(query, key, value, attn_mask=mask_P1LL, dropout_p=dropout).transpose(1, 2).flatten(2)
+        ends_NE = hidden_PLE.flatten(0, 1)[ends_N] + attention.out_proj(mixed_PLE.flatten(0, 1)[ends_N])
+        output_NE: torch.Tensor = ends_NE + block.mlp(block.layer_norm2(ends_NE))
+        return output_NE
 
     def as_mask(self, is_seen: Bool[Tensor, "*mask"], dtype: torch.dtype) -> Shaped[Tensor, "*mask"]:
         """The mask as the checkpoint's attention takes it: eager attention adds what it is given."""

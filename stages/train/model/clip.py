@@ -68,16 +68,18 @@ class FgClip(FgModel):
     def region_features(
         self, hidden_BTE: Float[Tensor, "B T E"], boxes_BR4: Float[Tensor, "B R 4"], grid_B2: Int[Tensor, "B 2"] | None
     ) -> Float[Tensor, "B R D"]:
-        map_BTE = self._unmixed(hidden_BTE)
-        side = math.isqrt(map_BTE.shape[1])
+        side = math.isqrt(hidden_BTE.shape[1] - 1)
+        weights_BRT = roi_weights(boxes_BR4, side, side)
+        image_M, patch_M = weights_BRT.any(1).nonzero(as_tuple=True)  # patches on which a box lies: of the others nothing is read
+        map_ME = self._unmixed(hidden_BTE[image_M, patch_M + 1])
+        map_BTE = map_ME.new_zeros((*weights_BRT[:, 0].shape, map_ME.shape[1])).index_put((image_M, patch_M), map_ME)
         # The projection is linear: pooled first, it is applied to a few boxes and not to the whole grid.
-        weights_BRT = roi_weights(boxes_BR4, side, side).to(map_BTE.dtype)
-        region_BRD: torch.Tensor = self.clip.visual_projection(weights_BRT @ map_BTE)
+        region_BRD: torch.Tensor = self.clip.visual_projection(weights_BRT.to(map_BTE.dtype) @ map_BTE)
         return region_BRD
 
     def dense_map(self, pixels_BCHW: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B h w D"]:
         """Features of each patch (B, H, W, D), not normalised: the last block without attention mixing, projected."""
-        map_BTD: torch.Tensor = self.clip.visual_projection(self._unmixed(self.image_tokens(pixels_BCHW)))
+        map_BTD: torch.Tensor = self.clip.visual_projection(self._unmixed(self.image_tokens(pixels_BCHW)[:, 1:]))
         side = math.isqrt(map_BTD.shape[1])
         map_BHWD: torch.Tensor = map_BTD.unflatten(1, (side, side))
         return map_BHWD.float()
@@ -108,14 +110,13 @@ class FgClip(FgModel):
         hidden_B1E = hidden_B1E + last.mlp(last.layer_norm2(hidden_B1E))
         return hidden_B1E[:, 0]
 
-    def _unmixed(self, hidden_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B T-1 E"]:
-        """(B, T - 1, E): the last block with each token attending to itself alone, without CLS, after the last norm."""
+    def _unmixed(self, patches_E: Float[Tensor, "*N E"]) -> Float[Tensor, "*N E"]:
+        """The last block with each patch attending to itself alone, after the last norm."""
         last = self.clip.vision_model.encoder.layers[-1]
-        patches_BTE = hidden_BTE[:, 1:]
-        patches_BTE = patches_BTE + last.self_attn.out_proj(last.self_attn.v_proj(last.layer_norm1(patches_BTE)))
-        patches_BTE = patches_BTE + last.mlp(last.layer_norm2(patches_BTE))
-        map_BTE: torch.Tensor = self.clip.vision_model.post_layernorm(patches_BTE)
-        return map_BTE
+        patches_E = patches_E + last.self_attn.out_proj(last.self_attn.v_proj(last.layer_norm1(patches_E)))
+        patches_E = patches_E + last.mlp(last.layer_norm2(patches_E))
+        map_E: torch.Tensor = self.clip.vision_model.post_layernorm(patches_E)
+        return map_E
 
     def pixel_settings(self) -> dict[str, Any]:
         return {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, **super().pixel_settings()}

@@ -203,7 +203,9 @@ def _proposed(captions: Captions, images: Sequence[Image]) -> list[Image]:
 
 
 def _written(images: Sequence[Image]) -> list[HardNegativeRow]:
-    regions = [(region.head, expression_of(region)) for image in images for region in image.row(RegionCaptionRow).regions]
+    regions = [
+        (region.head, region.short or "", expression_of(region)) for image in images for region in image.row(RegionCaptionRow).regions
+    ]
     params = HardNegativeParams(new_values="drawn", shares=shares_of(regions), max_composed=4)
     context = StageContext("real captions", {"hard_negative": load_prompt("hard_negative", "v1")}, {"writer": RehearsalGenerator(_WRITER)})
     stage = HardNegatives(params, context)

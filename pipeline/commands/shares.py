@@ -26,12 +26,12 @@ def write_shares(job: Job, out: Path) -> tuple[dict[str, Any], str]:
     state = job.state()
     tables = [table for _, table in state.current_tables(name) if table is not None]
     rows = [row for table in tables for row in state.ledger.read(table, RegionCaptionRow) if isinstance(row, RegionCaptionRow)]
-    regions = [(region.head, expression_of(region)) for row in rows for region in row.regions if region.short]
+    regions = [(region.head, region.short, expression_of(region)) for row in rows for region in row.regions if region.short]
     if not regions:
         raise ConfigError(f"{job.config.path}: no region has a caption yet; next: fgdata run {job.config.path}")
     shares = shares_of(regions)
     write_output(out, json.dumps(shares.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
-    with_value = sum(expression is not None for _, expression in regions)
+    with_value = sum(expression is not None for _, _, expression in regions)
     content = {"written": str(out), "regions": len(regions), "regions_with_value": with_value, "nouns": len(shares.nouns)}
     block = f"stages: {{hard_negative: {{new_values: drawn, shares: {out}}}}}"
     return content, f"wrote {out}: {len(regions)} regions, {with_value} with a value, {len(shares.nouns)} nouns; next: `{block}`"
@@ -42,4 +42,4 @@ def _is_list(content: bytes) -> bool:
         shares = json.loads(content)
     except ValueError:
         return False
-    return isinstance(shares, dict) and shares.keys() == Shares.model_fields.keys()
+    return isinstance(shares, dict) and {"nouns", "by_noun", "by_kind"} <= shares.keys() <= Shares.model_fields.keys()

@@ -6,7 +6,6 @@ Texts and places only; knows no row, no verdict and no engine.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import NamedTuple
 
 from schemas.audit import AuditItem, ProbeFigures
@@ -15,7 +14,7 @@ from stages.audit.audit import audit
 from stages.audit.readings import caption_items
 from stages.audit.rejection import reject_to_chance
 from stages.negatives.groups.trading import Settled, Share, settle
-from stages.negatives.symmetry import Change, symmetric
+from stages.negatives.symmetry import Change, rings, symmetric
 from stages.words.kinds import kind_of
 
 
@@ -142,7 +141,7 @@ def _revive(
 
 
 def _cap(shares: Sequence[Traded], reasons: dict[Candidate, str | None], candidates: Sequence[Candidate], share: float) -> None:
-    """Mark what a type has above its share of all as surplus, whole groups and pairs that undo each other; first those of texts that
+    """Mark what a type has above its share of all as surplus, whole groups and rings; first those of texts that
     have nothing but this type."""
     live = [candidate for candidate, why in reasons.items() if why is None]
     types: dict[Place, set[str]] = defaultdict(set)
@@ -153,7 +152,7 @@ def _cap(shares: Sequence[Traded], reasons: dict[Candidate, str | None], candida
         allowed = share / (1 - share) * (len(live) - number)
         if number <= allowed:
             continue
-        units = [*_groups_of(kind, shares, reasons), *_pairs_of(kind, candidates, reasons, types)]
+        units = [*_groups_of(kind, shares, reasons), *_rings_of(kind, candidates, reasons, types)]
         units.sort(key=lambda unit: (-sum(len(types[candidate.place]) > 1 for candidate in unit) / len(unit), unit[0].order))
         for unit in units:
             allowed -= len(unit)
@@ -170,19 +169,13 @@ def _groups_of(kind: str, shares: Sequence[Traded], reasons: Mapping[Candidate, 
     return [group for _, group in sorted(groups.items()) if group]
 
 
-def _pairs_of(
+def _rings_of(
     kind: str, candidates: Sequence[Candidate], reasons: Mapping[Candidate, str | None], types: Mapping[Place, set[str]]
 ) -> Iterator[list[Candidate]]:
-    ways: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        if reasons[candidate] is None and candidate.edits[0][0] == kind:
-            ways[candidate.edits[0][1:] if len(candidate.edits) == 1 else ("", candidate.negative)].append(candidate)
-    for there in ways.values():
-        there.sort(key=lambda candidate: (-len(types[candidate.place]), candidate.order))
-    for (old, new), there in ways.items():
-        back = ways.get((new, old), [])
-        if not back or old < new:
-            yield from ([candidate for candidate in pair if candidate is not None] for pair in zip_longest(there, back))
+    own = [candidate for candidate in candidates if reasons[candidate] is None and candidate.edits[0][0] == kind]
+    own.sort(key=lambda candidate: (-len(types[candidate.place]), candidate.order))
+    yield from rings(Change(candidate, "", candidate.edits, candidate.order) for candidate in own if len(candidate.edits) == 1)
+    yield from ([candidate] for candidate in own if len(candidate.edits) > 1)
 
 
 def figures(texts: Mapping[Place, Text], released: Iterable[Candidate], held: Held, seed: int) -> list[BlindFigures]:

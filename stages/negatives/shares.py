@@ -6,9 +6,11 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.hashed import added
+from stages.negatives.quotes import noun_spans
 from stages.negatives.reciprocal import Expression
 from stages.words.ambiguity import canonical_value
-from stages.words.kinds import kind_of, siblings_among
+from stages.words.kinds import is_several, kind_of, siblings_among
 from stages.words.nouns import singular
 
 _OWN = 8  # a noun with fewer values of a type is only counted in its kind
@@ -25,6 +27,9 @@ class Shares(BaseModel):
     by_kind: Mapping[str, Counts] = Field(
         default_factory=dict, description="Attribute type -> kind of noun, empty where unknown -> value -> regions."
     )
+    plurals: Mapping[str, int] | None = added(
+        None, before=None, description="Head noun -> regions, of those, that it names in the plural. null: both numbers are counted alike."
+    )
 
     def chances(self, kind: str, noun: str, old: str) -> dict[str, float]:
         """New values in place of `old`, each with the chance that it is dealt; empty: the sample says nothing.
@@ -33,7 +38,7 @@ class Shares(BaseModel):
         edits lead from a value to another as lead back. Source: Metropolis and others, 1953, the acceptance of a move.
         """
         weights = self._weights(kind, noun, old)
-        own = float(self.nouns.get(singular(old.lower()), 0)) if kind == "object" else self._of_value(weights, kind, old)
+        own = float(self._named(old).get(singular(old.lower()), 0)) if kind == "object" else self._of_value(weights, kind, old)
         return {value: min(1.0, weight / own) if own else 1.0 for value, weight in weights.items() if value != old.lower()}
 
     def _of_value(self, weights: Mapping[str, float], kind: str, value: str) -> float:
@@ -45,7 +50,9 @@ class Shares(BaseModel):
     def _weights(self, kind: str, noun: str, old: str) -> dict[str, float]:
         """How many things of this noun have each value, smoothed; of an object how many things each other noun names."""
         if kind == "object":
-            return {form: float(self.nouns[noun]) for noun, form in siblings_among(old, self._of_kinds.get(kind_of(old), ())).items()}
+            named = self._named(old)
+            formed = siblings_among(old, self._of_kinds.get(kind_of(old), ()))
+            return {form: float(named[noun]) for noun, form in formed.items() if named.get(noun)}
         own, of_kind = self.by_noun.get(kind, {}).get(noun, {}), self._of_kind(kind, noun)
         total = sum(of_kind.values())
         smoothed = {value: _SMOOTHING * number / total for value, number in of_kind.items()}
@@ -55,6 +62,17 @@ class Shares(BaseModel):
         """Of a noun that no kind knows, what all things have."""
         of_kinds = self.by_kind.get(kind, {})
         return of_kinds.get(kind_of(noun) or "-", {}) or self._of_all.get(kind, {})
+
+    def _named(self, form: str) -> Mapping[str, int]:
+        """How many things each noun names, in the number of this form."""
+        if self.plurals is None:
+            return self.nouns
+        return self.plurals if is_several(form) else self._singulars
+
+    @cached_property
+    def _singulars(self) -> dict[str, int]:
+        plurals = self.plurals or {}
+        return {noun: number - plurals.get(noun, 0) for noun, number in self.nouns.items() if number > plurals.get(noun, 0)}
 
     @cached_property
     def _of_kinds(self) -> dict[str, list[str]]:
@@ -74,18 +92,20 @@ class Shares(BaseModel):
         return totals
 
 
-def shares_of(regions: Iterable[tuple[str, Expression | None]]) -> Shares:
-    """What a sample's regions say: the head noun of each and its expression; None where it has no slot."""
-    nouns: Counter[str] = Counter()
+def shares_of(regions: Iterable[tuple[str, str, Expression | None]]) -> Shares:
+    """What a sample's regions say: the head noun of each, its short text, and its expression; None where it has no slot."""
+    nouns, plurals = Counter[str](), Counter[str]()
     by_noun: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     by_kind: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    for noun, expression in regions:
+    for noun, text, expression in regions:
         nouns[noun] += 1
+        plurals[noun] += any(is_several(text[start:end]) for start, end in noun_spans(text, noun)[:1])
         for slot in expression.slots if expression else ():
             by_noun[slot.type][noun][slot.value] += 1
             by_kind[slot.type][kind_of(noun)][slot.value] += 1
     return Shares(
         nouns=_sorted(nouns),
+        plurals=_sorted(+plurals),
         by_noun={kind: {noun: _sorted(c) for noun, c in sorted(of.items()) if c.total() >= _OWN} for kind, of in sorted(by_noun.items())},
         by_kind={kind: {noun: _sorted(c) for noun, c in sorted(of.items())} for kind, of in sorted(by_kind.items())},
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from stages.words.ambiguity import canonical_noun, canonical_value, is_another_one, may_be_both_true
-from stages.words.nouns import SINGULAR_IN_S, singular
+from stages.words.nouns import SINGULAR_IN_S, is_plural, plural_of, singular
 from stages.words.scales import BREADTHS, COAT_APART, COATED, DYED, DYED_APART, HAIR, HAIR_APART, LINES, UPHOLSTERED, WAY_APART
 
 _PLURAL_ONLY = SINGULAR_IN_S - {"lens", "gas", "bus", "canvas", "atlas", "cactus", "news", "mathematics"}
@@ -161,6 +161,9 @@ _WITHOUT_BEARDS = frozenset(
 # Garments of one piece, which have none of these.
 _OF_ONE_PIECE = frozenset("scarf glove mitten sock stocking tie shawl".split())
 _FASTENED = frozenset("button pocket collar hood sleeve zipper lapel waistband".split())
+# Headwear of a hard shell, which has nothing sewn on.
+_HARD_SHELLED = frozenset("helmet hardhat hard-hat".split())
+_SEWN_ON = frozenset("sequin bead pearl embroidery ribbon tassel feather bow".split())
 # What has a handle, which else is none of the parts that a container may have.
 _HANDLED = frozenset(
     canonical_noun(noun) for noun in "cup kettle pot pan jug pitcher bucket basket teapot saucepan tankard urn bin canister can".split()
@@ -227,6 +230,8 @@ def may_have_too(noun: str, old: str, new: str) -> bool:
         return False
     if second in _FASTENED and singular(noun) in _OF_ONE_PIECE:
         return False
+    if second in _SEWN_ON and singular(noun.split()[-1]) in _HARD_SHELLED:
+        return False
     has_handle = second in ("handle", "grip") and canonical_noun(noun) in _HANDLED
     return (
         has_handle or any(second in _PARTS.get(kind, ()) for kind in _kinds_by_ending(noun.lower())) or may_be_both_true("object", old, new)
@@ -266,13 +271,16 @@ def siblings_among(noun: str, nouns: Iterable[str]) -> dict[str, str]:
     return {noun_among: form for noun_among, form in formed.items() if form is not None}
 
 
+def is_several(noun: str) -> bool:
+    """Whether a noun as it stands is of several things, or is never of one, as trousers are."""
+    noun = noun.lower()
+    return noun in _PLURAL_ONLY or (is_plural(noun) and noun not in _MASS)
+
+
 def _in_number_of(noun: str, other: str) -> str | None:
     """The other noun in the singular or the plural, as the first one is; None where it has no such form by rule."""
-    is_several = noun in _PLURAL_ONLY or (singular(noun) != noun and noun not in _MASS)
-    if not is_several:
+    if not is_several(noun):
         return None if other in _PLURAL_ONLY else other
     if other in _PLURAL_ONLY:
         return other
-    ending = "es" if other.endswith(("s", "x", "z", "ch", "sh")) else "s"
-    plural = f"{other[:-1]}ies" if other.endswith("y") and other[-2] not in "aeiou" else f"{other}{ending}"
-    return plural if singular(plural) == other and other not in _MASS else None
+    return None if other in _MASS else plural_of(other)

@@ -6,12 +6,13 @@ from functools import lru_cache
 IRREGULAR_PLURALS = {
     "people": "person", "men": "man", "women": "woman", "children": "child", "feet": "foot", "teeth": "tooth", "geese": "goose",
     "mice": "mouse", "leaves": "leaf", "knives": "knife", "shelves": "shelf", "loaves": "loaf", "wolves": "wolf", "calves": "calf",
-    "halves": "half", "scarves": "scarf", "hooves": "hoof", "wives": "wife", "cacti": "cactus", "dice": "die", "policemen": "policeman",
-    "firemen": "fireman", "workmen": "workman", "fishermen": "fisherman", "snowmen": "snowman", "potatoes": "potato",
-    "tomatoes": "tomato", "mangoes": "mango", "cookies": "cookie", "movies": "movie", "brownies": "brownie", "hoodies": "hoodie",
-    "zombies": "zombie", "buses": "bus", "gases": "gas", "lenses": "lens", "canvases": "canvas", "axes": "axe",
+    "halves": "half", "thieves": "thief", "elves": "elf", "scarves": "scarf", "hooves": "hoof", "wives": "wife", "cacti": "cactus",
+    "dice": "die", "policemen": "policeman", "firemen": "fireman", "workmen": "workman", "fishermen": "fisherman", "snowmen": "snowman",
+    "potatoes": "potato", "tomatoes": "tomato", "mangoes": "mango", "cookies": "cookie", "movies": "movie", "brownies": "brownie",
+    "hoodies": "hoodie", "zombies": "zombie", "buses": "bus", "gases": "gas", "lenses": "lens", "canvases": "canvas", "axes": "axe",
     "moustaches": "moustache", "mustaches": "mustache",
 }  # fmt: skip
+_IRREGULAR = {singular_form: plural for plural, singular_form in reversed(IRREGULAR_PLURALS.items())}  # the first one of a noun
 # One thing, though the word ends like a plural; and words that are both.
 SINGULAR_IN_S = frozenset(
     "glasses sunglasses eyeglasses jeans pants trousers shorts scissors tights leggings pajamas pyjamas binoculars goggles headphones "
@@ -82,6 +83,16 @@ def singular(noun: str) -> str:
     if len(noun) > 3 and noun.endswith("s") and not re.search(r"(ss|us|is)$", noun):
         return noun[:-1]
     return noun
+
+
+def plural_of(noun: str) -> str | None:
+    """The plural of a singular noun; None where there is none from which `singular` leads back."""
+    noun = noun.lower()
+    if noun in _IRREGULAR:
+        return _IRREGULAR[noun]
+    ending = "es" if noun.endswith(("s", "x", "z", "ch", "sh")) else "s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in {*"aeiou"} else f"{noun}{ending}"
+    return plural if singular(plural) == noun else None
 
 
 def is_plural(word: str) -> bool:

@@ -40,6 +40,21 @@ def test_a_leaky_set_is_brought_to_chance() -> None:
     assert after.items > len(items) / 2
 
 
+def test_a_value_that_wins_over_all_or_over_none_costs_items_and_not_candidates_everywhere() -> None:
+    """Black is as often put in as replaced, so that each pair is even; whoever names it where it stands is right in half of the items."""
+    rng, items = random.Random(0), []
+    for number in range(600):
+        noun, (*others, own) = rng.choice(NOUNS), rng.sample([colour for colour in COLOURS if colour != "black"], 5)
+        colour, negatives = ("black", others) if number % 2 else (own, ["black", *others[:3]])
+        texts = tuple(expression(other, "metal", noun) for other in negatives)
+        items.append(AuditItem(positive=expression(colour, "metal", noun), negatives=texts, image=str(number), noun=noun))
+    left = released(items, reject_to_chance(items, keep=4))
+    before, after = audit(items), audit(left)
+    assert "ngram_image_disjoint" in before.leaks
+    assert after.leaks == []
+    assert sum(len(item.negatives) for item in left) > 0.5 * 4 * len(items)
+
+
 def test_each_candidate_is_kept_or_counted_under_a_reason() -> None:
     items = leaky(200)
     rejection = reject_to_chance(items, keep=KEEP)

@@ -136,6 +136,8 @@ def test_a_near_shade_of_another_true_value_is_no_negative() -> None:
         ("a woman with red hair", "woman", "a woman with red hair", "part", "hair", "beard", "accepted"),
         ("a chair with five plastic castors", "chair", "a chair with padded arms", "part", "castors", "arms", "accepted"),
         ("a chair with five plastic castors", "chair", "a chair", "part", "castors", "glides", "accepted"),
+        ("a helmet with a black visor", "helmet", "a helmet", "part", "visor", "feather", "accepted"),
+        ("a hat with a black brim", "hat", "a hat", "part", "brim", "feather", "neighbour"),
         ("a man with a red cap", "man", "a man with a red cap", "part", "cap", "helmet", "accepted"),
         ("a ram with spiral horns", "ram", "a ram with spiral horns", "part", "horns", "ears", "accepted"),
         # What another thing is called is false of this one; what stands in the text, or what it may be called itself, is none.

@@ -10,14 +10,19 @@ from stages.negatives.reciprocal import parse
 from stages.negatives.shares import Shares, shares_of
 
 SAMPLE = [("mug", f"a {colour} mug") for colour in ["white"] * 60 + ["green"] * 3] + [("vase", "a pink vase"), ("chair", "a wooden chair")]
-SHARES = shares_of((noun, parse(text, noun, text, ())) for noun, text in SAMPLE)
+SHARES = shares_of((noun, text, parse(text, noun, text, ())) for noun, text in SAMPLE)
 
 
 def test_a_rare_noun_has_the_values_of_its_kind_and_no_others() -> None:
     assert set(SHARES.chances("colour", "vase", "blue")) == {"white", "green", "pink"}
     assert SHARES.chances("colour", "chair", "green")["white"] > 0  # of its kind nothing is known: what all things have
     assert SHARES.chances("object", "mug", "mug") == {"vase": 1 / 63}
-    assert SHARES.chances("object", "vases", "vases") == {"mugs": 1}  # in the words of the sample
+    assert SHARES.chances("object", "vases", "vases") == {}  # the sample has no plural
+    several = shares_of(
+        (noun, text, None) for noun, text in [("foot", "bare feet"), ("foot", "a foot"), ("hand", "two hands"), ("nose", "a nose")]
+    )
+    assert several.chances("object", "hand", "hands") == {"feet": 1}  # in the number and the words of the sample
+    assert several.chances("object", "nose", "nose") == {"foot": 1}
 
 
 def test_as_many_edits_lead_from_a_value_to_another_as_lead_back_and_the_list_survives_its_file() -> None:

@@ -35,6 +35,11 @@ class ExchangeParams(StageParams):
         description="Nouns in a group at most: things of one kind of which none can be called by another's noun, singular or plural. "
         "1: nouns are not exchanged.",
     )
+    joint_nouns: bool = added(
+        True,
+        before=False,
+        description="Also exchange a value together with its noun: a red cup for a white mug, where there are both. Two slots change.",
+    )
 
 
 class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
@@ -71,10 +76,10 @@ class Exchange(BlockStage[ExchangeParams, ExchangeRow]):
 
     def _offers(self, image: Image, region: RegionCaption, place: Place) -> Iterator[Offer[Place]]:
         expression, name = expression_of(region), f"{image.key}/{region.region}/{region.short}"
-        if expression is not None:
-            yield from offers_of(place, name, region.head, expression, joint=self.params.joint)
+        values = [] if expression is None else list(offers_of(place, name, region.head, expression, joint=self.params.joint))
+        yield from values
         if region.short and self.params.noun_group_size > 1:
-            yield from noun_offers(place, name, region.head, region.short)
+            yield from noun_offers(place, name, region.head, region.short, values if self.params.joint_nouns else ())
 
     def _row(self, image: Image, place: Place, groups: dict[Place, list[tuple[Offer[Place], Group[Place]]]]) -> ExchangeRow:
         regions, rejects = [], Counter[str]()

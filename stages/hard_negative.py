@@ -5,8 +5,9 @@ both are combined into negatives of two and three slots, of the region and of th
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
@@ -30,6 +31,8 @@ from stages.negatives.caption_negatives import caption_negatives
 from stages.negatives.compose import composed
 from stages.negatives.edits import Known, Proposal, accept, known_of
 from stages.negatives.edits_schema import NewValues, is_quoted, quoted_schema, slots_of
+from stages.negatives.quotes import occurrences
+from stages.negatives.reading import is_of_compound, reads_well
 from stages.negatives.shares import Shares
 from stages.params import StageParams, Surroundings
 from stages.words.domain import ANY_DOMAIN, Domain
@@ -133,8 +136,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         schema = None
         if is_quoted(prompt.answer_schema):
             draw = rng(self.name, f"{image.key}/{region.region}/values", retry)
-            shares, head = self.params.shares, region.head
-            chances = None if shares is None else lambda kind, old: shares.chances(kind, head, old)
+            chances = None if self.params.shares is None else partial(_chances, self.params.shares, region.short, region.head)
             schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, chances)
             if schema is None:
                 return _Subject(region, region.short, known, None)
@@ -189,6 +191,16 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
             negatives += composed(singles, positive, level, limit, draw, [negative.text for negative in negatives])
         num_proposed = len(negatives) + Counter(rejects).total()
         return RegionNegatives(region=region.region, positive=positive, negatives=negatives, num_proposed=num_proposed, rejects=rejects)
+
+
+def _chances(shares: Shares, text: str, head: str, kind: str, old: str) -> Mapping[str, float]:
+    """The shares' chances of new values; none for what nobody would write there."""
+    start = next((start for start, _ in occurrences(text, old)), 0)
+    is_fixed = kind == "object" and is_of_compound(text, head)
+    return {
+        new: 0.0 if is_fixed or not reads_well(text, start, kind, new) else chance
+        for new, chance in shares.chances(kind, head, old).items()
+    }
 
 
 def _captioned(image: Image) -> list[RegionCaption]:

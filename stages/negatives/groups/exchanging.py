@@ -14,10 +14,11 @@ from typing import Generic, NamedTuple, TypeVar
 from schemas.rows import Edit, Negative
 from stages.negatives.edits import replay
 from stages.negatives.quotes import noun_spans, occurrences
+from stages.negatives.reading import is_of_compound, reads_well
 from stages.negatives.reciprocal import Expression, Slot
 from stages.words.ambiguity import canonical_value, is_ruled_out
 from stages.words.kinds import kind_of, siblings_of
-from stages.words.nouns import singular
+from stages.words.nouns import is_plural
 from stages.words.values import Value, values_in
 
 RefT = TypeVar("RefT", bound=Hashable)
@@ -33,7 +34,7 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Offer(Generic[RefT]):
-    """One value of a region's text, or two as one, or its noun. `name` decides its place among others, whatever else is in the block."""
+    """One value of a region's text, its noun, or two of these as one. `name` decides its place among others, whatever else there is."""
 
     ref: RefT
     name: str
@@ -47,8 +48,9 @@ class Offer(Generic[RefT]):
         return tuple(slot.type for slot in self.slots)
 
     @cached_property
-    def is_object(self) -> bool:
-        return self.types == ("object",)
+    def noun(self) -> str:
+        """The noun as it stands, where it is exchanged; else empty."""
+        return next((slot.value for slot in self.slots if slot.type == "object"), "")
 
     @cached_property
     def kind(self) -> str:
@@ -104,12 +106,19 @@ def offers_of(ref: RefT, name: str, head: str, expression: Expression, *, joint:
         yield Offer(ref, f"{name}/{pair[0].type}+{pair[1].type}", head, expression.text, pair, expression.known)
 
 
-def noun_offers(ref: RefT, name: str, head: str, text: str) -> Iterator[Offer[RefT]]:
-    """The noun itself, where it stands once, as one word, and things of its kind are known that it cannot be called."""
+def noun_offers(ref: RefT, name: str, head: str, text: str, with_values: Sequence[Offer[RefT]] = ()) -> Iterator[Offer[RefT]]:
+    """The noun itself, where it stands once, as one word and for the thing alone, and things of its kind are known that it cannot be
+    called; and with each single value of `with_values`, which then goes where its noun goes."""
     spans = noun_spans(text, head)
     word = text[spans[0][0] : spans[0][1]] if len(spans) == 1 else ""
-    if word and " " not in word and siblings_of(word):
-        yield Offer(ref, f"{name}/object", head, text, (Slot("object", *spans[0], word.lower()),))
+    if not word or " " in word or is_of_compound(text, head) or not siblings_of(word):
+        return
+    noun = Slot("object", *spans[0], word.lower())
+    yield Offer(ref, f"{name}/object", head, text, (noun,))
+    for offer in with_values:
+        if len(offer.slots) == 1:
+            pair = tuple(sorted((*offer.slots, noun), key=lambda slot: slot.type))
+            yield Offer(ref, f"{offer.name}+object", head, text, pair, offer.known)
 
 
 def exchanges(offers: Iterable[Offer[RefT]], sizes: Sizes) -> Iterator[Exchange[RefT]]:
@@ -124,7 +133,7 @@ def exchanges(offers: Iterable[Offer[RefT]], sizes: Sizes) -> Iterator[Exchange[
     for offer in offers:
         of_types[offer.types].append(offer)
     for _, left in sorted(of_types.items()):
-        pools = ((_of_kind, 2),) if left[0].is_object else ((_of_head, sizes.own_pool), (_of_kind, sizes.own_pool), (_of_any, 2))
+        pools = ((_of_kind, 2),) if left[0].noun else ((_of_head, sizes.own_pool), (_of_kind, sizes.own_pool), (_of_any, 2))
         for pool_of, least in pools:
             inside: dict[Pool, list[Offer[RefT]]] = defaultdict(list)
             for offer in left:
@@ -151,7 +160,7 @@ def _of_head(offer: Offer[RefT]) -> Pool:
 
 
 def _of_kind(offer: Offer[RefT]) -> Pool:
-    is_singular = offer.is_object and singular(offer.slots[0].value) == offer.slots[0].value
+    is_singular = offer.noun and not is_plural(offer.noun)
     return Pool(offer.types, "", f"{offer.kind} one" if is_singular else offer.kind)
 
 
@@ -175,7 +184,7 @@ class _Fitting:
     def takes(self, own: Offer[RefT], other: Offer[RefT]) -> bool:
         """Whether the first may be given the values of the second."""
         heads = self.nouns[other.values]
-        return own.is_object or own.head in heads or len(heads) > 1
+        return bool(own.noun) or own.head in heads or len(heads) > 1
 
 
 def _cells(offers: Sequence[Offer[RefT]], most: int, bit: int) -> Iterator[Sequence[Offer[RefT]]]:
@@ -226,10 +235,11 @@ def _fit(a: Offer[RefT], b: Offer[RefT], fitting: _Fitting) -> bool:
 
 def _excludes(own: Offer[RefT], other: Offer[RefT]) -> bool:
     """Whether all that is known of a region rules out each value of the other."""
-    if own.is_object:
-        new = other.slots[0].value
-        return other.values[0] in _apart(own.slots[0].value) and not occurrences(own.text.lower(), new)
-    return all(_rules_out(own.known, slot.type, slot.value) for slot in other.slots)
+    if own.noun and (canonical_value("object", other.noun) not in _apart(own.noun) or occurrences(own.text.lower(), other.noun)):
+        return False
+    if not all(reads_well(own.text, slot.start, slot.type, new.value) for slot, new in zip(own.slots, other.slots, strict=True)):
+        return False
+    return all(slot.type == "object" or _rules_out(own.known, slot.type, slot.value) for slot in other.slots)
 
 
 @lru_cache(maxsize=1 << 14)

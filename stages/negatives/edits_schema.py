@@ -89,7 +89,8 @@ def quoted_schema(
     `open`: any one or two words may be new. `listed`: of a type with a closed list, one of its values that is neither a
     neighbour of the old one nor known to be true. `drawn`: the list is dealt out by `draw` over the answer's edits, slots
     in turn, so that each edit chooses among a few values of its own and none comes twice. `chances` gives the new values of a type with
-    the chance that each is dealt, alone, for an edit; where it is empty the closed lists are dealt, common values more often.
+    the chance that each is dealt, alone, for an edit, and where there are more than edits those of higher chances more often; where it is
+    empty the closed lists are dealt, common values more often.
     """
     try:
         filled: dict[str, Any] = _filled(template, _Filling(slots, known, values, draw or random.Random(0), chances))
@@ -172,23 +173,25 @@ def _dealt(choices: Sequence[tuple[Slot, list[str] | None]], most: int, filling:
     share = -(-most // len(choices))
     hands: list[tuple[int, int, dict[str, Any]]] = []
     for i, (slot, listed) in enumerate(choices):
-        if listed and filling.chances_of(slot):
-            values = filling.draw.sample(listed, min(share, len(listed)))
+        chances = filling.chances_of(slot)
+        if listed and chances:
+            values = _drawn({value: chances[value] for value in listed}, share, filling.draw)
         else:
-            values = _drawn(listed, share * _CHOICES, filling.draw) if listed else []
+            ranked = {value: 1 / rank for rank, value in enumerate(listed or (), start=1)}
+            values = _drawn(ranked, share * _CHOICES, filling.draw)
         num = min(share, len(values)) if values else 1
         hands += [(turn, i, _branch(slot.type, [slot.old], values[turn::num] or None)) for turn in range(num)]
     items = [branch for _, _, branch in sorted(hands, key=lambda hand: hand[:2])[:most]]
     return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
 
 
-def _drawn(listed: Sequence[str], most: int, draw: random.Random) -> list[str]:
-    """At most so many of a list, none twice; the n-th weighs 1/n.
+def _drawn(weights: Mapping[str, float], most: int, draw: random.Random) -> list[str]:
+    """At most so many of these, none twice, heavier ones more often.
 
     Source: Efraimidis and Spirakis, keys u^(1/w).
     """
-    keys = {value: draw.random() ** rank for rank, value in enumerate(listed, start=1)}
-    return sorted(listed, key=lambda value: -keys[value])[:most]
+    keys = {value: draw.random() ** (1 / weight) for value, weight in weights.items()}
+    return sorted(weights, key=lambda value: -keys[value])[:most]
 
 
 def _branch(kind: str, olds: Sequence[str], news: Sequence[str] | None) -> dict[str, Any]:

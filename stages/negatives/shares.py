@@ -34,12 +34,14 @@ class Shares(BaseModel):
     def chances(self, kind: str, noun: str, old: str) -> dict[str, float]:
         """New values in place of `old`, each with the chance that it is dealt; empty: the sample says nothing.
 
-        One that things of the noun have as often as the old one, or more often, is dealt always, a rarer one by as much less: then as many
-        edits lead from a value to another as lead back. Source: Metropolis and others, 1953, the acceptance of a move.
+        One that things of the noun have as often as the old one, or more often, is dealt always (1 or above: how much more often), a rarer
+        one by as much less: then as many edits lead from a value to another as lead back.
+
+        Source: Metropolis and others, 1953, the acceptance of a move.
         """
         weights = self._weights(kind, noun, old)
         own = float(self._named(old).get(singular(old.lower()), 0)) if kind == "object" else self._of_value(weights, kind, old)
-        return {value: min(1.0, weight / own) if own else 1.0 for value, weight in weights.items() if value != old.lower()}
+        return {value: weight / own if own else 1.0 for value, weight in weights.items() if value != old.lower()}
 
     def _of_value(self, weights: Mapping[str, float], kind: str, value: str) -> float:
         """The weight of a value as it stands, or of a synonym."""

@@ -15,10 +15,10 @@ from stages.audit.folds import Folds, image_folds
 from stages.audit.layout import Bools, Floats, Ints, Layout, lay_out_as_given, subset
 from stages.audit.ngrams import Pairs, Words, fit, pairs_of, read_words, text_scores
 
-PROBE_NEGATIVE, PROBE_POSITIVE, SURPLUS = "probe_negative", "probe_positive", "surplus"
+PROBE_NEGATIVE, PROBE_POSITIVE, SURPLUS, SPARE = "probe_negative", "probe_positive", "surplus", "spare"
 Candidate = tuple[int, int]  # item, index into its negatives
 _STRENGTHS = 40
-_DEALS, _FEW_PAIRS = 3, 20_000
+_DEALS, _FEW_PAIRS = 3, 200_000
 _TOP1_MARGIN, _PAIRWISE_MARGIN = 0.02, 0.02  # the audit calls .05 above chance a leak, and other folds move top-1 by .01 to .02
 
 
@@ -43,6 +43,7 @@ def reject_to_chance(
     max_rounds: int = 8,
     held: Sequence[Collection[int]] | None = None,
     twins: Sequence[tuple[Candidate, Candidate]] = (),
+    spare: Sequence[Collection[int]] | None = None,
 ) -> Rejection:
     """Choose among each item's candidates (its negatives) at most `keep`, so that the n-gram probe is left at chance.
 
@@ -50,13 +51,15 @@ def reject_to_chance(
     them, but only the others are weighed: they are exact by themselves, and would have sound candidates dropped round after round.
     `twins`: candidates, (item, index), of two items that exchange values: where one is asked about, the other teaches nothing.
 
+    `spare`: per item those that are left out but where the probe names the item's positive too often and takes the spare one for truer.
+
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
-    `surplus` (more than `keep`). The same items in the same order and seed give the same choice.
+    `surplus` (more than `keep`), `spare` (not needed). The same items in the same order and seed give the same choice.
     """
     pairs = pairs_of(layout := lay_out_as_given(items))
     rng = np.random.default_rng(seed)
-    is_held, twin = _held_mask(layout, pairs, held), _twin_pairs(layout, pairs, twins)
-    reason, words = np.full(len(pairs.item), "", dtype="<U14"), read_words(layout.texts)
+    is_held, twin = _mask(layout, pairs, held), _twin_pairs(layout, pairs, twins)
+    reason, words = np.where(_mask(layout, pairs, spare), SPARE, "").astype("<U14"), read_words(layout.texts)
     rounds: list[tuple[float, float, float]] = []
     for _ in range(max_rounds + 1):
         alive = reason == ""
@@ -68,7 +71,8 @@ def reject_to_chance(
         rounds.append(_measured(pairs, alive & ~is_held, margins, weight, layout.num_items))
         if _is_at_chance(*rounds[-1]) or len(rounds) > max_rounds:
             break
-        drop = _to_drop(rounds[-1], pairs, margins, weight, alive & ~is_held, layout.num_items, rng)
+        drop, admitted = _to_change(rounds[-1], pairs, margins, weight, alive & ~is_held, reason == SPARE, rng)
+        reason[admitted] = ""
         reason[drop] = np.where(margins[drop] > 0, PROBE_NEGATIVE, PROBE_POSITIVE)
     _trim(reason, pairs, is_held, keep, rng)
     return _rejection(items, pairs, reason, tuple(rounds))
@@ -138,37 +142,51 @@ def _is_even(pairwise: float) -> bool:
     return abs(pairwise - 0.5) <= _PAIRWISE_MARGIN
 
 
-def _to_drop(
+def _to_change(
     measured: tuple[float, float, float],
     pairs: Pairs,
     margins: Floats,
     weight: Floats,
     own: Bools,
-    num_items: int,
+    is_spare: Bools,
     rng: np.random.Generator,
-) -> Ints:
-    """The pairs to drop: of both ways to chance the one that leaves more."""
+) -> tuple[Ints, Ints]:
+    """The pairs to drop, and the spare ones to take in: of both ways to chance the one that leaves more."""
     top1, chance, pairwise = measured
-    by_pair, by_item = _excess(margins, weight, own, rng), _named(pairs, margins, own, num_items, rng)
+    none = np.zeros(0, dtype=np.int64)
+    by_pair = _excess(margins, weight, own, rng)
     if _is_named_by_chance(top1, chance):
-        return by_pair
-    return by_item if _is_even(pairwise) or len(by_item) < len(by_pair) else by_pair
+        return by_pair, none
+    by_item, admitted = _named(pairs, margins, own, is_spare, rng)
+    if _is_even(pairwise) or len(by_item) < len(by_pair):
+        return by_item, admitted
+    return by_pair, none
 
 
-def _named(pairs: Pairs, margins: Floats, own: Bools, num_items: int, rng: np.random.Generator) -> Ints:
-    """Of the items with equally many pairs, whose positive scores above all of these: a random part, as much as that is above chance.
+def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Of the items with equally many pairs, whose positive scores above all of these: as many as that is above chance, at random.
 
-    Pairs that are each told by chance are not told independently: a white thing's text wins over all of its candidates or over none.
+    Where a spare one scores above the positive it is taken in, and the others stay; those items come first. Else all of the item's pairs
+    are dropped. Pairs that are each told by chance are not told independently: a white thing's text wins over all of its candidates
+    or over none.
     """
+    num_items = int(pairs.item[-1]) + 1
     live = np.bincount(pairs.item[own], minlength=num_items)
     beaten = np.bincount(pairs.item[own & (margins > 0)], minlength=num_items)
-    is_dropped = np.zeros(num_items, dtype=bool)
+    plainly = float(np.median(np.abs(margins[own])))  # weaker opinions are mostly those of these folds alone
+    truer = rng.permutation(np.flatnonzero(is_spare & (margins < -plainly)))
+    spare_of = np.full(num_items, -1, dtype=np.int64)
+    spare_of[pairs.item[truer]] = truer
+    is_dropped, is_mended = np.zeros(num_items, dtype=bool), np.zeros(num_items, dtype=bool)
     for number in np.unique(live[live > 0]).tolist():
         items = np.flatnonzero(live == number)
         won = rng.permutation(items[beaten[items] == number])
-        above = len(won) - len(items) / (number + 1)
-        is_dropped[won[: max(0, round(above * (number + 1) / number))]] = True  # each that goes takes its own chance with it
-    return np.flatnonzero(own & is_dropped[pairs.item])
+        won = won[np.argsort(spare_of[won] < 0, kind="stable")]
+        gained = np.cumsum(np.where(spare_of[won] < 0, number / (number + 1), 1.0))  # one that goes takes its own chance with it
+        chosen = won[gained <= len(won) - len(items) / (number + 1)]
+        is_mended[chosen[spare_of[chosen] >= 0]] = True
+        is_dropped[chosen[spare_of[chosen] < 0]] = True
+    return np.flatnonzero(own & is_dropped[pairs.item]), spare_of[is_mended]
 
 
 def _excess(margins: Floats, weight: Floats, own: Bools, rng: np.random.Generator) -> Ints:
@@ -192,10 +210,10 @@ def _trim(reason: np.ndarray, pairs: Pairs, is_held: Bools, keep: int, rng: np.r
     reason[order[(rank >= keep) & ~is_held[order]]] = SURPLUS
 
 
-def _held_mask(layout: Layout, pairs: Pairs, held: Sequence[Collection[int]] | None) -> Bools:
+def _mask(layout: Layout, pairs: Pairs, chosen: Sequence[Collection[int]] | None) -> Bools:
     mask = np.zeros(len(pairs.item), dtype=bool)
     first = layout.starts[:-1] - np.arange(layout.num_items)  # of each item's pairs
-    for item, indices in enumerate(held or ()):
+    for item, indices in enumerate(chosen or ()):
         mask[first[item] + np.array(sorted(indices), dtype=np.int64)] = True
     return mask
 

@@ -96,8 +96,10 @@ def choose(
         settled = _settle(shares, reasons)
     if limits.max_rounds:
         for is_caption in (False, True):
-            live = [candidate for candidate, why in reasons.items() if why is None and (candidate.place.region == CAPTION) == is_caption]
-            reasons |= _reject(texts, live, settled.twins if not is_caption else (), held, limits)
+            of_kind = {candidate: why for candidate, why in reasons.items() if (candidate.place.region == CAPTION) == is_caption}
+            live = [candidate for candidate, why in of_kind.items() if why is None]
+            spare = [candidate for candidate, why in of_kind.items() if why == "marginal"]
+            reasons |= _reject(texts, live, spare, settled.twins if not is_caption else (), held, limits)
     _settle(shares, reasons)
     _revive(texts, shares, reasons, candidates, held)
     _trim_shares(shares, reasons, limits.released)
@@ -247,40 +249,50 @@ def _trim_shares(shares: Sequence[Traded], reasons: dict[Candidate, str | None],
 
 
 def _reject(
-    texts: Mapping[Place, Text], live: Sequence[Candidate], twins: Sequence[tuple[Candidate, Candidate]], held: Held, limits: Limits
+    texts: Mapping[Place, Text],
+    live: Sequence[Candidate],
+    spare: Sequence[Candidate],
+    twins: Sequence[tuple[Candidate, Candidate]],
+    held: Held,
+    limits: Limits,
 ) -> dict[Candidate, str | None]:
-    by_place: dict[Place, list[Candidate]] = defaultdict(list)
-    for candidate in live:
-        by_place[candidate.place].append(candidate)
+    """Why live candidates are dropped, None: they stay; and which spare ones come in."""
+    by_place, spare_by_place = _by_place(live), _by_place(spare)
     # In an order that is the same wherever the units lie in the block.
     places = sorted(by_place, key=lambda place: (texts[place].image, place.region, texts[place].positive, place))
-    items, kept_anyway = [], []
+    items, kept_anyway, spares = [], [], []
     for place in places:
-        own = sorted(by_place[place], key=lambda candidate: candidate.order)
-        by_place[place] = own
-        reciprocal = held.get(place, ())
-        negatives = (*(candidate.negative for candidate in own), *reciprocal)
+        own = by_place[place] = [*by_place[place], *spare_by_place.get(place, ())]
+        negatives = (*(candidate.negative for candidate in own), *held.get(place, ()))
         items.append(
             AuditItem(positive=texts[place].positive, negatives=negatives, image=texts[place].image, noun=texts[place].noun or None)
         )
         kept_anyway.append(range(len(own), len(negatives)))
+        spares.append(range(len(own) - len(spare_by_place.get(place, ())), len(own)))
     if not items:
         return {}
-    keep = max(len(item.negatives) for item in items)
     where = {candidate: (item, n) for item, place in enumerate(places) for n, candidate in enumerate(by_place[place])}
     rejection = reject_to_chance(
         items,
-        keep=keep,
+        keep=max(len(item.negatives) for item in items),
         seed=limits.seed,
         max_rounds=limits.max_rounds,
         held=kept_anyway,
         twins=[(where[candidate], where[other]) for candidate, other in twins],
+        spare=spares,
     )
     reasons: dict[Candidate, str | None] = {}
-    for place, kept in zip(places, rejection.kept, strict=True):
+    for place, kept, are_spare in zip(places, rejection.kept, spares, strict=True):
         for n, candidate in enumerate(by_place[place]):
-            reasons[candidate] = None if n in kept else "probe"
+            reasons[candidate] = None if n in kept else "marginal" if n in are_spare else "probe"
     return reasons
+
+
+def _by_place(candidates: Iterable[Candidate]) -> dict[Place, list[Candidate]]:
+    by_place: dict[Place, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_place[candidate.place].append(candidate)
+    return {place: sorted(there, key=lambda candidate: candidate.order) for place, there in by_place.items()}
 
 
 def _trim(reasons: dict[Candidate, str | None], candidates: Sequence[Candidate], limit: int) -> None:

@@ -56,22 +56,21 @@ def reject_to_chance(
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
     `surplus` (more than `keep`), `spare` (not needed). The same items in the same order and seed give the same choice.
     """
-    pairs = pairs_of(layout := lay_out_as_given(items))
-    rng = np.random.default_rng(seed)
-    is_held, twin = _mask(layout, pairs, held), _twin_pairs(layout, pairs, twins)
-    reason, words = np.where(_mask(layout, pairs, spare), SPARE, "").astype("<U14"), read_words(layout.texts)
+    pairs, rng = pairs_of(layout := lay_out_as_given(items)), np.random.default_rng(seed)
+    is_held, twin, words = _mask(layout, pairs, held), _twin_pairs(layout, pairs, twins), read_words(layout.texts)
+    reason = np.where(_mask(layout, pairs, spare), SPARE, "").astype("<U14")
     rounds: list[tuple[float, float, float]] = []
     for _ in range(max_rounds + 1):
         alive = reason == ""
         deals = _deals(layout, pairs, alive, rng)
         if not deals:
             break
-        weight = _weights(pairs, alive, layout.num_items)
+        weight, own = _weights(pairs, alive, layout.num_items), alive & ~is_held
         margins = np.mean([_margins(words, layout, folds, pairs, twin, alive, weight) for folds in deals], axis=0)
-        rounds.append(_measured(pairs, alive & ~is_held, margins, weight, layout.num_items))
+        rounds.append(_measured(pairs, own, margins, weight, layout.num_items))
         if _is_at_chance(*rounds[-1]) or len(rounds) > max_rounds:
             break
-        drop, admitted = _to_change(rounds[-1], pairs, margins, weight, alive & ~is_held, reason == SPARE, rng)
+        drop, admitted = _to_change(rounds[-1], pairs, margins, weight, own, reason == SPARE, rng)
         reason[admitted] = ""
         reason[drop] = np.where(margins[drop] > 0, PROBE_NEGATIVE, PROBE_POSITIVE)
     _trim(reason, pairs, is_held, keep, rng)
@@ -173,8 +172,8 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
     num_items = int(pairs.item[-1]) + 1
     live = np.bincount(pairs.item[own], minlength=num_items)
     beaten = np.bincount(pairs.item[own & (margins > 0)], minlength=num_items)
-    plainly = float(np.median(np.abs(margins[own])))  # weaker opinions are mostly those of these folds alone
-    truer = rng.permutation(np.flatnonzero(is_spare & (margins < -plainly)))
+    weakest = float(np.quantile(np.abs(margins[own]), 0.25))  # such opinions are those of these folds alone
+    truer = rng.permutation(np.flatnonzero(is_spare & (margins < -weakest)))
     spare_of = np.full(num_items, -1, dtype=np.int64)
     spare_of[pairs.item[truer]] = truer
     is_dropped, is_mended = np.zeros(num_items, dtype=bool), np.zeros(num_items, dtype=bool)

@@ -98,7 +98,7 @@ def choose(
         for is_caption in (False, True):
             of_kind = {candidate: why for candidate, why in reasons.items() if (candidate.place.region == CAPTION) == is_caption}
             live = [candidate for candidate, why in of_kind.items() if why is None]
-            spare = [candidate for candidate, why in of_kind.items() if why == "marginal"]
+            spare = _spare(live, (candidate for candidate, why in of_kind.items() if why == "marginal"))
             reasons |= _reject(texts, live, spare, settled.twins if not is_caption else (), held, limits)
     _settle(shares, reasons)
     _revive(texts, shares, reasons, candidates, held)
@@ -246,6 +246,12 @@ def _trim_shares(shares: Sequence[Traded], reasons: dict[Candidate, str | None],
                 reasons |= dict.fromkeys(live, "surplus")
             else:
                 left -= len(live)
+
+
+def _spare(live: Iterable[Candidate], unpaired: Iterable[Candidate]) -> list[Candidate]:
+    """Unpaired ones whose new values some positive has: of others a probe knows nothing, and they give themselves away."""
+    stated = {(kind, old) for candidate in live for kind, old, _ in candidate.edits}
+    return [candidate for candidate in unpaired if all((kind, new) in stated for kind, _, new in candidate.edits)]
 
 
 def _reject(

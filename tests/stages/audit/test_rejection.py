@@ -61,15 +61,14 @@ def test_a_spare_candidate_comes_in_where_the_probe_takes_it_for_truer_and_saves
     for number in range(600):
         noun, (*others, own) = rng.choice(NOUNS), rng.sample([colour for colour in COLOURS if colour != "black"], 4)
         colour = "black" if number % 4 == 0 else own
-        negatives = [*others, "khaki" if colour == "black" else "black", "unheard"]
+        negatives = [*others, "khaki" if colour == "black" else "black"]
         texts = tuple(expression(other, "metal", noun) for other in negatives)
         items.append(AuditItem(positive=expression(colour, "metal", noun), negatives=texts, image=str(number), noun=noun))
-        spare.append({3, 4})
+        spare.append({3})
     without = [item.model_copy(update={"negatives": item.negatives[:3]}) for item in items]
     left = reject_to_chance(items, keep=10, spare=spare).kept
     kept, kept_without = sum(map(len, left)), sum(map(len, reject_to_chance(without, keep=10).kept))
     assert kept > 1.05 * kept_without
-    assert not any(4 in indices for indices in left)  # no positive says so: nobody takes it for true
     assert audit(released(items, reject_to_chance(items, keep=10, spare=spare))).leaks == []
 
 

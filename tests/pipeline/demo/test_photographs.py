@@ -19,6 +19,7 @@ from pipeline.demo.photographs.run import write_job
 from pipeline.ledger.status import count_statuses
 from prompts.loader import load_prompt
 from schemas.rows import BalanceRow, HardNegativeRow, RegionCaptionRow, SelectRow, VerifyRow
+from stages.negatives.edits import Proposal, accept, known_of
 from stages.words.domain import ANY_DOMAIN
 from stages.words.phrases import given_phrases
 from tests.support.given_job import rows_of
@@ -77,6 +78,17 @@ def test_honest_expressions_are_kept(done: Run) -> None:
     for region in regions:
         assert set(region.refused) == set(region.refused_texts)
         assert all(region.refused_texts.values())
+
+
+def test_what_is_refused_of_the_written_edits_was_read_and_may_be_both() -> None:
+    """Another refusal is to be read before it stands here: five of a hundred may be wrong."""
+    refused = set()
+    for region in (region for picture in pictures() for region in picture.regions):
+        known = known_of([region.short, region.phrase, region.long], region.attributes, [region.noun])
+        for edit in region.edits:
+            _, rejects = accept([Proposal.model_validate(edit)], region.short, region.noun, known, 1)
+            refused |= {(region.short, str(edit["new"])) for _ in rejects}
+    assert refused == {("a brown tabby cat", "grey"), ("a large red plastic bin", "barrel")}
 
 
 def test_no_candidate_is_lost(done: Run) -> None:

@@ -7,7 +7,7 @@ both are combined into negatives of two and three slots, of the region and of th
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
@@ -136,7 +136,7 @@ class HardNegatives(Stage[HardNegativeParams, HardNegativeRow]):
         schema = None
         if is_quoted(prompt.answer_schema):
             draw = rng(self.name, f"{image.key}/{region.region}/values", retry)
-            chances = None if self.params.shares is None else partial(_chances, self.params.shares, region.short, region.head)
+            chances = None if self.params.shares is None else cache(partial(_chances, self.params.shares, region.short, region.head))
             schema = quoted_schema(prompt.answer_schema, slots, known, self.params.new_values, draw, chances)
             if schema is None:
                 return _Subject(region, region.short, known, None)

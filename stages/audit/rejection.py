@@ -51,7 +51,7 @@ def reject_to_chance(
     them, but only the others are weighed: they are exact by themselves, and would have sound candidates dropped round after round.
     `twins`: candidates, (item, index), of two items that exchange values: where one is asked about, the other teaches nothing.
 
-    `spare`: per item those that are left out but where the probe names the item's positive too often and takes the spare one for truer.
+    `spare`: per item those that come in only where the probe names its positive and takes them for truer; of words that some positive has.
 
     Reasons: `probe_negative` (the probe knew it for a negative), `probe_positive` (it took it for truer than the positive),
     `surplus` (more than `keep`), `spare` (not needed). The same items in the same order and seed give the same choice.

@@ -74,8 +74,8 @@ def choose(
 ) -> tuple[dict[Candidate, str | None], Mapping[Entry, str]]:
     """Why each candidate is not released, None: it is; and what is left of each exchange by name.
 
-    `marginal`: too few undo its edit. `probe`: a probe could tell it, or took it for the truth. `group`: others of its exchange were
-    dropped. `surplus`: more than the limits. `duplicate`: held already, or exchanged.
+    `marginal`: too few undo its edit, alone or in a ring. `probe`: a probe could tell it, or took it for the truth. `group`: others of
+    its exchange were dropped. `surplus`: more than the limits. `duplicate`: held already, or exchanged.
     """
     traded = [ref for share in shares for ref in share.taken.values()]
     reasons: dict[Candidate, str | None] = {

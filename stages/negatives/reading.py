@@ -6,6 +6,7 @@ A strong writer needs no such rule, and what it writes is not held to it.
 from stages.negatives.quotes import compound_of, noun_spans, words_of
 from stages.words.kinds import kind_of
 from stages.words.nouns import singular
+from stages.words.scales import NEUTRAL
 
 # Of the body what a left and a right one is of.
 _IN_PAIRS = frozenset(
@@ -14,7 +15,7 @@ _IN_PAIRS = frozenset(
 )
 _SIDES = frozenset(("left", "right"))
 _VIVID = frozenset(("vibrant", "vivid", "bright"))
-_NEVER_VIVID = frozenset("black grey gray brown beige tan dark charcoal taupe khaki maroon".split())
+_NEVER_VIVID = NEUTRAL - {"white", "cream", "silver"} | {"gray", "dark", "taupe", "khaki", "maroon"}
 
 
 def is_of_compound(text: str, head: str) -> bool:

@@ -144,15 +144,9 @@ class FgModel(nn.Module):
         self, block: Any, hidden_PLE: Float[Tensor, "P L E"], mask_P1LL: Shaped[Tensor, "P 1 L L"], ends_N: Int[Tensor, " N"]
     ) -> Float[Tensor, "N E"]:
         """The last block's output for the texts' last tokens; nothing else of it is ever read."""
-        attention, normed_PLE = block.self_attn, block.layer_norm1(hidden_PLE)
-        heads = (attention.num_heads, attention.head_dim)
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        query, key, value = (project(normed_PLE).unflatten(-1, heads).transpose(1, 2) for project in projections)
-        dropout = attention.dropout if self.training else 0.0
-        mixed_PLE = F.scaled_dot_product_attention(query, key, value, attn_mask=mask_P1LL, dropout_p=dropout).transpose(1, 2).flatten(2)
-        ends_NE = hidden_PLE.flatten(0, 1)[ends_N] + attention.out_proj(mixed_PLE.flatten(0, 1)[ends_N])
-        output_NE: torch.Tensor = ends_NE + block.mlp(block.layer_norm2(ends_NE))
-        return output_NE
+        normed_PLE = block.layer_norm1(hidden_PLE)
+        mixed_PLE = attended(block, normed_PLE, normed_PLE, mask_P1LL)
+        return after_attention(block, hidden_PLE.flatten(0, 1)[ends_N], mixed_PLE.flatten(0, 1)[ends_N])
 
     def as_mask(self, is_seen: Bool[Tensor, "*mask"], dtype: torch.dtype) -> Shaped[Tensor, "*mask"]:
         """The mask as the checkpoint's attention takes it: eager attention adds what it is given."""
@@ -171,7 +165,8 @@ class FgModel(nn.Module):
             scale.clamp_(max=math.log(MAX_SCALE))
 
     def checkpoint_blocks(self, only_mlp: bool = False) -> None:
-        """Recompute the towers' blocks, or their MLPs alone, in the backward pass instead of keeping what is inside them."""
+        """Recompute the towers' blocks, or their MLPs alone, in the backward pass instead of keeping what is inside them. Of CLIP's
+        and of all texts' last block little is computed; it is kept."""
         if not only_mlp:
             self.towers.gradient_checkpointing_enable({"use_reentrant": False})
             return
@@ -197,6 +192,25 @@ class FgModel(nn.Module):
             "image_mean": [value / 255 for value in self._mean_C11.flatten().tolist()],
             "image_std": [value / 255 for value in self._std_C11.flatten().tolist()],
         }
+
+
+def attended(
+    block: Any, query_BQE: Float[Tensor, "B Q E"], normed_BTE: Float[Tensor, "B T E"], mask: Shaped[Tensor, "B 1 #Q T"] | None = None
+) -> Float[Tensor, "B Q E"]:
+    """What a block's attention mixes for some tokens out of all, before its last projection. Both are after the block's first norm."""
+    attention = block.self_attn
+    heads = (attention.num_heads, attention.head_dim)
+    parts = (attention.q_proj(query_BQE), attention.k_proj(normed_BTE), attention.v_proj(normed_BTE))
+    query, key, value = (part.unflatten(-1, heads).transpose(1, 2) for part in parts)
+    dropout = attention.dropout if block.training else 0.0
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout).transpose(1, 2).flatten(2)
+
+
+def after_attention(block: Any, hidden_E: Float[Tensor, "*N E"], mixed_E: Float[Tensor, "*N E"]) -> Float[Tensor, "*N E"]:
+    """A block's output for tokens, of what entered it and what its attention mixed for them."""
+    hidden_E = hidden_E + block.self_attn.out_proj(mixed_E)
+    output_E: torch.Tensor = hidden_E + block.mlp(block.layer_norm2(hidden_E))
+    return output_E
 
 
 def _recomputed(forward: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor) -> torch.Tensor:

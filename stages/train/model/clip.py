@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from stages.train.data.texts import LONG, TextPacker
-from stages.train.model.base import SIGMOID_BIAS, SIGMOID_SCALE, FgModel
+from stages.train.model.base import SIGMOID_BIAS, SIGMOID_SCALE, FgModel, after_attention, attended
 from stages.train.model.roi import roi_weights
 
 CLIP_PIXELS: Mapping[str, Any] = {
@@ -99,23 +98,14 @@ class FgClip(FgModel):
     def _cls_token(self, hidden_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B E"]:
         """(B, E): the last block's output for the CLS token; nothing else of it is ever read."""
         last = self.clip.vision_model.encoder.layers[-1]
-        attention, normed_BTE = last.self_attn, last.layer_norm1(hidden_BTE)
-        heads = (attention.num_heads, attention.head_dim)
-        query = attention.q_proj(normed_BTE[:, :1]).unflatten(-1, heads).transpose(1, 2)
-        key = attention.k_proj(normed_BTE).unflatten(-1, heads).transpose(1, 2)
-        value = attention.v_proj(normed_BTE).unflatten(-1, heads).transpose(1, 2)
-        dropout = attention.dropout if self.training else 0.0
-        mixed_B1E = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
-        hidden_B1E: torch.Tensor = hidden_BTE[:, :1] + attention.out_proj(mixed_B1E)
-        hidden_B1E = hidden_B1E + last.mlp(last.layer_norm2(hidden_B1E))
-        return hidden_B1E[:, 0]
+        normed_BTE = last.layer_norm1(hidden_BTE)
+        return after_attention(last, hidden_BTE[:, :1], attended(last, normed_BTE[:, :1], normed_BTE))[:, 0]
 
     def _unmixed(self, patches_E: Float[Tensor, "*N E"]) -> Float[Tensor, "*N E"]:
         """The last block with each patch attending to itself alone, after the last norm."""
         last = self.clip.vision_model.encoder.layers[-1]
-        patches_E = patches_E + last.self_attn.out_proj(last.self_attn.v_proj(last.layer_norm1(patches_E)))
-        patches_E = patches_E + last.mlp(last.layer_norm2(patches_E))
-        map_E: torch.Tensor = self.clip.vision_model.post_layernorm(patches_E)
+        output_E = after_attention(last, patches_E, last.self_attn.v_proj(last.layer_norm1(patches_E)))
+        map_E: torch.Tensor = self.clip.vision_model.post_layernorm(output_E)
         return map_E
 
     def pixel_settings(self) -> dict[str, Any]:

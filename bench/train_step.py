@@ -2,13 +2,15 @@
 
     DIR/bin/python -m bench.train_step --out OUT      # in the environment of requirements/open-clip.txt
 
-Equal towers (ViT-B/16's widths; --layers less of both towers for a quick look), batch, optimiser and texts, in one process, the variants
-in turn in each repeat. A step is: forward, loss, backward, AdamW. Without open_clip, what does not need it is measured. `saved_mib`: what
-each step keeps for its backward pass, parameters aside. Writes OUT/train_step.json.
+Equal towers (ViT-B/16's widths; --layers less of both towers for a quick look), batch, optimiser and texts; each variant in a process of
+its own, the variants in turn, --steps times in a repeat. Ours are suited to CPUs as the trainer's are (stages/train/on_cpu.py); with
+--keep-all open_clip's step keeps its memory too. A step is: forward, loss, backward, AdamW. Without open_clip, what does not need it is
+measured. `saved_mib`: what each step keeps for its backward pass, parameters aside. Writes OUT/train_step.json.
 """
 
 import argparse
 import importlib.util
+import multiprocessing
 import random
 import time
 import zlib
@@ -26,6 +28,7 @@ from stages.train.data.batch import Batch, Sample, SampleRegion, collate
 from stages.train.data.texts import TextPacker
 from stages.train.losses import Alone
 from stages.train.model.clip import FgClip
+from stages.train.on_cpu import keep_memory, suit_cpu
 from stages.train.step import TrainingStep
 
 _SIDE, _PATCH, _WIDTH, _TEXT_WIDTH, _DIM, _POSITIONS = 224, 16, 768, 512, 512, 77
@@ -36,6 +39,28 @@ _WORDS = (
 ).split()
 HAS_OPEN_CLIP = importlib.util.find_spec("open_clip") is not None
 Step = Callable[[], float]
+_WHOLE = {"weight_regional": 0.1, "weight_hard": 0.5}
+_PLAIN = {"weight_regional": 0.0, "weight_hard": 0.0}
+# The steps by name and their parameters.
+VARIANTS: dict[str, dict[str, Any]] = ({"open_clip": {}} if HAS_OPEN_CLIP else {}) | {
+    "short": {**_PLAIN, "weight_long": 0.0},
+    "global": _PLAIN,
+    "published": _WHOLE,
+    "demo_global": _PLAIN,
+    "demo": _WHOLE,
+    "published_fgclip2": {"recipe": "fgclip2"},
+    "demo_fgclip2": {"recipe": "fgclip2"},
+    "published_mlp": {**_WHOLE, "gradient_checkpointing": "mlp"},
+    "published_blocks": {**_WHOLE, "gradient_checkpointing": True},
+    "short_padded": {**_PLAIN, "weight_long": 0.0},
+}
+# What is compared, or fits into memory together: 2.4 GB a variant.
+GROUPS = (
+    ("open_clip", "short", "short_padded"),
+    ("global", "published", "published_fgclip2"),
+    ("demo_global", "demo", "demo_fgclip2"),
+    ("published_mlp", "published_blocks"),
+)
 
 
 class Tokens:
@@ -57,22 +82,16 @@ class Tokens:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--steps", type=int, default=4, help="Steps of each variant in a repeat; their mean counts.")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="bf16: both trainers' default.")
     parser.add_argument("--only", nargs="+", help="Steps to measure, by name; all where it is left out.")
+    parser.add_argument("--keep-all", action="store_true", help="open_clip's step keeps memory too.")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    variants, texts = make_variants(arguments.batch, arguments.layers, arguments.precision, arguments.only)
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for repeat in range(arguments.repeats + 1):
-        for name, step in variants.items():
-            started = time.perf_counter()
-            step()
-            if repeat:  # the first warms up
-                times[name].append(time.perf_counter() - started)
+    times, saved, texts = measured(arguments)
     pairs = {
         "short_over_open_clip": ("short", "open_clip"),
         "short_padded_over_open_clip": ("short_padded", "open_clip"),
@@ -82,13 +101,12 @@ def main() -> None:
         "fgclip2_over_fgclip_demo": ("demo_fgclip2", "demo"),
     }
     ratios = {name: over(times, *pair) for name, pair in pairs.items() if set(pair) <= set(times)}
-    saved = {name: round(saved_bytes(step) / 2**20, 1) for name, step in variants.items()}
     path = write_report(
         arguments.out,
         "train_step",
         arguments.repeats,
         ("torch", "open_clip_torch", "transformers"),
-        settings={name: getattr(arguments, name) for name in ("batch", "layers", "threads", "precision")},
+        settings={name: getattr(arguments, name) for name in ("batch", "layers", "steps", "threads", "precision", "keep_all")},
         texts=texts,
         seconds={name: spread(values) for name, values in times.items()},
         ratios=ratios,
@@ -96,6 +114,64 @@ def main() -> None:
         saved_mib=saved,
     )
     print(path.read_text(encoding="utf-8"))
+
+
+def measured(arguments: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, float], dict[str, Any]]:
+    """Seconds of each variant's steps, MiB that a step of it keeps, and what texts it reads."""
+    times: dict[str, list[float]] = {}
+    saved: dict[str, float] = {}
+    texts: dict[str, Any] = {}
+    context = multiprocessing.get_context("spawn")
+    for group in GROUPS:
+        pipes, processes = {}, []
+        for name in [name for name in group if name in VARIANTS and (arguments.only is None or name in arguments.only)]:
+            pipes[name], other = context.Pipe()
+            processes.append(context.Process(target=serve, args=(name, arguments, other), daemon=True))
+            processes[-1].start()
+            other.close()
+        texts |= {name: said for name, pipe in pipes.items() if (said := pipe.recv())}
+        times |= taken(pipes, arguments.repeats, arguments.steps)
+        saved |= {name: asked(pipe, "saved") for name, pipe in pipes.items()}
+        for process in processes:
+            process.terminate()
+            process.join()
+    return times, saved, texts
+
+
+def taken(pipes: dict[str, Any], repeats: int, steps: int) -> dict[str, list[float]]:
+    """Mean seconds of each variant's steps in each repeat; the first repeat warms up."""
+    times: dict[str, list[float]] = {name: [] for name in pipes}
+    for repeat in range(repeats + 1):
+        seconds = dict.fromkeys(pipes, 0.0)
+        for _ in range(steps):
+            for name, pipe in pipes.items():
+                seconds[name] += asked(pipe, "step") / steps
+        if repeat:
+            for name, mean in seconds.items():
+                times[name].append(mean)
+    return times
+
+
+def asked(pipe: Any, what: str) -> float:
+    pipe.send(what)
+    answer: float = pipe.recv()
+    return answer
+
+
+def serve(name: str, arguments: argparse.Namespace, pipe: Any) -> None:
+    """A variant's process: a step, timed, or what it saves, whenever it is asked."""
+    torch.set_num_threads(arguments.threads)
+    if arguments.keep_all:
+        keep_memory()
+    step, texts = make_variant(name, arguments.batch, arguments.layers, arguments.precision)
+    pipe.send(texts)
+    while True:
+        if pipe.recv() == "saved":
+            pipe.send(round(saved_bytes(step) / 2**20, 1))
+            continue
+        started = time.perf_counter()
+        step()
+        pipe.send(time.perf_counter() - started)
 
 
 def over(times: dict[str, list[float]], name: str, base: str) -> dict[str, float]:
@@ -122,35 +198,21 @@ def saved_bytes(step: Step) -> int:
     return sum(kept.values())
 
 
-def make_variants(batch_size: int, layers: int, precision: str, only: list[str] | None = None) -> tuple[dict[str, Step], dict[str, Any]]:
-    """The steps by name, and what texts they read. Each has a model and an optimiser of its own."""
-    packer = TextPacker(Tokens(), _POSITIONS, 248)
+def make_variant(name: str, batch_size: int, layers: int, precision: str) -> tuple[Step, dict[str, Any]]:
+    """A variant's step, with a model and an optimiser of its own, and what texts it reads."""
     rng = random.Random(0)
     published = [published_sample(rng, number) for number in range(batch_size)]
-    toys = [demo_sample(number) for number in range(batch_size)]
-    whole = {"weight_regional": 0.1, "weight_hard": 0.5}
-    plain = {"weight_regional": 0.0, "weight_hard": 0.0}
-    short = [Sample(sample.key, sample.pixels_CHW, short=sample.short) for sample in published]
-    no_regions = {name: [Sample(sample.key, sample.pixels_CHW, sample.long, sample.short) for sample in some] for name, some in
-                  (("published", published), ("demo", toys))}  # fmt: skip
-    batches = {
-        "short": (collate(short, packer), {**plain, "weight_long": 0.0}),
-        "global": (collate(no_regions["published"], packer), plain),
-        "published": (collate(published, packer), whole),
-        "demo_global": (collate(no_regions["demo"], packer), plain),
-        "demo": (collate(toys, packer), whole),
-        "published_fgclip2": (collate(published, packer), {"recipe": "fgclip2"}),
-        "demo_fgclip2": (collate(toys, packer), {"recipe": "fgclip2"}),
-        "published_mlp": (collate(published, packer), {**whole, "gradient_checkpointing": "mlp"}),
-        "published_blocks": (collate(published, packer), {**whole, "gradient_checkpointing": True}),
-    }
-    batches["short_padded"] = (padded(batches["short"][0]), batches["short"][1])
-    variants: dict[str, Step] = {}
-    batches = {name: step for name, step in batches.items() if only is None or name in only}
-    if HAS_OPEN_CLIP and (only is None or "open_clip" in only):
-        variants["open_clip"] = open_clip_step([sample.short or "" for sample in published], published, layers, precision)
-    variants |= {name: our_step(batch, settings, layers, precision) for name, (batch, settings) in batches.items()}
-    return variants, {name: described(batch) for name, (batch, _) in batches.items()}
+    if name == "open_clip":
+        return open_clip_step([sample.short or "" for sample in published], published, layers, precision), {}
+    samples = [demo_sample(number) for number in range(batch_size)] if name.startswith("demo") else published
+    if name.startswith("short"):
+        samples = [Sample(sample.key, sample.pixels_CHW, short=sample.short) for sample in samples]
+    if name.endswith("global"):
+        samples = [Sample(sample.key, sample.pixels_CHW, sample.long, sample.short) for sample in samples]
+    batch = collate(samples, TextPacker(Tokens(), _POSITIONS, 248))
+    if name == "short_padded":
+        batch = padded(batch)
+    return our_step(batch, VARIANTS[name], layers, precision), described(batch)
 
 
 def our_step(batch: Batch, settings: dict[str, Any], layers: int, precision: str) -> Step:
@@ -166,6 +228,7 @@ def our_step(batch: Batch, settings: dict[str, Any], layers: int, precision: str
         projection_dim=_DIM,
     )
     model = FgClip(CLIPModel(config)).train()
+    suit_cpu(model)
     params = Stage2.model_validate({**settings, "precision": precision})
     if params.global_loss == "sigmoid":
         model.start_sigmoid()

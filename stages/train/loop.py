@@ -30,6 +30,7 @@ from stages.train.model.checkpoint import (
     save_official,
 )
 from stages.train.model.load import load_model
+from stages.train.on_cpu import suit_cpu
 from stages.train.processes import average_gradients, current_gather, is_distributed, mean_over_processes
 from stages.train.resume import resumed_step
 from stages.train.schedule import lr_at, optimiser, set_lr
@@ -90,6 +91,8 @@ class Trainer:
         if job.official:
             check_official(self.model)
         self.model.to(self.device).train()
+        if self.device.type == "cpu":
+            suit_cpu(self.model)
         if params.gradient_checkpointing:
             self.model.checkpoint_blocks(only_mlp=params.gradient_checkpointing == "mlp")
         dataset = ExportedDataset(job.dataset)

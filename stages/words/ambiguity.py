@@ -11,7 +11,7 @@ from functools import lru_cache
 from stages.words.lexicon import PURPOSES, TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import looks_like_adjective, singular
 from stages.words.related_words import BROAD, CANONICAL, RELATED, SHADED
-from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART
+from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART, WARM
 from stages.words.values import Value
 
 _SHADES = {
@@ -141,11 +141,11 @@ def _mixed_are(of: Callable[[str, str, str], bool], kind: str, a: Sequence[str],
     """Whether this holds of two colours that may be mixtures: orange is near both parts of reddish-brown, grey near one alone."""
     if len(a) == len(b) == 1:
         return of(kind, a[0], b[0])
-    are_neutral = all(_shaded(part)[1] in NEUTRAL for part in (*a, *b))
+    do_shade = any(all(_shaded(part)[1] in colours for part in (*a, *b)) for colours in (NEUTRAL, WARM))
 
     def is_in(part: str, mixture: Sequence[str]) -> bool:
         near = [of(kind, part, other) for other in mixture]
-        return any(_is_shade_of(part, other) for other in mixture) or (any(near) if are_neutral else all(near))
+        return any(_is_shade_of(part, other) for other in mixture) or (any(near) if do_shade else all(near))
 
     return all(is_in(part, b) for part in a) or all(is_in(part, a) for part in b)
 

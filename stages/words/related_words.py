@@ -245,6 +245,7 @@ _NEIGHBOURS: dict[str, str] = {
         printed floral text logo camouflage zigzag plaid checkered striped spotted
         text logo
         floral paisley embroidered
+        paisley embroidered
         spotted perforated
         striped zigzag
         tabby tortoiseshell brindle
@@ -287,7 +288,7 @@ _NEIGHBOURS: dict[str, str] = {
         square diamond-shaped box-shaped
         rectangular box-shaped l-shaped
         round oval spherical cylindrical curved domed conical boule-shaped pot-shaped urn-shaped bowl-shaped
-        spherical boule-shaped
+        spherical boule-shaped pot-shaped urn-shaped bowl-shaped
         curved arched wavy bent domed crescent twisted coiled curly
         curly wavy coiled twisted
         twisted coiled

@@ -363,3 +363,4 @@ LINES = frozenset(
 BREADTHS = {"thin": "wide", "narrow": "thick"}
 # Colours that shade into each other: a mixture of these alone is near whatever one of them is near.
 NEUTRAL = frozenset("grey brown beige tan cream white black silver charcoal".split())
+WARM = frozenset("red orange yellow gold brown tan copper bronze amber rust terracotta ginger peach coral".split())

@@ -17,6 +17,8 @@ from torch import Tensor
 # Kinds of texts: short captions, long ones (positions of the stretched table), and what is said of a box.
 SHORT, LONG, BOX = 0, 1, 2
 _ROW_MULTIPLE = 8
+# A row holds up to this many of the longest texts, within that many tokens, where less padding is left so.
+_MOST_OF_LONGEST, _MOST_TOKENS = 5, 128
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,18 @@ def _begins(rows: Sequence[Sequence[int]], lengths: Sequence[int], length: int) 
 
 
 def _rows(lengths: Sequence[int]) -> tuple[list[list[int]], int]:
-    """Members of each row, and the rows' length. Longest first, each into the fullest row that still has room."""
+    """Members of each row, and the rows' length: of some lengths the one that leaves least padding, the shortest of equal ones."""
     if not lengths:
         return [], 0
-    length = -(-max(lengths) // _ROW_MULTIPLE) * _ROW_MULTIPLE
+    longest = max(lengths)
+    most = max(1, min(_MOST_OF_LONGEST, _MOST_TOKENS // longest))
+    options = [-(-longest * times // _ROW_MULTIPLE) * _ROW_MULTIPLE for times in range(1, most + 1)]
+    packed = [(_filled(lengths, length), length) for length in options]
+    return min(packed, key=lambda rows_and_length: len(rows_and_length[0]) * rows_and_length[1])
+
+
+def _filled(lengths: Sequence[int], length: int) -> list[list[int]]:
+    """Members of rows of that length. Longest first, each into the fullest row that still has room."""
     rows: list[list[int]] = []
     room: list[tuple[int, int]] = []  # (tokens free, row), ascending
     for number in sorted(range(len(lengths)), key=lambda number: (-lengths[number], number)):
@@ -166,4 +176,4 @@ def _rows(lengths: Sequence[int]) -> tuple[list[list[int]], int]:
         rows[row].append(number)
         if free > lengths[number]:
             insort(room, (free - lengths[number], row))
-    return rows, length
+    return rows

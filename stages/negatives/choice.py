@@ -65,6 +65,7 @@ class Limits:
     type_share: float | None = None
 
 
+_UNEVEN = 0.1
 Traded = Share[Entry, Candidate]
 Held = Mapping[Place, Sequence[str]]  # reciprocal negatives, which are released whatever a probe says
 
@@ -90,6 +91,7 @@ def choose(
         for candidate in candidates
     }
     _pair(texts, reasons, candidates)
+    _take_uneven(texts, reasons, candidates)
     _trim(reasons, candidates, limits.considered)
     if limits.type_share is not None:
         _cap(shares, reasons, candidates, limits.type_share)
@@ -115,6 +117,21 @@ def _pair(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], can
         unpaired = [candidate for candidate in candidates if reasons[candidate] == "marginal"]
         for candidate in symmetric([Change(candidate, pool(texts, candidate), candidate.edits, candidate.order) for candidate in unpaired]):
             reasons[candidate] = None
+
+
+def _take_uneven(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], candidates: Sequence[Candidate]) -> None:
+    """Of those that nothing undoes take some all the same: a value may be replaced a tenth oftener than it is put in, and one more, or the
+    other way. The probe sees them as it sees all."""
+    replaced, put_in = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for candidate, why in reasons.items():
+        if why is None and len(candidate.edits) == 1:
+            kind, old, new = candidate.edits[0]
+            replaced[kind, old] += 1
+            put_in[kind, new] += 1
+    uneven = {value: int(_UNEVEN * min(number, put_in[value])) + 1 for value, number in replaced.items() if put_in[value]}
+    unpaired = [candidate for candidate in candidates if reasons[candidate] == "marginal"]
+    changes = [Change(candidate, _anything(texts, candidate), candidate.edits, candidate.order) for candidate in unpaired]
+    reasons |= dict.fromkeys(symmetric(changes, uneven))
 
 
 def _revive(

@@ -7,10 +7,11 @@ from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from schemas.rows import ATTRIBUTE_TYPES, COMPUTED_TYPES, Edit
@@ -45,11 +46,12 @@ def _shared(kind: str, old: str, new: str) -> tuple[str, str, str]:
     return kind, old, new
 
 
-def symmetric(changes: Sequence[Change[RefT]]) -> set[RefT]:
+def symmetric(changes: Sequence[Change[RefT]], uneven: Mapping[tuple[str, str], int] = MappingProxyType({})) -> set[RefT]:
     """The candidates that are kept, of each way from one value to another the first in order.
 
     One edit of a paired type: as many as undo it, and of the rest as many as close rings (red to blue, blue to green, green to red). Any
-    other: those whose new values some positive has.
+    other: those whose new values some positive has. `uneven`: by how many a value (its type and word) may be replaced oftener than put in,
+    or put in oftener; 0 of others.
     """
     ways: dict[_Way, list[Change[RefT]]] = defaultdict(list)
     had = {(_pool(change, kind), kind, old) for change in changes for kind, old, _ in change.edits}
@@ -61,7 +63,7 @@ def symmetric(changes: Sequence[Change[RefT]]) -> set[RefT]:
         elif all(kind == "swap" or (_pool(change, kind), kind, new) in had for kind, _, new in change.edits):
             kept.add(change.ref)
     paired = {way: min(len(there), len(ways.get((way[1], way[0]), ()))) for way, there in ways.items()}
-    ringed = _circulation({way: len(there) - paired[way] for way, there in ways.items() if len(there) > paired[way]})
+    ringed = _circulation({way: len(there) - paired[way] for way, there in ways.items() if len(there) > paired[way]}, uneven)
     for way, there in ways.items():
         number = paired[way] + ringed.get(way, 0)
         kept |= {change.ref for change in sorted(there, key=lambda change: change.order)[:number]}
@@ -109,8 +111,8 @@ def _walked(ways: Mapping[tuple[str, str], deque[Change[RefT]]]) -> list[list[Re
     return parts
 
 
-def _circulation(numbers: Mapping[_Way, int]) -> dict[_Way, int]:
-    """As many of each way as can be taken so that each value is left as often as reached: the most in all.
+def _circulation(numbers: Mapping[_Way, int], uneven: Mapping[tuple[str, str], int]) -> dict[_Way, int]:
+    """As many of each way as can be taken so that each value is left as often as reached, or nearly (`uneven`): the most in all.
 
     A flow problem, whose linear program has whole numbers for a solution.
     """
@@ -122,8 +124,9 @@ def _circulation(numbers: Mapping[_Way, int]) -> dict[_Way, int]:
     left, reached = (np.array([node[way[end]] for way in ways]) for end in (0, 1))
     signs = np.repeat([1.0, -1.0], len(ways))
     balance = coo_array((signs, (np.concatenate([left, reached]), np.tile(column, 2))), shape=(len(node), len(ways))).tocsr()
-    bounds = np.array([(0, numbers[way]) for way in ways])
-    solved = linprog(-np.ones(len(ways)), A_eq=balance, b_eq=np.zeros(len(node)), bounds=bounds, method="highs-ds")
+    most = np.array([uneven.get((kind, word), 0) for _, kind, word in node], dtype=float)
+    bounds = Bounds(0, np.array([numbers[way] for way in ways], dtype=float))
+    solved = milp(-np.ones(len(ways)), constraints=LinearConstraint(balance, -most, most), bounds=bounds)
     return {way: round(number) for way, number in zip(ways, solved.x.tolist(), strict=True)}
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from stages.words.lexicon import PURPOSES, TINTS, TYPES_OF_VALUE, types_of
 from stages.words.nouns import looks_like_adjective, singular
 from stages.words.related_words import BROAD, CANONICAL, RELATED, SHADED
-from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, NEUTRAL, OPPOSED, OPPOSING, SHADES_APART, WARM
+from stages.words.scales import ANSWERS, AXES, CONDITIONS, MIXING, NEAR_BLACK, NEAR_WHITE, OPPOSED, OPPOSING, SHADES_APART, SHADING
 from stages.words.values import Value
 
 _SHADES = {
@@ -31,6 +31,7 @@ _OF_MANY_SCALES = ("size", "state", "shape")  # values that are known exclude ea
 _WITH_COMPANY = (*_OF_MANY_SCALES, *MIXING)  # types of which a thing may well have two values at once
 _DEGREES = frozenset("freshly newly neatly badly heavily lightly brightly partially half-way visibly well clearly very fast".split())
 _COVERED = re.compile(r"(\w+?)[- ](?:covered|coated|encrusted|caked|capped|dusted|strewn|stained|splattered|spattered|streaked|crusted)")
+_LOUD, _PALE = frozenset(("neon", "electric")), frozenset("cream creamy beige peach blonde blond".split())
 _FILLERS = frozenset(
     "very bright vivid vibrant slightly mostly partly fully plain-looking coloured colored colour color completely entirely totally "
     "tightly firmly extremely perfectly".split()
@@ -127,7 +128,7 @@ def is_listed(kind: str, value: str) -> bool:
 
 def _are_both(of: Callable[[str, str, str], bool], kind: str, a: str, b: str) -> bool:
     """Whether this holds of two values with several parts: "white" is covered by "red and white", and "cream" is not."""
-    first, second = _mixtures(a), _mixtures(b)
+    first, second = _mixtures(a, kind == "colour"), _mixtures(b, kind == "colour")
     if not first or not second:
         return not first and not second
     parts_of = _are_one_colour if kind == "colour" and len(first) != len(second) else of
@@ -141,7 +142,7 @@ def _mixed_are(of: Callable[[str, str, str], bool], kind: str, a: Sequence[str],
     """Whether this holds of two colours that may be mixtures: orange is near both parts of reddish-brown, grey near one alone."""
     if len(a) == len(b) == 1:
         return of(kind, a[0], b[0])
-    do_shade = any(all(_shaded(part)[1] in colours for part in (*a, *b)) for colours in (NEUTRAL, WARM))
+    do_shade = any(all(_shaded(part)[1] in colours for part in (*a, *b)) for colours in SHADING)
 
     def is_in(part: str, mixture: Sequence[str]) -> bool:
         near = [of(kind, part, other) for other in mixture]
@@ -170,8 +171,10 @@ def _say_nearly_the_same(kind: str, a: str, b: str) -> bool:
 
 
 def _are_dull_and_bright(a: str, b: str) -> bool:
-    """Whether the first is a bare shade, or one of another colour, that is not bright, and the second is said to be bright."""
-    words, others = set(a.lower().split()), set(b.lower().split())
+    """Whether the first is a pale colour, a bare shade or one of another colour that is not bright, and the second is said to be bright."""
+    words, others = set(a.lower().split()), set(re.split(r"[ -]", b.lower()))
+    if not _PALE.isdisjoint(words) and not _LOUD.isdisjoint(others):
+        return True
     return not _DULL.isdisjoint(words) and not _BRIGHT.isdisjoint(others) and (words - _DULL).isdisjoint(others)
 
 
@@ -248,7 +251,8 @@ def _is_related(kind: str, a: str, b: str) -> bool:
         return False
     if kind == "object" and any(_is_compound(noun) for noun in (a, b)) and BROAD.isdisjoint((first, second)):
         return False
-    return any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), (first.split()[-1], second.split()[-1])))
+    heads = first.split()[-1], second.split()[-1]
+    return heads == ("print", "print") or any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), heads))
 
 
 def _is_compound(noun: str) -> bool:
@@ -310,10 +314,10 @@ def _parts(value: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=65536)
-def _mixtures(value: str) -> tuple[tuple[str, ...], ...]:
+def _mixtures(value: str, are_colours: bool = True) -> tuple[tuple[str, ...], ...]:
     """The values that a value is made of: "red and white" has two, each of them mixed of one colour or more."""
     parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
-    mixtures = (tuple(word for colour in _mixed(part) if (word := _plain(colour))) for part in parts)
+    mixtures = (tuple(word for colour in (_mixed(part) if are_colours else [part]) if (word := _plain(colour))) for part in parts)
     return tuple(mixture for mixture in mixtures if mixture)
 
 

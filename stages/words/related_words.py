@@ -87,7 +87,7 @@ _SYNONYMS: dict[str, str] = {
         cut sliced chopped halved
         rusty rusted
         faded weathered
-        shiny glossy polished reflective
+        shiny glossy polished
         cooked fried roasted grilled baked toasted
         cloudy overcast
         young younger
@@ -95,7 +95,7 @@ _SYNONYMS: dict[str, str] = {
     """,
     "shape": """
         round circular circle-shaped round-shaped
-        pointed pointy spiky
+        pointed pointy
         slanted sloped sloping
         square squared square-shaped
         rectangular rectangle rectangle-shaped
@@ -133,7 +133,7 @@ _SYNONYMS: dict[str, str] = {
         baby infant
         dog puppy hound
         cat kitten kitty
-        picture painting artwork poster
+        picture painting poster
         shoe sneaker boot
         trousers pants jeans
         sweater jumper pullover
@@ -204,6 +204,8 @@ _NEIGHBOURS: dict[str, str] = {
         aluminium tin chrome
         cobblestone granite sandstone limestone slate
         brass bronze copper gold
+        mesh wire steel iron aluminium brass copper bronze chrome
+        wire steel iron aluminium brass copper
         bronze copper
         fabric cotton wool silk linen denim velvet suede canvas felt polyester nylon crochet mesh lace satin
         wool crochet felt fur cotton
@@ -211,6 +213,7 @@ _NEIGHBOURS: dict[str, str] = {
         ceramic porcelain clay terracotta china
         straw rattan bamboo wood reed
         rattan bamboo wood
+        hardwood bamboo
         wood bamboo cork plywood hardwood oak mahogany pine
         leather suede vinyl
         plastic vinyl rubber foam acrylic nylon polyester silicone
@@ -242,7 +245,7 @@ _NEIGHBOURS: dict[str, str] = {
     "pattern": """
         checkered plaid gingham tartan
         plaid gingham tartan striped
-        printed floral text logo camouflage zigzag plaid checkered striped spotted
+        printed floral text logo camouflage zigzag plaid checkered striped spotted tabby dappled embroidered paisley
         text logo
         floral paisley embroidered
         paisley embroidered
@@ -259,7 +262,7 @@ _NEIGHBOURS: dict[str, str] = {
         herringbone zigzag houndstooth
     """,
     "transparency": """
-        frosted translucent transparent opaque
+        frosted translucent opaque
         translucent transparent
     """,
     "size": """
@@ -291,8 +294,11 @@ _NEIGHBOURS: dict[str, str] = {
         spherical boule-shaped pot-shaped urn-shaped bowl-shaped
         curved arched wavy bent domed crescent twisted coiled curly
         curly wavy coiled twisted
+        wavy twisted coiled
+        curly bent
         twisted coiled
-        jagged serrated pointed angular scalloped
+        jagged serrated pointed angular scalloped spiky
+        pointed spiky serrated
         square rectangular
         oval curved
     """,
@@ -306,6 +312,7 @@ _NEIGHBOURS: dict[str, str] = {
         shed barn greenhouse; castle fortress; tower skyscraper lighthouse; bed crib; cabinet dresser; scooter motorcycle
         wagon carriage cart; dirt mud sand gravel; grass fern; tree palm; bush fern; mountain cliff island; flag banner
         towel napkin blanket; blanket rug; fence railing gate; spoon ladle; sign poster map; map picture; burger sandwich
+        swimsuit bikini; shoe sandal heel slipper; mural picture; artwork picture mural statue sculpture; train carriage
         headband crown; belt scarf; ball balloon; speaker radio; gown dress; mouth tooth tongue beak head
         head eye ear nose horn hair face neck; arm hand elbow shoulder; leg knee foot paw; paw claw foot hand; claw foot; hand finger
         wing feather; tail feather; leaf tree bush vine fern; tree bush; ground floor road sidewalk; petal flower; tree branch trunk

@@ -85,7 +85,6 @@ _OPPOSED: dict[str, str] = {
         dilapidated new whole pristine tidy shiny renovated restored
         dried wet lush blooming green fresh
         dry lush snowy
-        empty stacked
         faded new shiny vivid
         fluffy smooth rough matted
         foamy still dried flat
@@ -141,12 +140,13 @@ _OPPOSED: dict[str, str] = {
         flat curved spherical cylindrical conical arched domed wavy coiled curly slanted pointed twisted bulging hilly bulbous bowl-shaped
         flat cube-shaped cubic box-shaped egg-shaped pear-shaped bell-shaped barrel-shaped
         heart round square
-        jagged round rounded spherical straight
+        jagged rounded spherical straight
+        spiky smooth blunt floppy rounded
         pointed round spherical blunt floppy rounded square scalloped
         serrated straight smooth rounded
         slanted vertical upright level
         star round square
-        straight round spherical arched slanted scalloped crescent zigzag
+        straight round spherical arched scalloped crescent zigzag
         coiled unrolled unwound straightened stretched
     """,
     "transparency": """
@@ -221,7 +221,8 @@ _QUESTIONS = """
     lush leafy green thriving healthy fresh leaved | leafless bare dead withered wilted dried barren shrivelled dying drooping
     blooming flowering blossoming | budding | wilted withered dead
     trimmed pruned mown manicured clipped tended | overgrown wild unkempt untrimmed untended bushy
-    shiny glossy polished gleaming sparkling reflective varnished lacquered burnished | scuffed matte dull tarnished rusty faded
+    reflective mirrored | matte dull tarnished rusty corroded
+    shiny glossy polished gleaming sparkling varnished lacquered burnished | scuffed matte dull tarnished rusty faded
         weathered unpolished corroded
     painted repainted freshly-painted newly-painted whitewashed | unpainted unfinished untreated
     repainted freshly-painted newly-painted varnished | weathered rusty peeling mossy encrusted flaking
@@ -361,6 +362,10 @@ LINES = frozenset(
     "stream stem stalk stick pole wire rope chain string cord leg arm neck finger eyebrow belt headband scarf tie sash collar beam".split()
 )
 BREADTHS = {"thin": "wide", "narrow": "thick"}
-# Colours that shade into each other: a mixture of these alone is near whatever one of them is near.
+# Colours that shade into each other: a mixture of those of a set is near whatever one of them is near.
 NEUTRAL = frozenset("grey brown beige tan cream white black silver charcoal".split())
-WARM = frozenset("red orange yellow gold brown tan copper bronze amber rust terracotta ginger peach coral".split())
+SHADING = (
+    NEUTRAL,
+    frozenset("red orange yellow gold brown tan copper bronze amber rust terracotta ginger peach coral salmon pink maroon crimson".split()),
+    frozenset("yellow gold cream white beige tan brown blonde amber orange peach".split()),
+)

@@ -52,7 +52,7 @@ _WRITING = (
     "prompts/hard_negative",
 )
 _UNIT = 64
-_MOST_OF_A_TYPE = 0.58  # of what is chosen among, so that no type is above six tenths of what is released
+_MOST_OF_A_TYPE = 0.63
 _VOIDED = 6  # of so many verdicts one is voided at random in the second audit
 
 

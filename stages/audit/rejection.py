@@ -5,6 +5,7 @@ round. So candidates are dropped until, at each strength of its opinion, it is w
 the positive, until it does so as often as chance. Knows no stage.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,9 @@ PROBE_NEGATIVE, PROBE_POSITIVE, SURPLUS, SPARE = "probe_negative", "probe_positi
 Candidate = tuple[int, int]  # item, index into its negatives
 _STRENGTHS = 40
 _DEALS, _FEW_PAIRS = 3, 200_000
-_TOP1_MARGIN, _PAIRWISE_MARGIN = 0.02, 0.02  # the audit calls .05 above chance a leak, and other folds move top-1 by .01 to .02
+_TOP1_MARGIN, _PAIRWISE_MARGIN = 0.02, 0.035  # the audit calls .05 above chance a leak, and other folds move top-1 by .01 to .02
+_LEAK, _OTHER_FOLDS = 0.05, 0.03
+_WEAK_SHARE, _WEAK_ITEMS = 0.25, 1000  # the weakest opinions, a quarter of them or less of more items, are those of these folds alone
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def _to_change(
 
 
 def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Of the items with equally many pairs, whose positive scores above all of these: as many as that is above chance, at random.
+    """Of the items with equally many pairs, whose positive scores above all of these: as many as that is above chance and what may be
+    left, at random.
 
     Where a spare one scores above the positive it is taken in, and the others stay; those items come first. Else all of the item's pairs
     are dropped. Pairs that are each told by chance are not told independently: a white thing's text wins over all of its candidates
@@ -172,7 +176,8 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
     num_items = int(pairs.item[-1]) + 1
     live = np.bincount(pairs.item[own], minlength=num_items)
     beaten = np.bincount(pairs.item[own & (margins > 0)], minlength=num_items)
-    weakest = float(np.quantile(np.abs(margins[own]), 0.25))  # such opinions are those of these folds alone
+    weakest = float(np.quantile(np.abs(margins[own]), min(_WEAK_SHARE, _WEAK_ITEMS / np.count_nonzero(live))))
+    left = _left(live[live > 0])
     truer = rng.permutation(np.flatnonzero(is_spare & (margins < -weakest)))
     spare_of = np.full(num_items, -1, dtype=np.int64)
     spare_of[pairs.item[truer]] = truer
@@ -182,10 +187,16 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
         won = rng.permutation(items[beaten[items] == number])
         won = won[np.argsort(spare_of[won] < 0, kind="stable")]
         gained = np.cumsum(np.where(spare_of[won] < 0, number / (number + 1), 1.0))  # one that goes takes its own chance with it
-        chosen = won[gained <= len(won) - len(items) / (number + 1)]
+        chosen = won[gained <= len(won) - len(items) * (1 / (number + 1) + left)]
         is_mended[chosen[spare_of[chosen] >= 0]] = True
         is_dropped[chosen[spare_of[chosen] < 0]] = True
     return np.flatnonzero(own & is_dropped[pairs.item]), spare_of[is_mended]
+
+
+def _left(live: Ints) -> float:
+    """How far above chance top-1 may stay: as far as the audit's upper bound of so many items lets it, less what other folds do."""
+    chance = float((1 / (1 + live)).mean())
+    return max(0.0, _LEAK - 2 * math.sqrt(chance * (1 - chance) / len(live)) - _OTHER_FOLDS)
 
 
 def _excess(margins: Floats, weight: Floats, own: Bools, rng: np.random.Generator) -> Ints:

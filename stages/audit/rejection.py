@@ -22,6 +22,8 @@ _STRENGTHS = 40
 _DEALS, _FEW_PAIRS = 3, 200_000
 _TOP1_MARGIN, _PAIRWISE_MARGIN = 0.02, 0.035  # the audit calls .05 above chance a leak, and other folds move top-1 by .01 to .02
 _LEAK, _OTHER_FOLDS = 0.05, 0.03
+_STILL_NAMED = 0.2
+_LEFT_OF_ONE, _LEFT_OF_MORE = 3.0, 0.6  # of what may be left: an item with one pair loses all for little
 _WEAK_SHARE, _WEAK_ITEMS = 0.25, 1000  # the weakest opinions, a quarter of them or less of more items, are those of these folds alone
 
 
@@ -169,15 +171,17 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
     """Of the items with equally many pairs, whose positive scores above all of these: as many as that is above chance and what may be
     left, at random.
 
-    Where a spare one scores above the positive it is taken in, and the others stay; those items come first. Else all of the item's pairs
-    are dropped. Pairs that are each told by chance are not told independently: a white thing's text wins over all of its candidates
-    or over none.
+    Where a spare one scores above the positive it is taken in, and the others stay; those items come first. Else the pair that comes
+    nearest to the positive stays alone, if it comes near, or all go. Pairs that are each told by chance are not told independently: a
+    white thing's text wins over all of its candidates or over none.
     """
     num_items = int(pairs.item[-1]) + 1
     live = np.bincount(pairs.item[own], minlength=num_items)
     beaten = np.bincount(pairs.item[own & (margins > 0)], minlength=num_items)
     weakest = float(np.quantile(np.abs(margins[own]), min(_WEAK_SHARE, _WEAK_ITEMS / np.count_nonzero(live))))
-    left = _left(live[live > 0])
+    left, nearest = _left(live[live > 0]), np.full(num_items, np.inf)
+    np.minimum.at(nearest, pairs.item[own], margins[own])
+    keeps_one = (live > 1) & (nearest <= np.median(np.abs(margins[own])))
     truer = rng.permutation(np.flatnonzero(is_spare & (margins < -weakest)))
     spare_of = np.full(num_items, -1, dtype=np.int64)
     spare_of[pairs.item[truer]] = truer
@@ -186,11 +190,17 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
         items = np.flatnonzero(live == number)
         won = rng.permutation(items[beaten[items] == number])
         won = won[np.argsort(spare_of[won] < 0, kind="stable")]
-        gained = np.cumsum(np.where(spare_of[won] < 0, number / (number + 1), 1.0))  # one that goes takes its own chance with it
-        chosen = won[gained <= len(won) - len(items) * (1 / (number + 1) + left)]
+        # One that goes takes its own chance with it; one that keeps a pair is still named somewhat more often than by chance.
+        by_dropping = number / (number + 1) - np.where(keeps_one[won], _STILL_NAMED, 0.0)
+        gained = np.cumsum(np.where(spare_of[won] < 0, by_dropping, 1.0))
+        allowed = left * (_LEFT_OF_ONE if number == 1 else _LEFT_OF_MORE)
+        chosen = won[gained <= len(won) - len(items) * (1 / (number + 1) + allowed)]
         is_mended[chosen[spare_of[chosen] >= 0]] = True
         is_dropped[chosen[spare_of[chosen] < 0]] = True
-    return np.flatnonzero(own & is_dropped[pairs.item]), spare_of[is_mended]
+    going = np.flatnonzero(own & is_dropped[pairs.item])
+    going = going[np.lexsort((margins[going], pairs.item[going]))]
+    is_nearest = np.diff(pairs.item[going], prepend=-1) > 0
+    return going[~(is_nearest & keeps_one[pairs.item[going]])], spare_of[is_mended]
 
 
 def _left(live: Ints) -> float:

@@ -65,7 +65,7 @@ class Limits:
     type_share: float | None = None
 
 
-_UNEVEN = 0.1
+_UNEVEN = 0.125
 Traded = Share[Entry, Candidate]
 Held = Mapping[Place, Sequence[str]]  # reciprocal negatives, which are released whatever a probe says
 
@@ -120,7 +120,7 @@ def _pair(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], can
 
 
 def _take_uneven(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], candidates: Sequence[Candidate]) -> None:
-    """Of those that nothing undoes take some all the same: a value may be replaced a tenth oftener than it is put in, and one more, or the
+    """Of those that nothing undoes take some all the same: a value may be replaced an eighth oftener than put in, and one more, or the
     other way. The probe sees them as it sees all."""
     replaced, put_in = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for candidate, why in reasons.items():

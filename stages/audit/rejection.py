@@ -1,8 +1,8 @@
 """Brings candidates to chance: round by round, what a cross-fitted probe can tell is dropped, in both directions alike.
 
 Dropping only what it knows for negatives would leave those that look truer than the positive, and that is a leak the other way
-round. So candidates are dropped until, at each strength of its opinion, it is wrong as often as it is right; and items of which it names
-the positive, until it does so as often as chance. Knows no stage.
+round. So candidates are dropped until, at each strength of its opinion, it is wrong as often as it is right; and of items whose
+positive it names all but a near one, or all, until it does so hardly more often than chance. Knows no stage.
 """
 
 import math

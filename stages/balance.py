@@ -69,8 +69,8 @@ class Balance(BlockStage[BalanceParams, BalanceRow]):
     """Release candidates that are known to be false of what is known to be true, at chance for whoever sees texts alone.
 
     Groups of reciprocal texts and of exchanged values lose those that verification refused, and stay exact. Of the others those
-    are kept that undo each other, in pairs or in rings. Then a probe's opinions are rejected in both directions, round by round, of all but
-    reciprocal ones; exchanges shrink until they are exact again.
+    are kept that undo each other, in pairs or in rings, and more as long as each value stays nearly even. Then a probe's opinions are
+    rejected in both directions, round by round, of all but reciprocal ones; exchanges shrink until they are exact again.
     """
 
     name = "balance"

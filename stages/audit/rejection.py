@@ -21,10 +21,11 @@ Candidate = tuple[int, int]  # item, index into its negatives
 _STRENGTHS = 40
 _DEALS, _FEW_PAIRS = 3, 200_000
 _TOP1_MARGIN, _PAIRWISE_MARGIN = 0.02, 0.035  # the audit calls .05 above chance a leak, and other folds move top-1 by .01 to .02
-_LEAK, _OTHER_FOLDS = 0.05, 0.04
-_STILL_NAMED = 0.2
-_LEFT_OF_ONE, _LEFT_OF_MORE = 3.0, 0.6  # of what may be left: an item with one pair loses all for little
-_WEAK_SHARE, _WEAK_ITEMS = 0.25, 1000  # the weakest opinions, a quarter of them or less of more items, are those of these folds alone
+_LEAK, _OTHER_FOLDS = 0.05, 0.04  # above chance: what the audit calls a leak, and what its folds may find that these do not
+_LEFT_OF_ONE, _LEFT_OF_MORE = 3.0, 0.6  # how much of what may be left is left to items with one pair, which lose all for little, and others
+_STILL_NAMED = 0.2  # above chance: how often an item that keeps its nearest pair is taken to be named again
+# Opinions too weak to take in a spare pair on: the weakest quarter of all, or the share of 1,000 items if that is less.
+_WEAK_SHARE, _WEAK_ITEMS = 0.25, 1000
 
 
 @dataclass(frozen=True)
@@ -179,13 +180,11 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
     live = np.bincount(pairs.item[own], minlength=num_items)
     beaten = np.bincount(pairs.item[own & (margins > 0)], minlength=num_items)
     weakest = float(np.quantile(np.abs(margins[own]), min(_WEAK_SHARE, _WEAK_ITEMS / np.count_nonzero(live))))
-    left, nearest = _left(live[live > 0]), np.full(num_items, np.inf)
-    np.minimum.at(nearest, pairs.item[own], margins[own])
-    keeps_one = (live > 1) & (nearest <= np.median(np.abs(margins[own])))
+    left, keeps_one = _left(live[live > 0]), _keeps_one(pairs, margins, own, live)
     truer = rng.permutation(np.flatnonzero(is_spare & (margins < -weakest)))
     spare_of = np.full(num_items, -1, dtype=np.int64)
     spare_of[pairs.item[truer]] = truer
-    is_dropped, is_mended = np.zeros(num_items, dtype=bool), np.zeros(num_items, dtype=bool)
+    is_cut, is_mended = np.zeros(num_items, dtype=bool), np.zeros(num_items, dtype=bool)
     for number in np.unique(live[live > 0]).tolist():
         items = np.flatnonzero(live == number)
         won = rng.permutation(items[beaten[items] == number])
@@ -196,11 +195,18 @@ def _named(pairs: Pairs, margins: Floats, own: Bools, is_spare: Bools, rng: np.r
         allowed = left * (_LEFT_OF_ONE if number == 1 else _LEFT_OF_MORE)
         chosen = won[gained <= len(won) - len(items) * (1 / (number + 1) + allowed)]
         is_mended[chosen[spare_of[chosen] >= 0]] = True
-        is_dropped[chosen[spare_of[chosen] < 0]] = True
-    going = np.flatnonzero(own & is_dropped[pairs.item])
+        is_cut[chosen[spare_of[chosen] < 0]] = True
+    going = np.flatnonzero(own & is_cut[pairs.item])
     going = going[np.lexsort((margins[going], pairs.item[going]))]
     is_nearest = np.diff(pairs.item[going], prepend=-1) > 0
     return going[~(is_nearest & keeps_one[pairs.item[going]])], spare_of[is_mended]
+
+
+def _keeps_one(pairs: Pairs, margins: Floats, own: Bools, live: Ints) -> Bools:
+    """Items of which one pair of several comes near to the positive: nearer than half of all pairs are, on either side."""
+    nearest = np.full(len(live), np.inf)
+    np.minimum.at(nearest, pairs.item[own], margins[own])
+    return np.asarray((live > 1) & (nearest <= np.median(np.abs(margins[own]))))
 
 
 def _left(live: Ints) -> float:

@@ -14,7 +14,7 @@ from stages.audit.audit import audit
 from stages.audit.readings import caption_items
 from stages.audit.rejection import reject_to_chance
 from stages.negatives.groups.trading import Settled, Share, settle
-from stages.negatives.symmetry import Change, rings, symmetric
+from stages.negatives.symmetry import Change, allowance, rings, symmetric
 from stages.words.kinds import kind_of
 
 
@@ -65,7 +65,7 @@ class Limits:
     type_share: float | None = None
 
 
-_UNEVEN = 0.125
+_UNEVEN = 0.125  # how much oftener a value may be replaced than put in, or the other way: an eighth, and one more
 Traded = Share[Entry, Candidate]
 Held = Mapping[Place, Sequence[str]]  # reciprocal negatives, which are released whatever a probe says
 
@@ -120,18 +120,14 @@ def _pair(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], can
 
 
 def _take_uneven(texts: Mapping[Place, Text], reasons: dict[Candidate, str | None], candidates: Sequence[Candidate]) -> None:
-    """Of those that nothing undoes take some all the same: a value may be replaced an eighth oftener than put in, and one more, or the
-    other way. The probe sees them as it sees all."""
-    replaced, put_in = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for candidate, why in reasons.items():
-        if why is None and len(candidate.edits) == 1:
-            kind, old, new = candidate.edits[0]
-            replaced[kind, old] += 1
-            put_in[kind, new] += 1
-    uneven = {value: int(_UNEVEN * min(number, put_in[value])) + 1 for value, number in replaced.items() if put_in[value]}
-    unpaired = [candidate for candidate in candidates if reasons[candidate] == "marginal"]
-    changes = [Change(candidate, _anything(texts, candidate), candidate.edits, candidate.order) for candidate in unpaired]
-    reasons |= dict.fromkeys(symmetric(changes, uneven))
+    """Of those that nothing undoes take some all the same. The probe sees them as it sees all."""
+    live = (candidate for candidate, why in reasons.items() if why is None)
+    unpaired = (candidate for candidate in candidates if reasons[candidate] == "marginal")
+    standing, changes = (
+        [Change(candidate, _anything(texts, candidate), candidate.edits, candidate.order) for candidate in some]
+        for some in (live, unpaired)
+    )
+    reasons |= dict.fromkeys(symmetric(changes, allowance(standing, _UNEVEN)))
 
 
 def _revive(

@@ -3,7 +3,7 @@
 If red is replaced in as many released negatives as it is put in, it does not say which text is the negative.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,12 +46,12 @@ def _shared(kind: str, old: str, new: str) -> tuple[str, str, str]:
     return kind, old, new
 
 
-def symmetric(changes: Sequence[Change[RefT]], uneven: Mapping[tuple[str, str], int] = MappingProxyType({})) -> set[RefT]:
+def symmetric(changes: Sequence[Change[RefT]], uneven: Mapping[_Value, int] = MappingProxyType({})) -> set[RefT]:
     """The candidates that are kept, of each way from one value to another the first in order.
 
     One edit of a paired type: as many as undo it, and of the rest as many as close rings (red to blue, blue to green, green to red). Any
-    other: those whose new values some positive has. `uneven`: by how many a value (its type and word) may be replaced oftener than put in,
-    or put in oftener; 0 of others.
+    other: those whose new values some positive has. `uneven`: by how many a value may be replaced oftener than put in, or put in oftener;
+    0 of others.
     """
     ways: dict[_Way, list[Change[RefT]]] = defaultdict(list)
     had = {(_pool(change, kind), kind, old) for change in changes for kind, old, _ in change.edits}
@@ -68,6 +68,17 @@ def symmetric(changes: Sequence[Change[RefT]], uneven: Mapping[tuple[str, str], 
         number = paired[way] + ringed.get(way, 0)
         kept |= {change.ref for change in sorted(there, key=lambda change: change.order)[:number]}
     return kept
+
+
+def allowance(changes: Iterable[Change[RefT]], share: float) -> dict[_Value, int]:
+    """By how many each value of these may be uneven: this share of how often it is replaced and put in, and one more."""
+    replaced, put_in = Counter[_Value](), Counter[_Value]()
+    for change in changes:
+        if len(change.edits) == 1:
+            kind, old, new = change.edits[0]
+            replaced[_pool(change, kind), kind, old] += 1
+            put_in[_pool(change, kind), kind, new] += 1
+    return {value: int(share * min(number, put_in[value])) + 1 for value, number in replaced.items() if put_in[value]}
 
 
 def rings(changes: Iterable[Change[RefT]]) -> list[list[RefT]]:
@@ -111,7 +122,7 @@ def _walked(ways: Mapping[tuple[str, str], deque[Change[RefT]]]) -> list[list[Re
     return parts
 
 
-def _circulation(numbers: Mapping[_Way, int], uneven: Mapping[tuple[str, str], int]) -> dict[_Way, int]:
+def _circulation(numbers: Mapping[_Way, int], uneven: Mapping[_Value, int]) -> dict[_Way, int]:
     """As many of each way as can be taken so that each value is left as often as reached, or nearly (`uneven`): the most in all.
 
     A flow problem, whose linear program has whole numbers for a solution.
@@ -124,7 +135,7 @@ def _circulation(numbers: Mapping[_Way, int], uneven: Mapping[tuple[str, str], i
     left, reached = (np.array([node[way[end]] for way in ways]) for end in (0, 1))
     signs = np.repeat([1.0, -1.0], len(ways))
     balance = coo_array((signs, (np.concatenate([left, reached]), np.tile(column, 2))), shape=(len(node), len(ways))).tocsr()
-    most = np.array([uneven.get((kind, word), 0) for _, kind, word in node], dtype=float)
+    most = np.array([uneven.get(value, 0) for value in node], dtype=float)
     bounds = Bounds(0, np.array([numbers[way] for way in ways], dtype=float))
     solved = milp(-np.ones(len(ways)), constraints=LinearConstraint(balance, -most, most), bounds=bounds)
     return {way: round(number) for way, number in zip(ways, solved.x.tolist(), strict=True)}

@@ -1,4 +1,4 @@
-"""What makes a training on CPUs faster; nothing of it changes what is computed. Knows models and the C library."""
+"""What makes a training on CPUs faster; what is computed is the same but for rounding. Knows models and the C library."""
 
 import ctypes
 

@@ -252,7 +252,8 @@ def _is_related(kind: str, a: str, b: str) -> bool:
     if kind == "object" and any(_is_compound(noun) for noun in (a, b)) and BROAD.isdisjoint((first, second)):
         return False
     heads = first.split()[-1], second.split()[-1]
-    return heads == ("print", "print") or any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), heads))
+    # A leopard print is an animal print; print stands with printed.
+    return heads == ("printed", "printed") or any(frozenset(pair) in RELATED.get(kind, ()) for pair in ((first, second), heads))
 
 
 def _is_compound(noun: str) -> bool:
@@ -315,7 +316,7 @@ def _parts(value: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _mixtures(value: str, are_colours: bool = True) -> tuple[tuple[str, ...], ...]:
-    """The values that a value is made of: "red and white" has two, each of them mixed of one colour or more."""
+    """The values that a value is made of: "red and white" has two, each of them mixed of one colour or more, if they are colours."""
     parts = re.split(r"\s*(?:,|/|&|-?\band\b-?)\s*", value.lower())
     mixtures = (tuple(word for colour in (_mixed(part) if are_colours else [part]) if (word := _plain(colour))) for part in parts)
     return tuple(mixture for mixture in mixtures if mixture)

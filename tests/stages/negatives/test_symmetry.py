@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.negatives.symmetry import Change, rings, symmetric
+from stages.negatives.symmetry import Change, allowance, rings, symmetric
 
 Ways = list[tuple[str, str]]
 ways = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")).filter(lambda way: way[0] != way[1]), max_size=40)
@@ -44,6 +44,16 @@ def test_each_value_is_put_in_as_often_as_it_is_replaced(some: Ways) -> None:
     assert not balance(some, kept)
     left = [way for n, way in enumerate(some) if n not in kept]
     assert not symmetric(changes(left))  # nothing of what is left out could still be kept
+
+
+@given(ways, ways)
+def test_what_may_be_uneven_keeps_more_and_no_value_passes_its_allowance(standing: Ways, some: Ways) -> None:
+    allowed = allowance(changes(standing), 0.125)
+    kept = symmetric(changes(some), allowed)
+    assert len(kept) >= len(symmetric(changes(some)))
+    for value in "abcdef":
+        uneven = sum((some[n][0] == value) - (some[n][1] == value) for n in kept)
+        assert abs(uneven) <= allowed.get(("mug", "colour", value), 0)
 
 
 @given(ways)

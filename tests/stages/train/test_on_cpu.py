@@ -29,7 +29,7 @@ def test_what_was_freed_is_used_again_without_asking_the_system() -> None:
     assert faults[True] < 100 < faults[False]
 
 
-def test_a_training_on_cpus_saves_no_sign_of_it(tiny_clip: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_suited_to_cpus_has_the_same_features_and_its_checkpoint_no_sign_of_it(tiny_clip: Path, tmp_path: Path) -> None:
     plain, tokenizer = load_model(str(tiny_clip), from_scratch=True)
     suited, _ = load_model(str(tiny_clip), from_scratch=True)
     suited.load_state_dict(plain.state_dict())

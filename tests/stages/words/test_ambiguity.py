@@ -61,6 +61,13 @@ AMBIGUOUS = [
     ("size", "thin", "wide"),
     ("shape", "round", "flat"),
     ("state", "shiny", "broken"),
+    ("colour", "light golden brown", "yellow"),
+    ("colour", "yellowish tan", "light-beige"),
+    ("pattern", "animal print", "leopard print"),
+    ("material", "light bronze", "green copper"),
+    ("state", "reflective", "muddy"),
+    ("shape", "round", "spiky"),
+    ("shape", "sloping", "straight"),
 ]
 EXCLUSIVE = [
     ("colour", "red", "blue"),
@@ -105,6 +112,9 @@ EXCLUSIVE = [
     ("state", "paved", "unpaved"),
     ("state", "folded", "open"),
     ("transparency", "transparent", "cloudy"),
+    ("transparency", "frosted", "clear"),
+    ("colour", "creamy", "electric-yellow"),
+    ("state", "reflective", "matte"),
 ]
 
 

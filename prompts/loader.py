@@ -9,10 +9,11 @@ from typing import Any
 import jinja2
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from prompts.example import Example
-from schemas.hashed import hashed
+from prompts.parts import Parts
+from schemas.hashed import added, hashed
 
 
 class PromptError(ValueError):
@@ -37,10 +38,28 @@ class Prompt(BaseModel):
     system: str | None = None
     user: str = Field(description="Jinja; an undefined variable is an error.")
     answer_schema: dict[str, Any] = Field(description="JSON schema of the answer.")
+    parts: Parts | None = added(
+        None, before=None, description="The answer is plain text with these parts, asked for without a grammar; null: it is JSON."
+    )
     decoding: PromptDecoding
     answered_by: list[str] = Field(default_factory=list, description="Models whose answers to this prompt were looked at; empty: none yet.")
     notes: str | None = None
     example: Example | None = Field(None, description="What a rehearsal answers with; null: any words that fit the schema.")
+
+    @field_validator("parts")
+    @classmethod
+    def _all_of_the_answer(cls, parts: Parts | None, info: ValidationInfo) -> Parts | None:
+        if parts is None or "answer_schema" not in info.data:
+            return parts
+        fields, required = (info.data["answer_schema"].get(key) for key in ("properties", "required"))
+        fields = fields.items() if isinstance(fields, dict) else ()
+        strings = [name for name, field in fields if isinstance(field, dict) and field.get("type") == "string"]
+        for name in parts.names:
+            if name not in strings:
+                raise ValueError(f"'{name}' is no string of answer_schema; there are: {', '.join(strings) or 'none'}")
+        if missing := [name for name in required or () if name not in parts.names]:
+            raise ValueError(f"answer_schema requires {', '.join(map(str, missing))} too")
+        return parts
 
     def hashed(self) -> dict[str, Any]:
         """What enters a fingerprint."""

@@ -13,7 +13,7 @@ from PIL import Image
 from prompts.loader import Prompt
 from schemas.rows import PASSING, Usage
 from schemas.text import unfit_in
-from stages.engines.base import Answer, Decoding, FinishReason, Generator, Request, Sender
+from stages.engines.base import Answer, Decoding, FinishReason, Generator, Plain, Request, Sender
 from stages.engines.pixels import Picture
 
 T = TypeVar("T")
@@ -44,11 +44,15 @@ def question(
     image_ids: tuple[str, ...] = (),
     answer_schema: Mapping[str, Any] | None = None,
 ) -> Request:
-    """The request that a prompt makes of these variables; `answer_schema`: the prompt's, filled for this one request."""
+    """The request that a prompt makes of these variables; `answer_schema`: the prompt's, filled for this one request.
+
+    Where the prompt has parts the answer is plain text: no engine is told a schema, which would hold it to JSON.
+    """
     system, user = prompt.render(variables)
     decoding = Decoding(prompt.decoding.max_tokens, prompt.decoding.temperature, prompt.decoding.top_p)
     schema = answer_schema or prompt.answer_schema
-    return Request(user, system, images, image_ids, schema, decoding, seed, prompt.example, variables)
+    plain = None if prompt.parts is None else Plain(prompt.parts, schema)
+    return Request(user, system, images, image_ids, None if plain else schema, decoding, seed, prompt.example, variables, plain)
 
 
 async def ask(generator: Generator, questions: Iterable[Request], parse: Callable[[dict[str, Any]], T], attempts: int) -> list[Outcome[T]]:
@@ -120,11 +124,12 @@ def _judge(request: Request, answer: Answer, parse: Callable[[dict[str, Any]], T
     value, error, detail = None, answer.error, answer.detail
     if error is None:
         try:
-            content = json.loads(answer.text)
+            content = request.plain.parts.read(answer.text) if request.plain else json.loads(answer.text)
             unfit = unfit_in(content)
             if unfit is not None:
                 raise ValueError(f"{unfit}, which no text may hold")
-            _validator(json.dumps(dict(request.answer_schema or {}), sort_keys=True)).validate(content)
+            schema = request.plain.schema if request.plain else request.answer_schema or {}
+            _validator(json.dumps(dict(schema), sort_keys=True)).validate(content)
             value = parse(content)
         except (ValueError, RecursionError, jsonschema.ValidationError) as problem:
             error, detail = "invalid_output", f"{str(problem).splitlines()[0][:200]} in {answer.text[:200]!r}"

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from PIL import Image
 
 from prompts.example import Example
+from prompts.parts import Parts
 from schemas.boxes import Box
 from schemas.rows import Row
 from stages.engines.pixels import Load, Opened, Picture
@@ -27,10 +28,19 @@ class Decoding:
 
 
 @dataclass(frozen=True)
+class Plain:
+    """How a plain answer is read: its parts, and the JSON schema that they keep as one object."""
+
+    parts: Parts
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Request:
     """One question to a generator: an optional system text, then one user message, its images before its text.
 
-    `example` and `variables`, those that the prompt was filled with, are for rehearsals: no model sees them.
+    `answer_schema` is what an engine holds its answer to; None: to nothing, the answer is plain text. `plain` is how such a text is read
+    afterwards. It, `example` and `variables`, those that the prompt was filled with, are for rehearsals: no model sees them.
     """
 
     user: str
@@ -42,6 +52,7 @@ class Request:
     seed: int = 0
     example: Example | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    plain: Plain | None = None
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class RehearsalGenerator:
         shown = f"{self._spec.seed}/{request.image_ids[0]}" if request.image_ids else ""
         text = write_answer(request, random.Random(question + sampled), shown)
         if share(f"bad_json/{request.seed}/{question}") < self._spec.bad_json_rate:
-            text = text[:-1] + ","
+            text = f"{text}\n\n," if request.plain else text[:-1] + ","
         pieces = text.split(" ")
         limit = request.decoding.max_tokens
         if share(f"truncation/{request.seed}/{question}") < self._spec.truncation_rate:

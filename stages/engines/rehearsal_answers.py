@@ -22,7 +22,7 @@ _UNSURE, _DOUBTED = 0.03, 0.08
 
 
 def write_answer(request: Request, rng: random.Random, shown: str = "") -> str:
-    """An instance of the request's schema as JSON with json.dumps' separators; a text where there is no schema.
+    """An instance of the request's schema as JSON with json.dumps' separators, or as its plain parts; a text where there is no schema.
 
     `shown` names what the image shows, so that whoever describes it and whoever judges it agree; what follows an "@" in it is
     no part of that name.
@@ -31,6 +31,8 @@ def write_answer(request: Request, rng: random.Random, shown: str = "") -> str:
     """
     words = _Words(request, rng, shown)
     answer = words.answer()
+    if request.plain is not None:
+        return request.plain.parts.write(_Writer(request.plain.schema, rng, words).write(request.plain.schema, answer))
     if request.answer_schema is None:
         return next(_texts(answer), None) or _phrase(rng)
     return json.dumps(_Writer(request.answer_schema, rng, words).write(request.answer_schema, answer))

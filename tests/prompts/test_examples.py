@@ -13,7 +13,7 @@ import yaml
 from pipeline.api import open_job
 from pipeline.config.registry import DEMO_PROMPTS
 from prompts.loader import load_prompt
-from schemas.rows import Attribute, GroundRow, HardNegativeRow, RegionCaptionRow, Row, SelectRow, VerifyRow
+from schemas.rows import Attribute, CaptionRow, GroundRow, HardNegativeRow, RegionCaptionRow, Row, SelectRow, VerifyRow
 from stages.answers import question
 from stages.engines.base import Answer, Request
 from stages.engines.rehearsal import RehearsalGenerator, RehearsalSpec
@@ -63,7 +63,9 @@ def test_a_rehearsal_answers_every_prompt_within_its_schema_and_its_length(task:
         answers += asyncio.run(RehearsalGenerator(RehearsalSpec(kind="rehearsal", seed=seed)).generate([request]))
     assert {answer.error for answer in answers} == {None}
     for answer in answers:
-        jsonschema.validate(json.loads(answer.text), dict(request.answer_schema or {}))
+        plain = request.plain
+        content = json.loads(answer.text) if plain is None else plain.parts.read(answer.text)
+        jsonschema.validate(content, dict((plain.schema if plain else request.answer_schema) or {}))
 
 
 @pytest.mark.parametrize("version", ["demo", "v1", "v2"])
@@ -90,6 +92,20 @@ def verdicts_of(row: VerifyRow, without_doubted: bool = False) -> list[str]:
         for negative in group.negatives
         if doubted.isdisjoint({(group.region, "object"), *((group.region, edit.type) for edit in negative.edits)})
     ]
+
+
+def test_plain_captions_are_rows_where_some_first_answers_do_not_keep_the_form(tmp_path: Path) -> None:
+    write_tar(tmp_path / "corpus" / "a.tar", [f"a{i}" for i in range(20)])
+    content = job_content("corpus")
+    content["engines"]["captioner"] |= {"bad_json_rate": 0.2}
+    content["stages"] = {"caption": {"prompt": "v3", "min_words_long": 40, "attempts": 6}}
+    config = tmp_path / "job.yaml"
+    config.write_text(yaml.safe_dump(content))
+    carry_all(config)
+    captions = [row for row in rows(config, "caption") if isinstance(row, CaptionRow)]
+    assert [row.status for row in captions] == ["ok"] * 20
+    assert not any("---" in f"{row.long}{row.short}" or len(row.short or "") > len(row.long or "") / 2 for row in captions)
+    assert {rung for row in captions for rung in row.usage.rungs} == {"parsed", "invalid_output", "asked_again"}
 
 
 @pytest.mark.parametrize(("phrases", "version"), [("chunker", "v1"), ("llm", "v1"), ("llm", "v2")])

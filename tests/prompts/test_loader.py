@@ -11,6 +11,10 @@ from prompts.loader import PromptError, load_prompt
 SHIPPED = sorted((path.parent.name, path.stem) for path in (Path(__file__).parents[2] / "prompts").glob("*/*.yaml"))
 
 WHOLE = "user: Hi\nanswer_schema: {}\ndecoding: {max_tokens: 1}\n"
+TEXTS = """user: Hi
+answer_schema: {properties: {long: {type: string}, short: {type: string}, size: {type: integer}}, required: [long, short]}
+decoding: {max_tokens: 1}
+"""
 
 
 def write_prompt(folder: Path, version: str, text: str) -> Path:
@@ -44,6 +48,13 @@ def test_who_answered_a_prompt_is_no_part_of_what_is_hashed() -> None:
     assert prompt.model_copy(update={"user": "Else."}).hashed() != prompt.hashed()
 
 
+def test_a_prompt_without_parts_is_hashed_as_before_there_were_any() -> None:
+    assert all("parts" not in load_prompt(task, version).hashed() for task, version in SHIPPED if (task, version) != ("caption", "v3"))
+    prompt = load_prompt("caption", "v3")
+    assert prompt.hashed()["parts"] == {"names": ["long", "short"], "separator": "---"}
+    assert prompt.model_copy(update={"parts": None}).hashed() == {key: part for key, part in prompt.hashed().items() if key != "parts"}
+
+
 def test_a_missing_version_names_the_closest() -> None:
     with pytest.raises(PromptError, match="did you mean 'demo'"):
         load_prompt("caption", "demos", after=DEMO_PROMPTS)
@@ -58,6 +69,16 @@ def test_a_missing_version_names_the_closest() -> None:
         ("user: Hi\nanswer_schema: {}\ndecoding: {max_tokens: 0}\n", "max_tokens"),
         (f"{WHOLE}example: {{words: {{size: []}}, answers: [{{}}]}}\n", r"example\.words\.size"),
         (f"{WHOLE}example: {{answers: [{{edits: {{each_word_of: '{{phrase}}'}}}}]}}\n", r"answers\.0\.edits.*item: Field required"),
+        (f"{TEXTS}parts: {{names: [long, shrt], separator: '--'}}\n", r"parts.*'shrt' is no string .*; there are: long, short"),
+        (f"{TEXTS}parts: {{names: [long, short, size], separator: '--'}}\n", "'size' is no string"),
+        (f"{TEXTS}parts: {{names: [short], separator: '--'}}\n", "answer_schema requires long too"),
+        (f"{TEXTS}parts: {{names: [long, short, long], separator: '--'}}\n", r"parts\.names.*each name once"),
+        (f"{TEXTS}parts: {{names: [], separator: '--'}}\n", r"parts\.names"),
+        (f"{TEXTS}parts: {{names: [long, short], separator: ''}}\n", r"parts\.separator.*one line that is not empty"),
+        (f"{TEXTS}parts: {{names: [long, short], separator: '- '}}\n", r"parts\.separator.*without white space around it"),
+        (f'{TEXTS}parts: {{names: [long, short], separator: "-\\n-"}}\n', r"parts\.separator.*one line"),
+        (f"{TEXTS}parts: {{names: [long, short]}}\n", r"parts\.separator"),
+        (f"{WHOLE}parts: {{names: [long], separator: '--'}}\n", "there are: none"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:

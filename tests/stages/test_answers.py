@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from stages.answers import Outcome, ask
+from prompts.loader import load_prompt
+from stages.answers import Outcome, ask, question
 from stages.engines.base import Answer, Request
+from stages.words.domain import ANY_DOMAIN
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -78,3 +80,24 @@ def test_an_answer_that_no_text_may_hold_is_asked_again(odd: str) -> None:
     assert last.error == "invalid_output"
     assert "which no text may hold" in (last.detail or "")
     (last.detail or "").encode("utf-8")
+
+
+def test_a_plain_answer_is_judged_as_an_object_and_asked_again_where_it_does_not_keep_its_form() -> None:
+    asked = question(load_prompt("caption", "v3"), {"alt": None, "domain": ANY_DOMAIN}, seed=7)
+    bad = [_answer('{"long": "A red mug.", "short": "A mug."}'), _answer("A red mug.\n---\n\x07")]
+    generator = Scripted(**{asked.user: [*bad, _answer("A red mug.\n---\nA mug.")]})
+    (outcome,) = asyncio.run(ask(generator, [asked], lambda content: content, 3))
+    assert (outcome.value, outcome.usage.rungs) == ({"long": "A red mug.", "short": "A mug."}, ["invalid_output"] * 2 + ["asked_again"])
+    cut = Answer("A red mug.\n---\nA", "length", "truncated")
+    (outcome,) = asyncio.run(ask(Scripted(**{asked.user: [cut, bad[0]]}), [asked], lambda content: content, 2))
+    assert (outcome.value, outcome.usage.rungs, outcome.error) == (None, ["truncated", "invalid_output"], "invalid_output")
+    assert "1 texts between lines of ---, not 2: long, short in '{" in (outcome.detail or "")
+
+
+def test_a_plain_answer_keeps_its_prompts_schema() -> None:
+    prompt = load_prompt("caption", "v3")
+    fields = {**prompt.answer_schema["properties"], "short": {"type": "string", "maxLength": 5}}
+    asked = question(prompt, {"alt": None, "domain": ANY_DOMAIN}, seed=7, answer_schema={**prompt.answer_schema, "properties": fields})
+    answers = [_answer("A red mug.\n---\nA red mug."), _answer("A red mug.\n---\nA mug")]
+    (outcome,) = asyncio.run(ask(Scripted(**{asked.user: answers}), [asked], lambda content: content, 2))
+    assert (outcome.value, outcome.usage.rungs) == ({"long": "A red mug.", "short": "A mug"}, ["invalid_output", "asked_again"])

@@ -8,6 +8,9 @@ import jsonschema
 import pytest
 from PIL import Image
 
+from prompts.loader import Prompt, PromptDecoding
+from prompts.parts import Parts
+from stages.answers import question
 from stages.engines.base import Decoding, Generator, Request
 from stages.negatives.edits import known_of
 from stages.negatives.edits_schema import NewValues, quoted_schema, slots_of
@@ -56,6 +59,15 @@ def test_an_answer_keeps_its_schema_without_free_white_space(generator: Generato
     parsed = json.loads(answer.text)
     jsonschema.validate(parsed, TOYS)
     assert answer.text in (json.dumps(parsed), json.dumps(parsed, separators=(",", ":")))
+
+
+@pytest.mark.parametrize(("parts", "is_json"), [(None, True), (Parts(names=("name",), separator="---"), False)])
+def test_a_question_for_plain_text_is_held_to_no_grammar(generator: Generator, run: Run, parts: Parts | None, is_json: bool) -> None:
+    prompt = Prompt(
+        task="t", version="x", user="Name it.", answer_schema=NAME, parts=parts, decoding=PromptDecoding(max_tokens=12, temperature=1.0)
+    )
+    answers = run(generator.generate([question(prompt, {}, seed=seed, images=(RED,)) for seed in range(3)]))
+    assert {answer.text.startswith('{"name":') for answer in answers} == {is_json}
 
 
 @pytest.mark.parametrize("values", ["listed", "drawn"])

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from prompts.loader import load_prompt
+from stages.answers import question
 from stages.engines.base import Answer, Request, ServerAway
 from stages.engines.openai_server import OpenAIGenerator, OpenAISpec
 from stages.engines.specs import Resources
+from stages.words.domain import ANY_DOMAIN
 
 pytest.importorskip("httpx")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -134,3 +137,11 @@ def test_a_request_carries_images_before_text_and_its_schema(server: Scripted, r
     assert user["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
     assert body["response_format"]["json_schema"]["schema"] == schema
     assert (body["seed"], body["temperature"], body["max_tokens"]) == (5, 0.0, 512)
+
+
+@pytest.mark.parametrize(("version", "has_format"), [("v2", True), ("v3", False)])
+def test_a_question_for_plain_text_names_no_format(server: Scripted, run: Run, version: str, has_format: bool) -> None:
+    server.replies = [completion("A red mug.\n---\nA mug.")]
+    asked = question(load_prompt("caption", version), {"alt": None, "domain": ANY_DOMAIN}, seed=5)
+    assert ask(run, server.server_port, asked).text == "A red mug.\n---\nA mug."
+    assert ("response_format" in server.asked[0]) == has_format

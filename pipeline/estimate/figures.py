@@ -132,7 +132,8 @@ def _add_times(estimate: StageEstimate, stage: Measured, corpus: Corpus, factors
     num = max(1, len(taken.weights))
     per_image = pace_of(taken).times(*factors) if stage.scope == "unit" else pace_of(taken)
     if stage.scope == "block":
-        per_image = per_image.times((max(1.0, corpus.block_size / num)) ** (stage.growth.exponent - 1))
+        grows = max(1.0, corpus.block_size / num)
+        per_image = per_image.times(*(grows ** (power - 1) for power in stage.growth.exponent))
     work_s = over(corpus.images, per_image)
     worker_s = work_s.plus(_exact(taken.starting_s * resources.actors))
     estimate.elapsed_s = work_s.times(1 / resources.actors).plus(_exact(taken.starting_s))

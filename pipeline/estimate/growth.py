@@ -4,6 +4,7 @@ Each image of the first quarter is compared with itself in a block of a quarter,
 """
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -50,11 +51,16 @@ class Growth:
         return value, 1.0, max(value, (1 + max(0.0, second)) ** doublings)
 
     @property
-    def exponent(self) -> float:
-        """The power of the images that the seconds grow with, from 1 to 2."""
+    def exponent(self) -> tuple[float, float, float]:
+        """The power of the images that the seconds grow with, from 1 to 2, over both doublings; with bounds: 1, and the steeper doubling.
+
+        Small blocks scatter: what cannot be told of a dozen images ends early, or looks on for long.
+        """
         if len(self.seconds) < len(_PARTS) or self.seconds[1] < _LEAST_S:
-            return 1.0
-        return min(2.0, max(1.0, math.log2(self.seconds[2] / self.seconds[1])))
+            return 1.0, 1.0, 1.0
+        steps = [math.log2(later / max(earlier, 1e-9)) for earlier, later in itertools.pairwise(self.seconds)]
+        value, high = (min(2.0, max(1.0, power)) for power in (sum(steps) / len(steps), max(steps)))
+        return value, 1.0, high
 
 
 def growths(job: Job, state: State) -> dict[str, Growth]:

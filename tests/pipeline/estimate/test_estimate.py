@@ -118,8 +118,17 @@ def test_what_grows_with_a_block_is_extrapolated_along_its_doublings() -> None:
     assert fast.factor(128) == pytest.approx((1.02 * 1.004, 1.0, 1.1**2))
     assert Growth([8, 16, 32], [100, 100, 100], [1, 2, 4]).factor(50_000) == (1.0, 1.0, 1.0)
     assert still_growing.factor(32) == (1.0, 1.0, 1.0)
-    assert Growth([8, 16, 32], [1, 1, 1], [1, 4, 16]).exponent == 2.0
-    assert Growth([8, 16, 32], [1, 1, 1], [0.01, 0.02, 0.08]).exponent == 1.0  # too fast to tell
+
+
+def test_the_power_of_a_block_stages_time_is_read_off_both_doublings() -> None:
+    def power(*seconds: float) -> tuple[float, float, float]:
+        return Growth([12, 24, 48], [1, 1, 1], [*seconds]).exponent
+
+    assert power(1, 4, 16) == (2.0, 1.0, 2.0)
+    assert power(1, 2, 8) == (1.5, 1.0, 2.0)
+    assert power(1, 2, 5.6568) == pytest.approx((1.25, 1.0, 1.5), abs=1e-4)
+    assert power(2.45, 0.94, 3.87) == (1.0, 1.0, 2.0)  # balance on demo scenes, whose 300 took 10.8 s
+    assert power(0.01, 0.02, 0.08) == (1.0, 1.0, 1.0)  # too fast to tell
 
 
 def test_a_block_stage_takes_longer_the_larger_its_block() -> None:

@@ -1,9 +1,11 @@
 """export: a shard's images with all that was said of them, as tar, Parquet and, on request, FineHARD records."""
 
+import gc
 import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,6 +25,8 @@ from stages.dataset.tally import Tally
 from stages.dataset.upright import upright
 from stages.negatives.candidates import PROPOSING, holders, released
 from stages.params import StageParams, Surroundings
+
+_NEW_OBJECTS = 50_000
 
 
 class ExportParams(StageParams):
@@ -95,7 +99,7 @@ class Export(ShardStage[ExportParams, ExportRow]):
         sink, read_bytes, name = self.context.sink, self.context.read_bytes, shard_name(shard.number)
         assert sink is not None, "a run that exports says where to"
         assert read_bytes is not None, "a shard stage is given the source's bytes"
-        with tempfile.TemporaryDirectory(prefix="fgdata-export-") as folder:
+        with _rarely_collecting(), tempfile.TemporaryDirectory(prefix="fgdata-export-") as folder:
             with ShardFiles(Path(folder), holds_images=self.params.images_in_parquet) as files:
                 writer = _Writer(shard.number, files, sink, read_bytes, self.params, self.context.descriptions)
                 for unit in shard.units:
@@ -192,6 +196,17 @@ class _Writer:
             self.files.finehard.add(finehard_json(written))
             self.tally.num_flagged += sum(box.flag_short_neg for box in written.bbox_info)
             self.sink.put(f"finehard/{f_path}", pixels)
+
+
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Python's collector looks for circles among all objects each 700 new ones: a tenth of an export's time, and records have none."""
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _failed(corpus: CorpusRow, reason: str, detail: str) -> ExportRow:

@@ -220,18 +220,20 @@ class ShardFiles:
 
 def _header(name: str, size: int) -> bytes:
     """A member's header block: tarfile's own for a member without name and size, with these two and the new checksum laid over it."""
-    block = bytearray(_nameless())
-    block[:100] = name.encode("ascii").ljust(100, b"\0")
-    block[124:136] = b"%011o\0" % size
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    assert len(block) == tarfile.BLOCKSIZE, f"{name} is too long or too large for a plain header"
-    return bytes(block)
+    block, checksum = _nameless()
+    named, sized = name.encode("ascii"), b"%011o" % size
+    checksum += sum(named) + sum(sized)
+    header = b"".join((named.ljust(100, b"\0"), block[100:124], sized, block[135:148], b"%06o\0 " % checksum, block[156:]))
+    assert len(header) == tarfile.BLOCKSIZE, f"{name} is too long or too large for a plain header"
+    return header
 
 
 @lru_cache(maxsize=1)
-def _nameless() -> bytes:
+def _nameless() -> tuple[bytes, int]:
+    """A header without name and size, and the sum of its bytes where a checksum counts as blanks."""
     member = tarfile.TarInfo()
     member.mode, member.mtime = 0o644, 0
     member.uname = member.gname = _OWNER
-    return member.tobuf(tarfile.USTAR_FORMAT)
+    block = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    block[124:135], block[148:156] = bytes(11), b" " * 8
+    return bytes(block), sum(block)

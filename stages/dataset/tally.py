@@ -1,11 +1,11 @@
 """What a shard's statistics count, image by image. Pure; the files are counted where they are written."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.dataset import ExportRecord, FileDigest, ShardStats, TableRecord
-from schemas.rows import BlindFigures, ExportRow, RegionCaptionRow
+from schemas.rows import BlindFigures, ExportRow, RegionCaption, RegionCaptionRow
 from stages.negatives.candidates import Released
 
 
@@ -36,24 +36,34 @@ class Tally:
             if text is not None:
                 self.captions[name] += 1
                 self.words[name] += len(text.split())
-        for region in regions.regions if regions else ():
-            self.checks["captioned"] += region.short is not None
-            self.checks["unique"] += region.is_unique is True
-            self.checks["probed"] += region.leaked is not None
-            self.checks["leaked"] += region.leaked is True
+        if regions and regions.regions:
+            self._add_checks(regions.regions)
+
+    def _add_checks(self, regions: Sequence[RegionCaption]) -> None:
+        captioned = unique = probed = leaked = 0
+        for region in regions:
+            captioned += region.short is not None
+            unique += region.is_unique is True
+            probed += region.leaked is not None
+            leaked += region.leaked is True
+        for name, count in (("captioned", captioned), ("unique", unique), ("probed", probed), ("leaked", leaked)):
+            self.checks[name] += count
 
     def add_source(self, row: TableRecord, suffix: str | None) -> None:
         """Whence an exported image and its texts came; the suffix of its member, null without pixels."""
         if suffix is not None:
             self.suffixes[suffix] += 1
         self.licences[row.licence or "unnamed"] += 1
-        self.made_by.update((maker.of, maker.kind, maker.model, maker.revision) for maker in row.made_by)
+        for maker in row.made_by:
+            self.made_by[maker.of, maker.kind, maker.model, maker.revision] += 1
 
     def add_negatives(self, denied: Released) -> None:
         """What became of an exported image's candidates."""
         for negatives in denied.negatives.values():
-            self.negatives.update((negative.type, negative.verdict, negative.source, negative.level) for negative in negatives)
-        self.rejects.update(denied.rejects)
+            for negative in negatives:
+                self.negatives[negative.type, negative.verdict, negative.source, negative.level] += 1
+        for reason, count in denied.rejects.items():
+            self.rejects[reason] += count
         self.num_proposed += denied.num_proposed
         self.num_caption += len(denied.of_caption)
         self.audits |= dict.fromkeys(denied.audits)

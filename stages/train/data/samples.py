@@ -18,6 +18,7 @@ from schemas.rows import EditType, Negative
 from schemas.text import sentences
 from stages.train.config import StageTraining
 from stages.train.data.batch import Sample, SampleRegion
+from stages.train.data.resize import resized
 
 _UNREADABLE = (*BAD_FILE, Image.DecompressionBombError)
 
@@ -68,10 +69,10 @@ class SampleMaker:
             with Image.open(io.BytesIO(content)) as image:
                 assert isinstance(image, ImageFile.ImageFile), "what is opened is a file"
                 upright = shown(image, content)
-            resized = upright.resize(self._size(*upright.size, budget or self.own_budget), Image.Resampling(self.resample))
+            pixels_HWC = resized(upright, self._size(*upright.size, budget or self.own_budget), Image.Resampling(self.resample))
         except _UNREADABLE:
             return None
-        return torch.from_numpy(np.array(resized)).permute(2, 0, 1)  # a view: Pillow's order, which is what a batch keeps
+        return torch.from_numpy(pixels_HWC).permute(2, 0, 1)  # a view: Pillow's order, which is what a batch keeps
 
     def _size(self, width: int, height: int, budget: int) -> tuple[int, int]:
         if self.patch_size is None:

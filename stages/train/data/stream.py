@@ -82,6 +82,14 @@ def check_shared_memory(source: Source, folder: Path = Path("/dev/shm")) -> None
         )
 
 
+def _num_threads(num_workers: int) -> int:
+    """Threads that decode in each process that reads: of the cores' share of this process and its workers, at most two."""
+    if not num_workers:
+        return _DECODING_THREADS
+    num_readers = num_workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(_DECODING_THREADS, len(os.sched_getaffinity(0)) // num_readers))
+
+
 def _leave_interrupts(_: int) -> None:
     """Ctrl-C is for the training process, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -126,11 +134,13 @@ class _Stream(IterableDataset[Batch]):
             yield sample, epoch, self._budget(batch * reader.num_workers + reader.worker)
 
     def _made(self, calls: Iterator[_Call]) -> Iterator[Sample]:
-        """A sample for each call, in order. Without workers, threads decode up to a batch ahead: Pillow leaves them the interpreter."""
-        if self.source.params.workers:
+        """A sample for each call, in order. Threads decode up to a batch ahead, where there are cores for them: Pillow leaves them the
+        interpreter."""
+        num_threads = _num_threads(self.source.params.workers)
+        if num_threads == 1:
             yield from map(self._sample, calls)
             return
-        with ThreadPoolExecutor(_DECODING_THREADS) as threads:
+        with ThreadPoolExecutor(num_threads) as threads:
             ahead: deque[Future[Sample]] = deque()
             try:
                 for call in calls:

@@ -11,6 +11,8 @@ Box = tuple[float, float, float, float]
 def clip_box(xyxy: Box, width: int, height: int) -> Box | None:
     """The part of the box inside the image, or None where nothing is left."""
     x0, y0, x1, y1 = xyxy
+    if 0 < x0 < x1 <= width and 0 < y0 < y1 <= height:
+        return xyxy  # as most are
     x0, x1 = max(0.0, min(x0, float(width))), max(0.0, min(x1, float(width)))
     y0, y1 = max(0.0, min(y0, float(height))), max(0.0, min(y1, float(height)))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     ratios["with_grammar_over_without"] = spread([rates["with"] / rates["without"] for rates in grammar])
     await engine.close()
     if arguments.ray_data_llm and "caption" in arguments.stages:
-        peer = by_ray_data_llm(model, tars[arguments.images][1], arguments.words)
+        peer = by_ray_data_llm(model, tars[arguments.images], arguments.words)
         own = detail["caption"]["outside" if auto else "inside"]["images_s"]
         ratios["caption_over_ray_data_llm"] = {name: round(rate / peer, 4) for name, rate in own.items()}
     if arguments.detector_images:
@@ -94,9 +95,16 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"ratios": ratios, "answers_compared": compared, "answers_that_differ": differ, "settings": settings, "detail": detail}
 
 
-def by_ray_data_llm(model: Path, tar: Path, words: int) -> float:
+def by_ray_data_llm(model: Path, tars: Sequence[Path], words: int) -> float:
     """Images a second of ray.data.llm in a process of its own, after our engine has ended."""
-    command = [sys.executable, "-m", "bench.throughput.ray_data_llm", str(model.resolve()), str(tar.resolve()), str(words)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.throughput.ray_data_llm",
+        str(model.resolve()),
+        *(str(tar.resolve()) for tar in tars[:2]),
+        str(words),
+    ]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return float(json.loads(done.stdout.strip().splitlines()[-1])["images_s"])

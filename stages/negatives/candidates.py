@@ -124,7 +124,9 @@ def released(rows: Collection[Row], *, allows_unverified: bool) -> Released:
         texts = {negative.text for negative in there}
         of_text = None if balanced else refusal_of_text(entry, allows_unverified=allows_unverified)
         for negative in entry.negatives:
-            reason = of_text if balanced or of_text else _refusal_of(negative.verdict, allows_unverified=allows_unverified)
+            reason = of_text
+            if not balanced and not of_text and negative.verdict != "false":
+                reason = _refusal_of(negative.verdict, allows_unverified=allows_unverified)
             if reason is None and negative.text in texts:
                 reason = "duplicate"
             if reason is None:

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--renderers", type=int, default=1)
     parser.add_argument("--words", type=int, default=20, help="Words of an answer's long text.")
-    parser.add_argument("--ray-data-llm", action="store_true", help="Beside ray.data.llm too: two minutes more.")
+    parser.add_argument("--ray-data-llm", action="store_true", help="Captions and rewrites beside ray.data.llm too: some minutes more.")
     parser.add_argument("--detector-images", type=int, default=2, help="Of a repeat; 0: the detector is left out.")
     parser.add_argument("--stages", nargs="+", default=list(_STAGES), choices=_STAGES)
     arguments = parser.parse_args()
@@ -83,10 +83,12 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     grammar = await grammar_rates(engine, 16, arguments.words, 2)
     ratios["with_grammar_over_without"] = spread([rates["with"] / rates["without"] for rates in grammar])
     await engine.close()
-    if arguments.ray_data_llm and "caption" in arguments.stages:
-        peer = by_ray_data_llm(model, tars[arguments.images], arguments.words)
-        own = detail["caption"]["outside" if auto else "inside"]["images_s"]
-        ratios["caption_over_ray_data_llm"] = {name: round(rate / peer, 4) for name, rate in own.items()}
+    for name in ("caption", "hard_negative") if arguments.ray_data_llm else ():
+        if name in arguments.stages:
+            peers = [by_ray_data_llm(name, model, tars[_num_images(name, arguments)][turn : turn + 2], arguments.words) for turn in (0, 1)]
+            own = detail[name]["outside" if auto else "inside"]["images_s"]["median"]
+            ratios[f"{name}_over_ray_data_llm"] = spread([own / peer["images_s"] for peer in peers])
+            detail[name]["ray_data_llm"] = peers
     if arguments.detector_images:
         rates = await detector_rates(save_detector(arguments.out / "detector", "tiny"), arguments.detector_images, 2, batch_size=2)
         ratios["detector_over_forward"] = spread([turn["engine"] / turn["forward"] for turn in rates])
@@ -95,19 +97,13 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"ratios": ratios, "answers_compared": compared, "answers_that_differ": differ, "settings": settings, "detail": detail}
 
 
-def by_ray_data_llm(model: Path, tars: Sequence[Path], words: int) -> float:
-    """Images a second of ray.data.llm in a process of its own, after our engine has ended."""
-    command = [
-        sys.executable,
-        "-m",
-        "bench.throughput.ray_data_llm",
-        str(model.resolve()),
-        *(str(tar.resolve()) for tar in tars[:2]),
-        str(words),
-    ]
-    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_AUTH_MODE": "disabled"}
+def by_ray_data_llm(stage: str, model: Path, tars: Sequence[Path], words: int) -> dict[str, float]:
+    """Images a second and tokens of ray.data.llm in a process of its own, after our engine has ended; the first tar warms it up."""
+    command = [sys.executable, "-m", "bench.throughput.ray_data_llm", stage, *(str(path.resolve()) for path in (model, *tars)), str(words)]
+    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["images_s"])
+    content: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return content
 
 
 def _num_images(stage: str, arguments: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
-"""The caption's questions by ray.data.llm, in a process and a Ray of its own: `python -m bench.throughput.ray_data_llm`.
+"""A stage's questions by ray.data.llm, in a process and a Ray of its own: `bench.throughput.ray_data_llm STAGE MODEL TAR TAR WORDS`.
 
 Its stages for chat templates and pictures import what vLLM 0.32 has moved (Ray 2.60), so that prompts are made here, once, and images are
-decoded in its own workers. The pictures of the first tar warm it up. Those of the second are decoded from when its engine has given an
-answer, as ours are: else all of them lie ready when the engine has started. Prints images a second from then to the last answer.
+decoded in its own workers. The first tar warms it up: the questions about the second wait until its engine has given an answer, as it
+starts while they would be decoded. Prints images a second from then to the last answer, and the answers' tokens.
 """
 
 import io
@@ -18,49 +18,76 @@ from PIL import Image as PillowImage
 from transformers import AutoTokenizer
 
 from bench.throughput.inputs import bench_prompt
-from bench.throughput.ways import texts_of
+from bench.throughput.ways import BLANK, Job, texts_of
 from stages.engines.base import Request
-from stages.words.domain import ANY_DOMAIN
+from stages.engines.grammar import schema_grammar
 
-_BATCH = 8  # rows that its engine's worker takes at once, eight such batches together: fewer than its 32 wait for one another
+_BATCH = 32  # its default
 
 
-def main(model: str, warm_up: Path, tar: Path, words: int) -> None:
+def main(stage: str, model: str, warm_up: Path, tar: Path, words: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        rows = rows_of(warm_up)[:_BATCH]
-        answered = answers(model, [*rows, *rows_of(tar)], len(rows), words, Path(folder) / "is-up")
-    timed = [row for row in answered if row["number"] >= len(rows)]
-    seconds = max(row["ended"] for row in timed) - min(row["ended"] for row in answered if row["number"] < len(rows))
-    print(json.dumps({"images_s": len(timed) / seconds, "images": len(timed)}))
+        job = Job(stage, bench_prompt(stage, words), [warm_up, tar], Path(folder))
+        tokenizer, first = AutoTokenizer.from_pretrained(model), rows_of(job, warm_up)[:_BATCH]
+        rows = [{"number": number, **row} for number, row in enumerate([*first, *rows_of(job, tar)])]
+        questions: dict[str, Request] = {request.user: request for row in rows for request in [row.pop("request")]}
+        done = answers(model, rows, len(first), asked_as(questions, texts_of([*questions.values()], tokenizer)), Path(folder) / "is-up")
+    timed = [row for row in done if row["number"] >= len(first)]
+    seconds = max(row["ended"] for row in timed) - min(row["ended"] for row in done if row["number"] < len(first))
+    images = len({row["key"] for row in timed})
+    print(
+        json.dumps({"images_s": images / seconds, "images": images, "answers": len(timed), "tokens": sum(row["tokens"] for row in timed)})
+    )
 
 
-def rows_of(tar: Path) -> list[dict[str, Any]]:
+def rows_of(job: Job, tar: Path) -> list[dict[str, Any]]:
+    """One row a question; with the image's bytes where it is shown."""
+    rows = []
     with tarfile.open(tar) as opened:
-        return [{"content": content.read()} for member in opened if (content := opened.extractfile(member))]
+        for member in opened:
+            content = opened.extractfile(member)
+            assert content is not None, "only files are in it"
+            key, data = member.name.removesuffix(".jpg"), content.read()
+            for request in job.requests(key, None if job.name == "hard_negative" else BLANK):
+                rows.append({"key": key, "user": request.user, "content": data if request.images else None, "request": request})
+    return rows
 
 
-def answers(model: str, rows: list[dict[str, Any]], num_first: int, words: int, mark: Path) -> list[dict[str, Any]]:
-    """What each row was answered, and when. Rows from `num_first` on wait for the file `mark`, which an answer to an earlier one makes."""
+def asked_as(questions: dict[str, Request], texts: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """User text -> prompt and sampling parameters, with the grammar that the stage's engine is given."""
+    return {
+        user: {
+            "prompt": texts[user],
+            "sampling_params": {
+                "max_tokens": request.decoding.max_tokens,
+                "temperature": request.decoding.temperature,
+                "structured_outputs": {"grammar": schema_grammar(request.answer_schema or {})},
+            },
+        }
+        for user, request in questions.items()
+    }
+
+
+def answers(
+    model: str, rows: list[dict[str, Any]], num_first: int, questions: dict[str, dict[str, Any]], mark: Path
+) -> list[dict[str, Any]]:
+    """When each row was answered. Rows from `num_first` on wait for the file `mark`, which an answer to an earlier one makes."""
     import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
-
-    prompt = bench_prompt("caption", words)
-    system, user = prompt.render({"alt": None, "domain": ANY_DOMAIN})
-    settings = {"max_tokens": prompt.decoding.max_tokens, "temperature": 0.0, "structured_outputs": {"json": dict(prompt.answer_schema)}}
-    request = Request(user, system, images=(PillowImage.new("RGB", (8, 8)),))
-    text = texts_of([request], AutoTokenizer.from_pretrained(model))[user]
 
     def asked(row: dict[str, Any]) -> dict[str, Any]:
         while row["number"] >= num_first and not mark.exists():
             time.sleep(0.01)
-        image = PillowImage.open(io.BytesIO(row["content"])).convert("RGB")
-        return {"number": row["number"], "prompt": text, "multimodal_data": {"image": image}, "sampling_params": settings}
+        asked = {"number": row["number"], "key": row["key"], **questions[row["user"]]}
+        if row["content"] is not None:
+            asked["multimodal_data"] = {"image": PillowImage.open(io.BytesIO(row["content"])).convert("RGB")}
+        return asked
 
     def answered(row: dict[str, Any]) -> dict[str, Any]:
         mark.touch()
-        return {"number": row["number"], "text": row["generated_text"], "ended": time.time()}
+        return {"number": row["number"], "key": row["key"], "tokens": row["num_generated_tokens"], "ended": time.time()}
 
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False)  # places for its stages, of which two wait for the mark
     config = vLLMEngineProcessorConfig(
         model_source=model,
         engine_kwargs={
@@ -68,7 +95,6 @@ def answers(model: str, rows: list[dict[str, Any]], num_first: int, words: int, 
             "max_num_seqs": 16,
             "enforce_eager": True,
             "enable_prefix_caching": False,
-            "enable_chunked_prefill": False,
             "mm_processor_cache_gb": 0,
             "limit_mm_per_prompt": {"image": 1},
         },
@@ -78,14 +104,11 @@ def answers(model: str, rows: list[dict[str, Any]], num_first: int, words: int, 
         placement_group_config={"bundles": [{"CPU": 1}]},
         log_engine_metrics=False,
         chat_template_stage=False,
-        tokenize_stage=False,
-        detokenize_stage=False,
     )
-    process = build_processor(config, preprocess=asked, postprocess=answered)
-    numbered = [{"number": number, **row} for number, row in enumerate(rows)]
-    done: list[dict[str, Any]] = process(ray.data.from_items(numbered, override_num_blocks=-(-len(rows) // _BATCH))).take_all()
+    process = build_processor(config, preprocess=asked, postprocess=answered, preprocess_map_kwargs={"concurrency": 2})
+    done: list[dict[str, Any]] = process(ray.data.from_items(rows, override_num_blocks=-(-len(rows) // _BATCH))).take_all()
     return done
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]))

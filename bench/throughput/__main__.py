@@ -50,6 +50,8 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     model = save_model(arguments.out / "model")
     numbers = {_num_images(name, arguments) for name in _STAGES}
     tars = {num: write_tars(arguments.out / f"tars-{num}", arguments.repeats + 1, num) for num in numbers}
+    compared_with = [name for name in ("caption", "hard_negative") if arguments.ray_data_llm and name in arguments.stages]
+    peers = {name: [by_ray_data_llm(name, model, tars[_num_images(name, arguments)], arguments.words)] for name in compared_with}
     spec = VllmSpec(
         kind="vllm",
         model=str(model),
@@ -83,12 +85,11 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     grammar = await grammar_rates(engine, 16, arguments.words, 2)
     ratios["with_grammar_over_without"] = spread([rates["with"] / rates["without"] for rates in grammar])
     await engine.close()
-    for name in ("caption", "hard_negative") if arguments.ray_data_llm else ():
-        if name in arguments.stages:
-            peers = [by_ray_data_llm(name, model, tars[_num_images(name, arguments)][turn : turn + 2], arguments.words) for turn in (0, 1)]
-            own = detail[name]["outside" if auto else "inside"]["images_s"]["median"]
-            ratios[f"{name}_over_ray_data_llm"] = spread([own / peer["images_s"] for peer in peers])
-            detail[name]["ray_data_llm"] = peers
+    for name, before in peers.items():
+        both = [*before, by_ray_data_llm(name, model, tars[_num_images(name, arguments)][1:], arguments.words)]
+        own = detail[name]["outside" if auto else "inside"]["images_s"]["median"]
+        ratios[f"{name}_over_ray_data_llm"] = spread([own / peer["images_s"] for peer in both])
+        detail[name]["ray_data_llm"] = both
     if arguments.detector_images:
         rates = await detector_rates(save_detector(arguments.out / "detector", "tiny"), arguments.detector_images, 2, batch_size=2)
         ratios["detector_over_forward"] = spread([turn["engine"] / turn["forward"] for turn in rates])
@@ -98,8 +99,9 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def by_ray_data_llm(stage: str, model: Path, tars: Sequence[Path], words: int) -> dict[str, float]:
-    """Images a second and tokens of ray.data.llm in a process of its own, after our engine has ended; the first tar warms it up."""
-    command = [sys.executable, "-m", "bench.throughput.ray_data_llm", stage, *(str(path.resolve()) for path in (model, *tars)), str(words)]
+    """Images a second and tokens of ray.data.llm in a process of its own, while we have no engine; the first tar warms it up."""
+    paths = (str(path.resolve()) for path in (model, *tars[:2]))
+    command = [sys.executable, "-m", "bench.throughput.ray_data_llm", stage, *paths, str(words)]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     content: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -14,7 +14,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int, UInt8, UInt32
 from numpy import int32, uint8
+from numpy.typing import NDArray
 from PIL import Image
+
+_Floats = NDArray[np.float64]
 
 _BITS = 22  # of a weight's fraction, as in Pillow's Resample.c
 _HALF = 1 << (_BITS - 1)
@@ -70,51 +73,43 @@ def _memory(image: Image.Image) -> UInt32[np.ndarray, "H W"] | None:
     return np.asarray(values).view(np.uint32).reshape(image.height, image.width)
 
 
-def _cubic(x: float) -> float:
+def _cubic(x: _Floats) -> _Floats:
     """Keys' cubic with a = -0.5, computed in Pillow's order."""
-    x = abs(x)
-    if x < 1.0:
-        return ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1
-    return (((x - 5) * x + 8) * x - 4) * -0.5 if x < 2.0 else 0.0
+    x = np.abs(x)
+    near, far = ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1, (((x - 5) * x + 8) * x - 4) * -0.5
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
 
 
-def _triangle(x: float) -> float:
-    return max(0.0, 1.0 - abs(x))
+def _triangle(x: _Floats) -> _Floats:
+    return np.maximum(0.0, 1.0 - np.abs(x))
 
 
 # Each filter with its reach in pixels of the smaller picture.
-_FILTERS: dict[int, tuple[Callable[[float], float], float]] = {
+_FILTERS: dict[int, tuple[Callable[[_Floats], _Floats], float]] = {
     Image.Resampling.BICUBIC: (_cubic, 2.0),
     Image.Resampling.BILINEAR: (_triangle, 1.0),
 }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _weights(size_in: int, size_out: int, resample: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "n k"]]:
     """For each output pixel its first neighbour and the neighbours' weights, filled up with zeros; all lie within the input."""
     function, reach = _FILTERS[resample]
     scale = size_in / size_out
-    support, shrinks_by = reach * max(scale, 1.0), 1.0 / max(scale, 1.0)
-    rows: list[tuple[int, list[int]]] = []
-    for place in range(size_out):
-        center = (place + 0.5) * scale
-        first, end = max(0, int(center - support + 0.5)), min(size_in, int(center + support + 0.5))
-        row = [function((x + first - center + 0.5) * shrinks_by) for x in range(end - first)]
-        total = 0.0
-        for weight in row:
-            total += weight  # one by one, as Pillow does: a sum with fewer roundings gives other weights
-        rows.append((first, [_fixed(weight / total if total else weight) for weight in row]))
-    count = max(len(row) for _, row in rows)
-    firsts, weights = np.zeros(size_out, np.int64), np.zeros((size_out, count), int32)
-    for place, (first, fixed) in enumerate(rows):
-        firsts[place] = min(first, size_in - count)
-        at = first - firsts[place]
-        weights[place, at : at + len(fixed)] = fixed
-    return firsts, weights
-
-
-def _fixed(weight: float) -> int:
-    return int(weight * (1 << _BITS) + (0.5 if weight >= 0 else -0.5))
+    stretch = max(scale, 1.0)
+    center_N = (np.arange(size_out) + 0.5) * scale
+    first_N = np.maximum(0, (center_N - reach * stretch + 0.5).astype(np.int64))
+    num_N = np.minimum(size_in, (center_N + reach * stretch + 0.5).astype(np.int64)) - first_N
+    turn_K = np.arange(num_N.max())
+    weight_NK = function((turn_K + first_N[:, None] - center_N[:, None] + 0.5) * (1.0 / stretch))
+    weight_NK[turn_K >= num_N[:, None]] = 0.0
+    total_N = weight_NK.cumsum(axis=1)[:, -1]  # one by one, as Pillow adds: a sum with fewer roundings gives other weights
+    weight_NK /= np.where(total_N == 0, 1.0, total_N)[:, None]
+    fixed_NK = (weight_NK * (1 << _BITS) + np.where(weight_NK < 0, -0.5, 0.5)).astype(int32)
+    start_N = np.minimum(first_N, size_in - len(turn_K))
+    shifted_NK, row, turn = np.zeros_like(fixed_NK), *np.nonzero(fixed_NK)
+    shifted_NK[row, turn + (first_N - start_N)[row]] = fixed_NK[row, turn]
+    return start_N, shifted_NK
 
 
 def _compiled(function: Callable[..., None]) -> Any:

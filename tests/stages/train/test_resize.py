@@ -31,7 +31,9 @@ def test_any_size_to_any_size_is_as_pillow_makes_it(
 
 
 @pytest.mark.parametrize("size", SQUARES)
-@pytest.mark.parametrize("of", [(640, 480), (1024, 768), (333, 1000), (2300, 2200)])  # the last one's memory is in two pieces
+@pytest.mark.parametrize(
+    "of", [(640, 480), (1024, 768), (333, 1000), (224, 640), (500, 224), (2300, 2200)]
+)  # the last one's memory is in two pieces
 def test_photographs_sizes_are_as_pillow_makes_them(of: tuple[int, int], size: tuple[int, int]) -> None:
     image = noise(*of)
 

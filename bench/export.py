@@ -1,4 +1,4 @@
-"""What exporting costs beside what a user would write: `python -m bench.export --out DIR [--images 1000] [--kilobytes 100] [--repeats 5]`.
+"""What exporting costs beside what a user would write: `python -m bench.export --out DIR [--images 1000] [--kilobytes 100] [--repeats 24]`.
 
 All start from the same: images' bytes in memory, and the rows that the stages left of them (four regions, ten negatives on one). All write
 the same: a tar of images and JSON records, a Parquet file of the records, and digests of the images, which are checked, and of the files;
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--kilobytes", type=int, default=100, help="Of an image.")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=24, help="A disk that writes behind scatters: few say little.")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     made = make(arguments.images, arguments.kilobytes * 1024)

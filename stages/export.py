@@ -27,6 +27,7 @@ from stages.negatives.candidates import PROPOSING, holders, released
 from stages.params import StageParams, Surroundings
 
 _NEW_OBJECTS = 50_000
+_THRESHOLD = gc.get_threshold()  # outside, whichever of two exports side by side ends last
 
 
 class ExportParams(StageParams):
@@ -201,12 +202,11 @@ class _Writer:
 @contextmanager
 def _rarely_collecting() -> Iterator[None]:
     """Python's collector looks for circles among all objects each 700 new ones: a tenth of an export's time, and records have none."""
-    before = gc.get_threshold()
-    gc.set_threshold(_NEW_OBJECTS, *before[1:])
+    gc.set_threshold(_NEW_OBJECTS, *_THRESHOLD[1:])
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        gc.set_threshold(*_THRESHOLD)
 
 
 def _failed(corpus: CorpusRow, reason: str, detail: str) -> ExportRow:

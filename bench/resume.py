@@ -161,7 +161,8 @@ def measured(way: str, folder: Path) -> Figures:
     ran = subprocess.run(**command(way, folder), capture_output=True, text=True, check=False)
     if ran.returncode:
         raise SystemExit(f"{way}: {ran.stderr[-4000:]}")
-    process_s, clock = time.time() - started, json.loads(ran.stdout.splitlines()[-1])
+    process_s = time.time() - started
+    clock = json.loads(next(line for line in reversed(ran.stdout.splitlines()) if line.startswith("{")))  # Ray may print behind it
     (mark,) = (folder / "marks").iterdir()
     return {"run_s": clock["ended"] - clock["began"], "first_row_s": mark.stat().st_mtime - clock["began"], "process_s": process_s}
 

@@ -46,6 +46,12 @@ def ratios(
     return {name: spread([a[figure] / b[figure] for a, b in zip(over, under, strict=True)]) for name, figure in names.items()}
 
 
+def printed_object(output: str) -> dict[str, Any]:
+    """The last line that is a JSON object, as a bench's process prints its figures; Ray and vLLM may print behind it."""
+    content: dict[str, Any] = json.loads(next(line for line in reversed(output.splitlines()) if line.startswith("{")))
+    return content
+
+
 def write_report(out: Path, name: str, repeats: int, packages: Sequence[str], **content: Any) -> Path:
     """Write DIR/NAME.json: machine, versions, repeats and what is given, `ratios` among it. Returns its path."""
     out.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image as PillowImage
 
-from bench.measure import ratios, spread, write_report
+from bench.measure import printed_object, ratios, spread, write_report
 from pipeline.api import open_job, run
 from pipeline.run.processes import marked
 from schemas.arrow import to_table
@@ -162,7 +162,7 @@ def measured(way: str, folder: Path) -> Figures:
     if ran.returncode:
         raise SystemExit(f"{way}: {ran.stderr[-4000:]}")
     process_s = time.time() - started
-    clock = json.loads(next(line for line in reversed(ran.stdout.splitlines()) if line.startswith("{")))  # Ray may print behind it
+    clock = printed_object(ran.stdout)
     (mark,) = (folder / "marks").iterdir()
     return {"run_s": clock["ended"] - clock["began"], "first_row_s": mark.stat().st_mtime - clock["began"], "process_s": process_s}
 

@@ -25,7 +25,7 @@ import webdataset
 import yaml
 from PIL import Image
 
-from bench.measure import ratios, spread, write_report
+from bench.measure import printed_object, ratios, spread, write_report
 from pipeline.api import Job, open_job
 from pipeline.ledger.state import State
 from pipeline.run.cluster.join import connected
@@ -139,7 +139,7 @@ def measure(scratch: Path, units: int, repeats: int) -> dict[str, list[dict[str,
             config = write_job(folder, corpus)
             command = [sys.executable, "-m", "bench.runner", "--way", way, "--config", str(config)]
             answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            figures[way].append(json.loads(answer.stdout.splitlines()[-1]))
+            figures[way].append(printed_object(answer.stdout))
             print(way, repeat, figures[way][-1], file=sys.stderr, flush=True)
             shutil.rmtree(folder)
     return figures

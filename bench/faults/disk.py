@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from bench.faults.job import ROOT, compare_files, dataset, write_job
 from bench.faults.table import Fault, Tally
+from bench.measure import printed_object
 
 _CRASHED = 77
 _KEYS, _UNIT_SIZE = 4, 2
@@ -291,7 +292,7 @@ def _faults(kind: str) -> Callable[[Path, int], Tally]:
         done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             return Tally(wrong=done.stderr.strip().splitlines()[-1][:300])
-        return Tally(**json.loads(done.stdout.splitlines()[-1]))
+        return Tally(**printed_object(done.stdout))
 
     return inject
 

@@ -10,7 +10,6 @@ detector at Swin-T's dimensions beside its own forward passes. Writes DIR/throug
 
 import argparse
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.measure import spread, write_report
+from bench.measure import printed_object, spread, write_report
 from bench.throughput.detector import detector_rates, save_detector
 from bench.throughput.grammar import grammar_rates
 from bench.throughput.inputs import bench_prompt, save_model, write_tars
@@ -51,7 +50,7 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     numbers = {_num_images(name, arguments) for name in _STAGES}
     tars = {num: write_tars(arguments.out / f"tars-{num}", arguments.repeats + 1, num) for num in numbers}
     compared_with = [name for name in ("caption", "hard_negative") if arguments.ray_data_llm and name in arguments.stages]
-    peers = {name: [by_ray_data_llm(name, model, tars[_num_images(name, arguments)], arguments.words)] for name in compared_with}
+    before = {name: by_ray_data_llm(name, model, tars[_num_images(name, arguments)], arguments.words) for name in compared_with}
     spec = VllmSpec(
         kind="vllm",
         model=str(model),
@@ -85,8 +84,8 @@ async def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     grammar = await grammar_rates(engine, 16, arguments.words, 2)
     ratios["with_grammar_over_without"] = spread([rates["with"] / rates["without"] for rates in grammar])
     await engine.close()
-    for name, before in peers.items():
-        both = [*before, by_ray_data_llm(name, model, tars[_num_images(name, arguments)][1:], arguments.words)]
+    for name in compared_with:
+        both = [before[name], by_ray_data_llm(name, model, tars[_num_images(name, arguments)][1:], arguments.words)]
         own = detail[name]["outside" if auto else "inside"]["images_s"]["median"]
         ratios[f"{name}_over_ray_data_llm"] = spread([own / peer["images_s"] for peer in both])
         detail[name]["ray_data_llm"] = both
@@ -104,8 +103,7 @@ def by_ray_data_llm(stage: str, model: Path, tars: Sequence[Path], words: int) -
     command = [sys.executable, "-m", "bench.throughput.ray_data_llm", stage, *paths, str(words)]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    content: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return content
+    return printed_object(done.stdout)
 
 
 def _num_images(stage: str, arguments: argparse.Namespace) -> int:

@@ -28,10 +28,11 @@ _BATCH = 32  # its default
 def main(stage: str, model: str, warm_up: Path, tar: Path, words: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = Job(stage, bench_prompt(stage, words), [warm_up, tar], Path(folder))
-        tokenizer, first = AutoTokenizer.from_pretrained(model), rows_of(job, warm_up)[:_BATCH]
-        rows = [{"number": number, **row} for number, row in enumerate([*first, *rows_of(job, tar)])]
-        questions: dict[str, Request] = {request.user: request for row in rows for request in [row.pop("request")]}
-        done = answers(model, rows, len(first), asked_as(questions, texts_of([*questions.values()], tokenizer)), Path(folder) / "is-up")
+        questions: dict[str, Request] = {}
+        first = rows_of(job, warm_up, questions)[:_BATCH]
+        rows = [{"number": number, **row} for number, row in enumerate([*first, *rows_of(job, tar, questions)])]
+        texts = texts_of([*questions.values()], AutoTokenizer.from_pretrained(model))
+        done = answers(model, rows, len(first), asked_as(questions, texts), Path(folder) / "is-up")
     timed = [row for row in done if row["number"] >= len(first)]
     seconds = max(row["ended"] for row in timed) - min(row["ended"] for row in done if row["number"] < len(first))
     images = len({row["key"] for row in timed})
@@ -40,8 +41,8 @@ def main(stage: str, model: str, warm_up: Path, tar: Path, words: int) -> None:
     )
 
 
-def rows_of(job: Job, tar: Path) -> list[dict[str, Any]]:
-    """One row a question; with the image's bytes where it is shown."""
+def rows_of(job: Job, tar: Path, questions: dict[str, Request]) -> list[dict[str, Any]]:
+    """One row a question, with the image's bytes where it is shown. Puts each distinct question into `questions` by its text."""
     rows = []
     with tarfile.open(tar) as opened:
         for member in opened:
@@ -49,7 +50,8 @@ def rows_of(job: Job, tar: Path) -> list[dict[str, Any]]:
             assert content is not None, "only files are in it"
             key, data = member.name.removesuffix(".jpg"), content.read()
             for request in job.requests(key, None if job.name == "hard_negative" else BLANK):
-                rows.append({"key": key, "user": request.user, "content": data if request.images else None, "request": request})
+                rows.append({"key": key, "user": request.user, "content": data if request.images else None})
+                questions[request.user] = request
     return rows
 
 

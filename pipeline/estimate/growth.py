@@ -54,7 +54,7 @@ class Growth:
     def exponent(self) -> tuple[float, float, float]:
         """The power of the images that the seconds grow with, from 1 to 2, over both doublings; with bounds: 1, and the steeper doubling.
 
-        Small blocks scatter: what cannot be told of a dozen images ends early, or looks on for long.
+        Small blocks scatter: balance was seen to take less for two dozen images than for one dozen.
         """
         if len(self.seconds) < len(_PARTS) or self.seconds[1] < _LEAST_S:
             return 1.0, 1.0, 1.0

@@ -1,7 +1,7 @@
 """Pillow's resize, pixel for pixel, in less than half of its time: the same sums of the same rounded weights, many of them at once.
 
-Pillow weighs neighbours in whole numbers, in a pass along the rows and one along the columns, and makes one value after another. Sums of
-whole numbers are exact in any order: here a processor's wide registers make them side by side. numba compiles it when it is first asked,
+Pillow weighs neighbours in whole numbers, in a horizontal and a vertical pass, and makes one value after another. Sums of whole
+numbers are exact in any order: here a processor's wide registers make them side by side. numba compiles it when it is first asked,
 which takes some seconds, and keeps what it compiled for later processes.
 """
 
@@ -33,15 +33,15 @@ def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resamplin
     this Pillow was found to make other pixels.
     """
     is_known = resample in _FILTERS and image.size != size
-    rows_first = _order(*_kind(image.size, size)) if is_known else None
-    pixels_HW = None if rows_first is None else _memory(image)
-    return np.array(image.resize(size, resample)) if pixels_HW is None else _made(pixels_HW, size, resample, bool(rows_first))
+    vertical_first = _order(*_kind(image.size, size)) if is_known else None
+    pixels_HW = None if vertical_first is None else _memory(image)
+    return np.array(image.resize(size, resample)) if pixels_HW is None else _made(pixels_HW, size, resample, bool(vertical_first))
 
 
-def _made(pixels_HW: UInt32[np.ndarray, "H0 W0"], size: tuple[int, int], resample: int, rows_first: bool) -> UInt8[np.ndarray, "H W 3"]:
+def _made(pixels_HW: UInt32[np.ndarray, "H0 W0"], size: tuple[int, int], resample: int, vertical_first: bool) -> UInt8[np.ndarray, "H W 3"]:
     height, width = pixels_HW.shape
     out_HWC = np.empty((size[1], size[0], 3), uint8)
-    _resize(pixels_HW, *_weights(width, size[0], resample), *_weights(height, size[1], resample), rows_first, out_HWC)
+    _resize(pixels_HW, *_weights(width, size[0], resample), *_weights(height, size[1], resample), vertical_first, out_HWC)
     return out_HWC
 
 
@@ -53,8 +53,8 @@ def _kind(old: tuple[int, int], new: tuple[int, int]) -> tuple[bool, bool]:
 
 @lru_cache(maxsize=4)
 def _order(is_tall: bool, widens: bool) -> bool | None:
-    """Whether this Pillow makes rows from rows before it makes columns from columns, found on a small picture; None where neither order
-    gives its pixels. The order shows in a pixel's last bit."""
+    """Whether this Pillow's vertical pass is its first, found on a small picture, where the order shows in last bits; None where neither
+    order gives its pixels."""
     old, new = ((24, 90), (27, 30) if widens else (20, 30)) if is_tall else ((64, 48), (20, 21))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (old[1], old[0], 3), uint8))
     pixels_HW, theirs = _memory(image), np.asarray(image.resize(new, Image.Resampling.BICUBIC))
@@ -141,8 +141,8 @@ def _weigh(values: Any, first: Any, weights: Any, sums: Any, clipped: Any, num: 
 
 @no_type_check
 @numba.njit(inline="always")
-def _columns(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
-    """The pass along the rows: of some rows at a time columns are made, so that what is summed alike lies side by side."""
+def _horizontal(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
+    """Some rows at a time are turned, so that values with the same weight lie side by side."""
     height, width = pixels_HW.shape
     made_HW = np.empty((height, len(firsts)), np.uint32)
     turned = np.empty((width, _ROWS), np.uint32)
@@ -162,8 +162,8 @@ def _columns(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
 
 @no_type_check
 @numba.njit(inline="always")
-def _rows(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
-    """The pass along the columns: rows are added to rows."""
+def _vertical(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
+    """Values with the same weight lie side by side as they are."""
     made_HW = np.empty((len(firsts), pixels_HW.shape[1]), np.uint32)
     values, made = pixels_HW.view(uint8), made_HW.view(uint8)
     sums = np.empty(values.shape[1], int32)
@@ -174,11 +174,11 @@ def _rows(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
 
 @no_type_check
 @_compiled
-def _resize(pixels_HW: Any, firsts_x: Any, weights_x: Any, firsts_y: Any, weights_y: Any, rows_first: Any, out_HWC: Any) -> None:
-    if rows_first:
-        made_HW = _columns(_rows(pixels_HW, firsts_y, weights_y), firsts_x, weights_x)
+def _resize(pixels_HW: Any, firsts_x: Any, weights_x: Any, firsts_y: Any, weights_y: Any, vertical_first: Any, out_HWC: Any) -> None:
+    if vertical_first:
+        made_HW = _horizontal(_vertical(pixels_HW, firsts_y, weights_y), firsts_x, weights_x)
     else:
-        made_HW = _rows(_columns(pixels_HW, firsts_x, weights_x), firsts_y, weights_y)
+        made_HW = _vertical(_horizontal(pixels_HW, firsts_x, weights_x), firsts_y, weights_y)
     values = made_HW.view(uint8)
     for y in range(out_HWC.shape[0]):
         for x in range(out_HWC.shape[1]):

@@ -83,11 +83,12 @@ def check_shared_memory(source: Source, folder: Path = Path("/dev/shm")) -> None
 
 
 def _num_threads(num_workers: int) -> int:
-    """Threads that decode in each process that reads: of the cores' share of this process and its workers, at most two."""
+    """Threads that decode in each process that reads: its share of the cores, at most two."""
     if not num_workers:
         return _DECODING_THREADS
     num_readers = num_workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(_DECODING_THREADS, len(os.sched_getaffinity(0)) // num_readers))
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_DECODING_THREADS, num_cores // num_readers))
 
 
 def _leave_interrupts(_: int) -> None:

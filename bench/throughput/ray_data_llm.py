@@ -6,6 +6,7 @@ starts while they would be decoded. Prints images a second from then to the last
 """
 
 import io
+import itertools
 import json
 import sys
 import tarfile
@@ -29,7 +30,7 @@ def main(stage: str, model: str, warm_up: Path, tar: Path, words: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = Job(stage, bench_prompt(stage, words), [warm_up, tar], Path(folder))
         questions: dict[str, Request] = {}
-        first = rows_of(job, warm_up, questions)[:_BATCH]
+        first = [*itertools.islice(itertools.cycle(rows_of(job, warm_up, questions)), _BATCH)]
         rows = [{"number": number, **row} for number, row in enumerate([*first, *rows_of(job, tar, questions)])]
         texts = texts_of([*questions.values()], AutoTokenizer.from_pretrained(model))
         done = answers(model, rows, len(first), asked_as(questions, texts), Path(folder) / "is-up")
@@ -108,7 +109,9 @@ def answers(
         chat_template_stage=False,
     )
     process = build_processor(config, preprocess=asked, postprocess=answered, preprocess_map_kwargs={"concurrency": 2})
-    done: list[dict[str, Any]] = process(ray.data.from_items(rows, override_num_blocks=-(-len(rows) // _BATCH))).take_all()
+    # A full batch of its own block first: one that held both would wait for the mark that its own rows are to make.
+    parts = [ray.data.from_items(part, override_num_blocks=-(-len(part) // _BATCH)) for part in (rows[:num_first], rows[num_first:])]
+    done: list[dict[str, Any]] = process(parts[0].union(parts[1])).take_all()
     return done
 
 

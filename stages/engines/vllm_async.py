@@ -14,6 +14,7 @@ import jinja2
 from pydantic import Field
 
 from schemas.rows import Row
+from stages.engines import vllm_cpu
 from stages.engines.base import Answer, EngineDead, MissingExtra, Request
 from stages.engines.grammar import schema_grammar
 from stages.engines.pixels import Load, Opened, shrink
@@ -69,7 +70,8 @@ class VllmGenerator:
         self._spec = spec
         self._numbers = itertools.count()
         try:
-            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**_engine_args(spec, resources, is_cpu)))
+            arguments = AsyncEngineArgs(**_engine_args(spec, resources, is_cpu))
+            self._engine: Any = vllm_cpu.start(arguments) if is_cpu else AsyncLLM.from_engine_args(arguments)
         except RuntimeError as error:
             raise EngineDead(f"vLLM did not start {spec.model}: {error}") from error
         self._reads_images = bool(self._engine.model_config.is_multimodal_model)

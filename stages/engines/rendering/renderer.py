@@ -4,6 +4,7 @@ It holds the tokenizer and the image processor, no weights and no device; it ope
 What it cannot do, for whatever reason, it leaves to that process, which then says what is wrong.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -137,18 +138,20 @@ def main(end: socket.socket, config: Any, manner: Manner, rank: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is its parent's to handle
     renderer = Renderer(config, manner, rank)
-    send(end, (READY, os.getpid()))
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):  # nobody asks any more
+        send(end, (READY, os.getpid()))
+        while True:
             (number, job), _ = receive(end)
-        except (EOFError, OSError):
-            return
-        try:
-            answer = job.done_by(renderer)
-        except Exception:  # whoever asked does it again and raises what is to be raised
-            logger.debug("a job is left to the process that asked", exc_info=True)
-            answer = None
-        send(end, (number, answer))
+            send(end, (number, _answer(renderer, job)))
+
+
+def _answer(renderer: Renderer, job: Job) -> Any:
+    """What the job gives; None where whoever asked is to do it again and to raise what is to be raised."""
+    try:
+        return job.done_by(renderer)
+    except Exception:
+        logger.debug("a job is left to the process that asked", exc_info=True)
+        return None
 
 
 def _end_with_parent() -> None:

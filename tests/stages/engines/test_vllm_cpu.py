@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from stages.engines.base import Decoding, Request
-from stages.engines.specs import Resources
-from stages.engines.vllm_async import VllmGenerator, VllmSpec
+from stages.engines.vllm_async import VllmGenerator
 
 pytestmark = pytest.mark.vllm
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

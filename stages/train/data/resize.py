@@ -29,10 +29,10 @@ _TAPS = 4  # weights that are added between two writes of the sums
 def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> UInt8[np.ndarray, "H W 3"]:
     """What `image.resize(size, resample)` holds, for an image of mode RGB and a size of width and height, in memory of its own.
 
-    Pillow itself is asked for other filters than bilinear and bicubic, where its memory is not in one piece (above 16 MiB), and where
-    this Pillow was found to make other pixels.
+    Pillow itself is asked for other filters than bilinear and bicubic, for pictures of few rows, where its memory is not in one piece
+    (above 16 MiB), and where this Pillow was found to make other pixels.
     """
-    is_known = resample in _FILTERS and image.size != size
+    is_known = resample in _FILTERS and image.size != size and min(image.height, size[1]) >= _ROWS
     vertical_first = _order(*_kind(image.size, size)) if is_known else None
     pixels_HW = None if vertical_first is None else _memory(image)
     return np.array(image.resize(size, resample)) if pixels_HW is None else _made(pixels_HW, size, resample, bool(vertical_first))
@@ -142,20 +142,21 @@ def _weigh(values: Any, first: Any, weights: Any, sums: Any, clipped: Any, num: 
 @no_type_check
 @numba.njit(inline="always")
 def _horizontal(pixels_HW: Any, firsts: Any, weights: Any) -> Any:
-    """Some rows at a time are turned, so that values with the same weight lie side by side."""
+    """Some rows at a time are turned, so that values with the same weight lie side by side: always as many, a number that the
+    compiler knows; the last of them may have been made before."""
     height, width = pixels_HW.shape
     made_HW = np.empty((height, len(firsts)), np.uint32)
     turned = np.empty((width, _ROWS), np.uint32)
     sums, clipped = np.empty(_VALUES, int32), np.empty(_VALUES, uint8)
     values, as_pixels = turned.view(uint8), clipped.view(np.uint32)
-    for top in range(0, height, _ROWS):
-        num_rows = min(_ROWS, height - top)
+    for block in range(0, height, _ROWS):
+        top = min(block, height - _ROWS)
         for x in range(width):
-            for row in range(num_rows):
+            for row in range(_ROWS):
                 turned[x, row] = pixels_HW[top + row, x]
         for x in range(len(firsts)):
             _weigh(values, firsts[x], weights[x], sums, clipped, _VALUES)
-            for row in range(num_rows):
+            for row in range(_ROWS):
                 made_HW[top + row, x] = as_pixels[row]
     return made_HW
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from schemas.rows import EditType
+from stages.train.data.crossing import SentInline
 from stages.train.data.texts import LONG, SHORT, PackedTexts, TextPacker
 
 NONE = -1
@@ -45,9 +46,10 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(SentInline):
     """Tensors of one step. Each distinct text is there once; all else refers to it. -1: there is none."""
 
+    shared = frozenset({"pixels_BCHW"})
     keys: tuple[str, ...]
     pixels_BCHW: Shaped[Tensor, "B ..."]
     boxes_BR4: Float[Tensor, "B R 4"]

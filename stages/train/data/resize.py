@@ -67,7 +67,7 @@ def _order(is_tall: bool, widens: bool) -> bool | None:
 def _memory(image: Image.Image) -> UInt32[np.ndarray, "H W"] | None:
     """Pillow's own memory of an RGB image: a pixel has four bytes, the last without meaning."""
     try:
-        values = pa.array(image).flatten()
+        values = pa.array(image).values  # flatten would copy them
     except (ValueError, TypeError):
         return None
     return np.asarray(values).view(np.uint32).reshape(image.height, image.width)

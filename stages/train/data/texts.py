@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from stages.train.data.crossing import SentInline
+
 # Kinds of texts: short captions, long ones (positions of the stretched table), and what is said of a box.
 SHORT, LONG, BOX = 0, 1, 2
 _ROW_MULTIPLE = 8
@@ -22,7 +24,7 @@ _MOST_OF_LONGEST, _MOST_TOKENS = 5, 128
 
 
 @dataclass(frozen=True)
-class PackedTexts:
+class PackedTexts(SentInline):
     """Texts one behind the other in rows; each attends to itself alone and counts its positions from 0."""
 
     ids_PL: Int[Tensor, "P L"]

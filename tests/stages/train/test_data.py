@@ -2,6 +2,7 @@ import io
 import itertools
 import os
 import re
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import fsspec
@@ -59,6 +60,30 @@ def test_reader_processes_give_the_same_batches_after_a_restart(tmp_path: Path, 
     rest = taken(source, 5, first_step=3)
     assert all(same(a, b) for a, b in zip(whole[3:], rest, strict=True))
     assert len({key for batch in whole for key in batch.keys}) == 32
+
+
+def test_a_worker_gives_all_that_is_made_without_one_and_opens_no_file_for_each_tensor(tmp_path: Path, tiny_clip: Path) -> None:
+    root = str(write_dataset(tmp_path, toys(30, 4)))
+    here, sent = (taken(source_of(root, tiny_clip, workers=workers), 5) for workers in (0, 1))
+    for left, right in zip(here, sent, strict=True):
+        assert same(left, right)
+        for name, value in tensors_of(left).items():
+            arrived = tensors_of(right)[name]
+            assert arrived.dtype == value.dtype
+            assert arrived.equal(value), name
+            arrived.zero_()  # a step may write to it
+    before = num_open_files()
+    message = ForkingPickler.dumps(here[0])
+    assert num_open_files() - before <= 3, len(message)  # a tensor's own, the one that is sent, whoever hands it over
+
+
+def num_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def tensors_of(batch: Batch) -> dict[str, torch.Tensor]:
+    content = {**vars(batch), **vars(batch.texts)}
+    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
 def test_an_epoch_reads_each_image_once_on_all_processes_together(tmp_path: Path, tiny_clip: Path) -> None:

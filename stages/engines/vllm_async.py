@@ -65,8 +65,6 @@ class VllmGenerator:
         except ImportError as error:
             raise MissingExtra(spec.kind, spec.extra) from error
         is_cpu = bool(current_platform.is_cpu())
-        if is_cpu:
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         self._spec = spec
         self._numbers = itertools.count()
         try:

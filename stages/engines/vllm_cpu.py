@@ -4,16 +4,18 @@ By itself the CPU build gives the model a process of its own. The scheduler's pr
 a core for it, which on few cores is one that images could be rendered on: 1.3 times as many captions on two. docs/decisions/throughput.md.
 """
 
+import os
 from dataclasses import replace
 from typing import Any
 
 
 def start(arguments: Any) -> Any:
-    """AsyncLLM for these AsyncEngineArgs, with the threads and cores that vLLM would choose for its model.
+    """AsyncLLM for these AsyncEngineArgs, with the threads and cores that vLLM would choose for its model, and a small cache.
 
-    As vLLM has it where the arguments name an executor or several parts of a model, and where this vLLM (0.32 is known) has no way
-    to set the threads of the engine's own process.
+    vLLM's own way remains where the arguments name an executor or spread the model, and in a vLLM that has no manager of threads
+    (0.32 has one).
     """
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     from vllm.v1.engine.async_llm import AsyncLLM
     from vllm.v1.executor.uniproc_executor import UniProcExecutor
 

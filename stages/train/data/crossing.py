@@ -9,7 +9,7 @@ import torch
 
 
 class SentInline:
-    """Base of dataclasses of tensors on the CPU, whose numbers are pickled where they stand, but those of the fields in `shared`.
+    """Base of dataclasses of tensors on the CPU. Their numbers are pickled into the message; the fields in `shared` go as torch sends them.
 
     By itself torch gives each tensor that it sends a file in shared memory, which costs more than the numbers of most of them.
     """

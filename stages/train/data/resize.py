@@ -1,4 +1,4 @@
-"""Pillow's resize, pixel for pixel, in a third of its time or less: the same sums of the same rounded weights, many of them at once.
+"""Pillow's resize, pixel for pixel, in far less time: the same sums of the same rounded weights, many of them at once.
 
 Pillow weighs neighbours in whole numbers, in a horizontal and a vertical pass, and makes one value after another. Sums of whole
 numbers are exact in any order: here a processor's wide registers make them side by side. numba compiles it when it is first asked,
@@ -29,8 +29,8 @@ _TAPS = 4  # weights that are added between two writes of the sums
 def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> UInt8[np.ndarray, "H W 3"]:
     """What `image.resize(size, resample)` holds, for an image of mode RGB and a size of width and height, in memory of its own.
 
-    Pillow itself is asked for other filters than bilinear and bicubic, for pictures of few rows, where its memory is not in one piece
-    (above 16 MiB), and where this Pillow was found to make other pixels.
+    Pillow itself is asked for other filters than bilinear and bicubic, for pictures of fewer than 16 rows before or after, where its memory
+    is not in one piece (above 16 MiB), and where this Pillow was found to make other pixels.
     """
     is_known = resample in _FILTERS and image.size != size and min(image.height, size[1]) >= _ROWS
     vertical_first = _order(*_kind(image.size, size)) if is_known else None

@@ -22,6 +22,7 @@ from stages.train.data.stream import Source, batches, steps_per_epoch
 from stages.train.data.texts import TextPacker
 from stages.train.model.load import load_model
 from tests.support.pictures import tar_bytes
+from tests.support.processes import num_descriptors
 from tests.support.training_data import negative, picture, record, region, toys, write_dataset
 
 
@@ -72,13 +73,9 @@ def test_a_worker_gives_all_that_is_made_without_one_and_opens_no_file_for_each_
             assert arrived.dtype == value.dtype
             assert arrived.equal(value), name
             arrived.zero_()  # a step may write to it
-    before = num_open_files()
-    message = ForkingPickler.dumps(here[0])
-    assert num_open_files() - before <= 3, len(message)  # a tensor's own, the one that is sent, whoever hands it over
-
-
-def num_open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    before = num_descriptors()
+    message = ForkingPickler.dumps(here[0])  # held: it owns what it opened
+    assert num_descriptors() - before <= 3, len(message)  # of the pixels: their own, the one to be sent, the socket that hands it over
 
 
 def tensors_of(batch: Batch) -> dict[str, torch.Tensor]:

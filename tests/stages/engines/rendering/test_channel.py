@@ -2,13 +2,13 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from stages.engines.rendering.channel import pair, receive, send
+from tests.support.processes import num_descriptors
 
 torch = pytest.importorskip("torch")
 
@@ -38,10 +38,6 @@ def test_an_object_arrives_as_it_was(ends: tuple[socket.socket, socket.socket]) 
         assert received[name].dtype == content[name].dtype
         assert torch.equal(received[name], content[name])
     assert received["image"].tobytes() == noise.tobytes()
-
-
-def num_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_messages_keep_their_order_and_large_ones_leave_no_descriptor_behind(ends: tuple[socket.socket, socket.socket]) -> None:
